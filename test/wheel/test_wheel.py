@@ -1,0 +1,181 @@
+"""What a stranger gets: the built package, installed away from the checkout, with its Node and CDK.
+
+Nothing here uses a program of the machine except Python and the shell: PATH is the new environment alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+import venv
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+from email.parser import Parser
+from os import environ
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src" / "dify_cdk"
+CACHES = {"__pycache__", ".DS_Store", ".ruff_cache", ".mypy_cache"}
+END_OF_LIFE = re.compile(r"end-of-life|has not been tested with node|not supported anymore", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Built:
+    """The two files that a release consists of."""
+
+    wheel: Path
+    sdist: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Installed:
+    """An environment that knows only the package, and a folder to work in."""
+
+    programs: Path
+    folder: Path
+    wheel: Path
+
+    def pip_install(self, *arguments: str, cwd: Path | None = None) -> str:
+        """Install as the caller's settings say, at the locked versions; return what the installer printed."""
+        inherited = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+        own = {"PIP_CONSTRAINT": str(self.folder / "constraints.txt")}
+        options = ("-m", "pip", "install", "--find-links", str(self.wheel.parent))
+        return self._run({**inherited, **own}, cwd, "python", *options, *arguments).stdout
+
+    def run(self, name: str, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a program of the environment that finds no other program, no credentials and no settings."""
+        environment = {
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "HOME": str(self.folder),
+            "PATH": str(self.programs),
+        }
+        return self._run(environment, cwd, name, *arguments)
+
+    def _run(
+        self, environment: dict[str, str], cwd: Path | None, name: str, *arguments: str
+    ) -> subprocess.CompletedProcess[str]:
+        result = subprocess.run(
+            [str(self.programs / name), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            cwd=cwd or self.folder,
+            env=environment,
+        )
+        assert result.returncode == 0, f"{name} {arguments}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+        return result
+
+
+def _locked_versions() -> str:
+    locks = (ROOT / "requirements" / name for name in ("build.txt", "dev.txt"))
+    lines = [line for lock in locks for line in lock.read_text().splitlines() if re.match(r"[a-z]", line)]
+    return "\n".join(sorted({line.rstrip(" \\") for line in lines})) + "\n"
+
+
+def _files(folder: Path, prefix: str) -> set[str]:
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {f"{prefix}/{path.as_posix()}" for path in found if not CACHES & set(path.parts)}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    (wheel,) = folder.glob("*.whl")
+    (sdist,) = folder.glob("*.tar.gz")
+    return Built(wheel=wheel, sdist=sdist)
+
+
+@pytest.fixture(scope="module")
+def metadata(built: Built) -> Message:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        return Parser().parsestr(wheel.read(name).decode())
+
+
+@pytest.fixture(scope="module")
+def installed(built: Built) -> Iterator[Installed]:
+    # Not pytest's folder: that keeps half a gigabyte for each of the last three runs.
+    with tempfile.TemporaryDirectory(prefix="dify-cdk-wheel-") as name:
+        folder = Path(name)
+        venv.create(folder / "venv", with_pip=True)
+        (folder / "constraints.txt").write_text(_locked_versions())
+        scripts = "Scripts" if sys.platform == "win32" else "bin"
+        environment = Installed(programs=folder / "venv" / scripts, folder=folder, wheel=built.wheel)
+        environment.pip_install("--quiet", f"{built.wheel}[cli]")
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def app(installed: Installed) -> Path:
+    installed.run("dify-cdk", "init", "v1", "app")
+    return installed.folder / "app"
+
+
+def test_the_wheel_holds_the_package_and_the_examples_and_nothing_else(built: Built) -> None:
+    expected = _files(PACKAGE, "dify_cdk") | _files(ROOT / "examples", "dify_cdk/_examples")
+    with zipfile.ZipFile(built.wheel) as wheel:
+        found = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert found == expected
+    assert {"dify_cdk/py.typed", "dify_cdk/_examples/v1.py", "dify_cdk/_examples/cdk.json"} <= found
+    assert any(name.startswith("dify_cdk/handlers/deploy/") for name in found)
+
+
+def test_the_source_distribution_holds_what_the_wheel_is_built_from(built: Built) -> None:
+    with tarfile.open(built.sdist) as sdist:
+        found = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
+    assert _files(PACKAGE, "src/dify_cdk") | _files(ROOT / "examples", "examples") <= found
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"} <= found
+    assert not [name for name in found if name.startswith((".venv", ".git/", "test/"))]
+
+
+def test_the_metadata_says_what_is_needed(metadata: Message) -> None:
+    assert metadata["Name"] == "dify-cdk"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "Apache-2.0"
+    required = metadata.get_all("Requires-Dist") or []
+    plain = {re.split(r"[<>=;\[ ]", line)[0] for line in required if "extra ==" not in line}
+    assert plain == {"aws-cdk-lib", "constructs", "jsii"}
+
+
+def test_the_installed_package_is_not_the_checkout(installed: Installed) -> None:
+    program = "import dify_cdk._assets as a; print(a.__file__, a.examples_dir(), a.node_binary(), sep='\\n')"
+    for line in installed.run("python", "-c", program).stdout.splitlines():
+        assert Path(line).is_relative_to(installed.folder / "venv")
+
+
+def test_the_installed_package_compares_without_the_checkout(installed: Installed) -> None:
+    result = installed.run("dify-cdk", "compare", "v1")
+    for role in ("api", "web", "worker", "beat", "plugin_daemon", "sandbox", "ssrf_proxy"):
+        assert re.search(rf"\b{role}\b", result.stdout), role
+    assert not END_OF_LIFE.search(result.stdout + result.stderr)
+
+
+def test_the_requirements_of_the_app_are_this_wheel(installed: Installed, app: Path) -> None:
+    output = installed.pip_install("-r", "requirements.txt", cwd=app)
+    assert "Requirement already satisfied: dify-cdk[cli]~=" in output
+    assert "Installing collected packages" not in output
+
+
+def test_the_app_synthesizes_with_the_real_cdk_without_credentials(installed: Installed, app: Path) -> None:
+    result = installed.run("cdk", "synth", "--no-notices", "--no-version-reporting", cwd=app)
+    assert not END_OF_LIFE.search(result.stdout + result.stderr)
+    templates = [json.loads(path.read_text()) for path in (app / "cdk.out").glob("*.template.json")]
+    types = {resource["Type"] for template in templates for resource in template["Resources"].values()}
+    assert {"AWS::ECS::Service", "AWS::RDS::DBCluster", "AWS::ElasticLoadBalancingV2::LoadBalancer"} <= types
+    manifest = json.loads((app / "cdk.out" / "manifest.json").read_text())
+    assert not manifest.get("missing"), "a look-up needs an account"
