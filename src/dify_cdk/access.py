@@ -1,0 +1,85 @@
+"""Who may enter: one value object for every frontend."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dify_cdk._checks import is_token, require_cidrs, require_list, require_match
+
+ANYONE_IPV4 = "0.0.0.0/0"
+ANYONE_IPV6 = "::/0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """Who may reach Dify. Each frontend enforces it in its own way: security group, authorizer or edge.
+
+    ``Access(ipv4=["203.0.113.0/24"])`` lets one office in, :meth:`anyone` the whole world, which has to
+    be written out.
+
+    Attributes:
+        ipv4: IPv4 networks with a prefix length, a single address as ``/32``. Default: none.
+        ipv6: IPv6 networks with a prefix length, a single address as ``/128``. Default: none.
+        also: Further single IPv4 addresses without a prefix length, usually tokens such as
+            ``network.public_addresses``: what the application calls on its own public URL. Default: none.
+        countries: ISO 3166-1 alpha-2 codes; only frontends behind CloudFront can filter by country.
+            Default: every country.
+
+    Raises:
+        ValueError: If nobody may enter, an entry is no network, or the whole world is listed instead of
+            asked for with ``Access.anyone()``.
+    """
+
+    ipv4: Sequence[str] = ()
+    ipv6: Sequence[str] = ()
+    also: Sequence[str] = ()
+    countries: Sequence[str] = ()
+    _everyone: bool = False
+
+    def __post_init__(self) -> None:
+        """Check every entry."""
+        require_cidrs("Access.ipv4", self.ipv4, 4)
+        require_cidrs("Access.ipv6", self.ipv6, 6)
+        require_list("Access.also", self.also, "addresses")
+        for address in self.also:
+            _require_address(address)
+        require_list("Access.countries", self.countries, "country codes")
+        for code in self.countries:
+            require_match("Access.countries", code, "[A-Z]{2}", "two-letter country codes such as JP")
+        if self._everyone:
+            return
+        if not (self.ipv4 or self.ipv6 or self.countries):
+            raise ValueError(
+                "Access lets nobody in: give ipv4=, ipv6= or countries=, or write Access.anyone()"
+            )
+        for network in (*self.ipv4, *self.ipv6):
+            if not is_token(network) and ipaddress.ip_network(network).prefixlen == 0:
+                raise ValueError(
+                    f"Access must not list {network}: write Access.anyone() to let the whole world in"
+                )
+
+    @classmethod
+    def anyone(cls) -> Access:
+        """Let every address in; Dify's own login is then the only guard."""
+        return cls(ipv4=(ANYONE_IPV4,), ipv6=(ANYONE_IPV6,), _everyone=True)
+
+    @property
+    def is_anyone(self) -> bool:
+        """Whether every address may enter."""
+        return self._everyone
+
+    @property
+    def all_ipv4(self) -> tuple[str, ...]:
+        """The IPv4 networks together with the single addresses of ``also`` as ``/32``."""
+        return (*self.ipv4, *(f"{address}/32" for address in self.also))
+
+
+def _require_address(address: str) -> None:
+    if is_token(address):
+        return
+    try:
+        ipaddress.IPv4Address(address)
+    except ValueError:
+        raise ValueError(f"Access.also must hold single IPv4 addresses, got {address!r}") from None

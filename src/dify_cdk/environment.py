@@ -1,0 +1,417 @@
+"""The environment of every role, from one table.
+
+Each row names the variable, the roles that read it, its value and, for the error message of a clash, what
+to use instead of setting it by hand. A value is text, a function of the :class:`Context`, or a
+:class:`SecretField`, which never appears in a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dify_cdk.limits import Limits
+from dify_cdk.roles import BACKEND_ROLES, PORTS, Role, private_url
+
+
+class Purpose(StrEnum):
+    """What a secret is for. Every purpose has a secret of its own."""
+
+    SECRET_KEY = "SecretKey"
+    INIT_PASSWORD = "InitPassword"
+    DATABASE = "DatabaseUser"
+    PLUGIN_DATABASE = "PluginDatabaseUser"
+    CACHE_TOKEN = "CacheToken"
+    BROKER_URL = "BrokerUrl"
+    SANDBOX_KEY = "SandboxKey"
+    PLUGIN_DAEMON_KEY = "PluginDaemonKey"
+    INNER_API_KEY = "InnerApiKey"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretField:
+    """A secret, or one field of a JSON secret."""
+
+    purpose: Purpose
+    field: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataEndpoints:
+    """Where the stateful parts are; the strings may be tokens."""
+
+    database_host: str
+    cache_host: str
+    bucket_name: str
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Door:
+    """What a frontend tells Dify about itself.
+
+    Attributes:
+        scheme: ``http`` or ``https``, as the browser sees it.
+        host: Host name without port, may be a token.
+        limits: What the frontend can carry.
+        internal: Whether the host has private addresses only.
+    """
+
+    scheme: str
+    host: str
+    limits: Limits
+    internal: bool = False
+
+    @property
+    def url(self) -> str:
+        """The public URL without a trailing slash."""
+        return f"{self.scheme}://{self.host}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What the values are made of.
+
+    Attributes:
+        data: Where the stateful parts are.
+        namespace: Name of the private DNS namespace.
+        door: The public way in; None for the migration, which runs before there is one.
+        options: Values of variables that a caller chose through an argument, by variable name.
+    """
+
+    data: DataEndpoints
+    namespace: str
+    door: Door | None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+Value = str | SecretField | Callable[[Context], str | None]
+
+DATABASE_PORT = 5432
+CACHE_PORT = 6379
+MAIN_DATABASE = "main"
+VECTOR_DATABASE = "pgvector"
+PLUGIN_DATABASE = "dify_plugin"
+CACHE_DATABASE = 0
+BROKER_DATABASE = 1
+
+_MB = 1_000_000
+_MIB = 1 << 20  # Dify's own limits are multiples of it
+_DIFY_UPLOAD_MB = {  # Dify's own defaults, lowered where a door carries less
+    "UPLOAD_FILE_SIZE_LIMIT": 15,
+    "UPLOAD_IMAGE_FILE_SIZE_LIMIT": 10,
+    "UPLOAD_AUDIO_FILE_SIZE_LIMIT": 50,
+    "UPLOAD_VIDEO_FILE_SIZE_LIMIT": 100,
+    "UPLOAD_SKILL_FILE_SIZE_LIMIT": 50,
+    "ANNOTATION_IMPORT_FILE_SIZE_LIMIT": 2,
+}
+_PLUGIN_PACKAGE_BYTES = 52_428_800
+_PLUGIN_TIMEOUT_SECONDS = 600  # Dify's default; an inner hop must never give up before the outermost one
+_GUNICORN_TIMEOUT_SECONDS = 360
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variable.
+
+    Attributes:
+        name: Its name.
+        roles: Who reads it.
+        value: What it holds; None leaves it to the component's own default.
+        instead: What a user sets instead of it.
+        free_when_unset: Whether a user may set it where ``value`` gives None: limits that no door imposes.
+    """
+
+    name: str
+    roles: tuple[Role, ...]
+    value: Value
+    instead: str = "the construct that defines it; its value follows from the architecture"
+    free_when_unset: bool = False
+
+
+def _url(context: Context) -> str | None:
+    return context.door.url if context.door else None
+
+
+def _socket_url(context: Context) -> str | None:
+    if context.door is None:
+        return None
+    return f"{'wss' if context.door.scheme == 'https' else 'ws'}://{context.door.host}"
+
+
+def _endpoint_template(context: Context) -> str | None:
+    return f"{context.door.url}/e/{{hook_id}}" if context.door else None
+
+
+def _at_least(context: Context, seconds: int) -> int | None:
+    """An inner timeout: as long as the door's, and not under Dify's own where answers stream."""
+    if context.door is None:
+        return None
+    limits = context.door.limits
+    return (
+        max(seconds, limits.request_timeout_seconds) if limits.streaming else limits.request_timeout_seconds
+    )
+
+
+def _gunicorn_timeout(context: Context) -> str | None:
+    seconds = _at_least(context, _GUNICORN_TIMEOUT_SECONDS)
+    return None if seconds is None else str(seconds)
+
+
+def _plugin_timeout(context: Context) -> str | None:
+    seconds = _at_least(context, _PLUGIN_TIMEOUT_SECONDS)
+    return None if seconds is None else str(seconds)
+
+
+def _execution_limit(context: Context) -> str | None:
+    """Only where nothing streams: there a longer run could not be answered any more."""
+    if context.door is None or context.door.limits.streaming:
+        return None
+    return str(context.door.limits.request_timeout_seconds)
+
+
+def _browser_timeout(context: Context) -> str | None:
+    return str(context.door.limits.request_timeout_seconds * 1000) if context.door else None
+
+
+def _upload_limit(megabytes: int) -> Callable[[Context], str | None]:
+    def limit(context: Context) -> str | None:
+        if context.door is None or context.door.limits.max_body_mb is None:
+            return None  # the door sets no limit: Dify's own default holds
+        return str(min(megabytes, int(context.door.limits.max_body_mb * _MB) // _MIB))
+
+    return limit
+
+
+def _package_limit(context: Context) -> str | None:
+    if context.door is None or context.door.limits.max_body_mb is None:
+        return None
+    return str(min(_PLUGIN_PACKAGE_BYTES, int(context.door.limits.max_body_mb * _MB)))
+
+
+def _option(name: str) -> Callable[[Context], str | None]:
+    return lambda context: context.options.get(name)
+
+
+def _inner(role: Role) -> Callable[[Context], str]:
+    return lambda context: private_url(role, context.namespace)
+
+
+def _database_host(context: Context) -> str:
+    return context.data.database_host
+
+
+def _cache_host(context: Context) -> str:
+    return context.data.cache_host
+
+
+def _bucket(context: Context) -> str:
+    return context.data.bucket_name
+
+
+def _region(context: Context) -> str:
+    return context.data.region
+
+
+_API = (Role.API, Role.API_WEBSOCKET)
+_BACKEND = BACKEND_ROLES
+_WEBSOCKET = (Role.API_WEBSOCKET,)
+_DAEMON = (Role.PLUGIN_DAEMON,)
+_WEB = (Role.WEB,)
+_SANDBOX = (Role.SANDBOX,)
+_DOOR_OPTION = "domain= of the frontend"
+_TIMEOUT_OPTION = "request_timeout= of the frontend"
+_DATA_OPTION = "the arguments of DifyData"
+_SANDBOX_OPTION = "sandbox=Sandbox(...) of DifyWorkers"
+_UPLOAD_OPTION = "a frontend that carries larger bodies"
+
+_START = (
+    Row("MODE", (Role.API, Role.API_WEBSOCKET), "api"),
+    Row("MODE", (Role.WORKER,), "worker"),
+    Row("MODE", (Role.BEAT,), "beat"),
+    Row("MODE", (Role.MIGRATION,), "migration"),
+    Row("SERVER_WORKER_CLASS", _WEBSOCKET, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"),
+    Row("SERVER_WORKER_AMOUNT", _WEBSOCKET, "1"),  # a session belongs to one process
+    Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, "1000"),
+    Row("MIGRATION_ENABLED", (Role.API, Role.API_WEBSOCKET, Role.WORKER, Role.BEAT), "false"),
+    Row("MIGRATION_ENABLED", (Role.MIGRATION,), "true"),
+    Row("DEPLOYMENT_EDITION", (*_BACKEND, Role.WEB), "COMMUNITY"),
+    Row("LOG_OUTPUT_FORMAT", (*_BACKEND, Role.PLUGIN_DAEMON), "json"),
+    Row("LOG_FILE", _BACKEND, ""),
+    Row("CHECK_UPDATE_URL", _BACKEND, ""),
+)
+
+_PUBLIC = (
+    Row("CONSOLE_API_URL", (*_BACKEND, Role.WEB), _url, _DOOR_OPTION),
+    Row("CONSOLE_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("SERVICE_API_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("APP_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("APP_API_URL", _WEB, _url, _DOOR_OPTION),
+    Row("TRIGGER_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("FILES_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("ENDPOINT_URL_TEMPLATE", _BACKEND, _endpoint_template, _DOOR_OPTION),
+    Row("CONSOLE_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
+    Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
+    Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOOR_OPTION),
+    Row("GUNICORN_TIMEOUT", _API, _gunicorn_timeout, _TIMEOUT_OPTION),
+    Row("PLUGIN_DAEMON_TIMEOUT", _BACKEND, _plugin_timeout, _TIMEOUT_OPTION),
+    Row("PLUGIN_MAX_EXECUTION_TIMEOUT", _DAEMON, _plugin_timeout, _TIMEOUT_OPTION),
+    Row("APP_MAX_EXECUTION_TIME", _API, _execution_limit, _TIMEOUT_OPTION, free_when_unset=True),
+    Row("TEXT_GENERATION_TIMEOUT_MS", _WEB, _browser_timeout, _TIMEOUT_OPTION),
+    Row("WORKFLOW_GENERATION_TIMEOUT_MS", _WEB, _browser_timeout, _TIMEOUT_OPTION),
+    *(
+        Row(name, _BACKEND, _upload_limit(size), _UPLOAD_OPTION, free_when_unset=True)
+        for name, size in _DIFY_UPLOAD_MB.items()
+    ),
+    Row("PLUGIN_MAX_PACKAGE_SIZE", _BACKEND, _package_limit, _UPLOAD_OPTION, free_when_unset=True),
+    Row("MAX_PLUGIN_PACKAGE_SIZE", _DAEMON, _package_limit, _UPLOAD_OPTION, free_when_unset=True),
+)
+
+_DATABASE = (
+    Row("DB_TYPE", (*_BACKEND, Role.PLUGIN_DAEMON), "postgresql", _DATA_OPTION),
+    Row("DB_HOST", (*_BACKEND, Role.PLUGIN_DAEMON), _database_host, _DATA_OPTION),
+    Row("DB_PORT", (*_BACKEND, Role.PLUGIN_DAEMON), str(DATABASE_PORT), _DATA_OPTION),
+    Row("DB_DATABASE", _BACKEND, MAIN_DATABASE, _DATA_OPTION),
+    Row("DB_DATABASE", _DAEMON, PLUGIN_DATABASE, _DATA_OPTION),
+    Row("DB_USERNAME", _BACKEND, SecretField(Purpose.DATABASE, "username"), _DATA_OPTION),
+    Row("DB_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _DATA_OPTION),
+    Row("DB_USERNAME", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "username"), _DATA_OPTION),
+    Row("DB_PASSWORD", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "password"), _DATA_OPTION),
+    Row("DB_SSL_MODE", _DAEMON, "require", _DATA_OPTION),
+    Row("DB_EXTRAS", _BACKEND, "sslmode=require", _DATA_OPTION),
+    Row("PGSSLMODE", _BACKEND, "require", _DATA_OPTION),  # libpq reads it: covers pgvector's own pool
+    Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and auto-pause
+    Row("VECTOR_STORE", _BACKEND, "pgvector", _DATA_OPTION),
+    Row("PGVECTOR_HOST", _BACKEND, _database_host, _DATA_OPTION),
+    Row("PGVECTOR_PORT", _BACKEND, str(DATABASE_PORT), _DATA_OPTION),
+    Row("PGVECTOR_USER", _BACKEND, SecretField(Purpose.DATABASE, "username"), _DATA_OPTION),
+    Row("PGVECTOR_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _DATA_OPTION),
+    Row("PGVECTOR_DATABASE", _BACKEND, VECTOR_DATABASE, _DATA_OPTION),
+)
+
+_CACHE = (
+    Row("REDIS_HOST", (*_BACKEND, Role.PLUGIN_DAEMON), _cache_host, _DATA_OPTION),
+    Row("REDIS_PORT", (*_BACKEND, Role.PLUGIN_DAEMON), str(CACHE_PORT), _DATA_OPTION),
+    Row("REDIS_USERNAME", (*_BACKEND, Role.PLUGIN_DAEMON), "", _DATA_OPTION),
+    Row("REDIS_PASSWORD", (*_BACKEND, Role.PLUGIN_DAEMON), SecretField(Purpose.CACHE_TOKEN), _DATA_OPTION),
+    Row("REDIS_DB", (*_BACKEND, Role.PLUGIN_DAEMON), str(CACHE_DATABASE), _DATA_OPTION),
+    Row("REDIS_USE_SSL", (*_BACKEND, Role.PLUGIN_DAEMON), "true", _DATA_OPTION),
+    # The plugin daemon refuses to start with CERT_REQUIRED and no CA file; unset it verifies as well.
+    Row("REDIS_SSL_CERT_REQS", _BACKEND, "CERT_REQUIRED", _DATA_OPTION),
+    Row("CELERY_BROKER_URL", _BACKEND, SecretField(Purpose.BROKER_URL), _DATA_OPTION),
+    Row("CELERY_BACKEND", _BACKEND, "redis", _DATA_OPTION),
+)
+
+_STORAGE = (
+    Row("STORAGE_TYPE", _BACKEND, "s3", _DATA_OPTION),
+    Row("S3_USE_AWS_MANAGED_IAM", (*_BACKEND, Role.PLUGIN_DAEMON), "true", _DATA_OPTION),
+    Row("S3_BUCKET_NAME", _BACKEND, _bucket, _DATA_OPTION),
+    Row("S3_REGION", _BACKEND, _region, _DATA_OPTION),
+    Row("PLUGIN_STORAGE_TYPE", _DAEMON, "aws_s3", _DATA_OPTION),
+    Row("PLUGIN_STORAGE_OSS_BUCKET", _DAEMON, _bucket, _DATA_OPTION),
+    Row("AWS_REGION", _DAEMON, _region, _DATA_OPTION),
+    Row("S3_USE_AWS", _DAEMON, "true", _DATA_OPTION),
+    Row("S3_USE_PATH_STYLE", _DAEMON, "false", _DATA_OPTION),
+)
+
+STORAGE_PREFIXES = ("plugin", "plugin_packages", "assets", "persistence")
+"""Prefixes below which the plugin daemon keeps its objects; changing one loses the plugins."""
+
+_PLUGINS = (
+    Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Role.PLUGIN_DAEMON)),
+    Row("PLUGIN_DAEMON_KEY", _BACKEND, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    Row("SERVER_KEY", _DAEMON, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    Row("INNER_API_KEY_FOR_PLUGIN", _BACKEND, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    Row("DIFY_INNER_API_KEY", _DAEMON, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    Row("DIFY_INNER_API_URL", _DAEMON, _inner(Role.API)),
+    Row("INTERNAL_FILES_URL", _BACKEND, _inner(Role.API)),
+    Row("PLUGIN_WORKING_PATH", _DAEMON, "/app/storage/cwd"),
+    Row("PLUGIN_INSTALLED_PATH", _DAEMON, STORAGE_PREFIXES[0]),
+    Row("PLUGIN_PACKAGE_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[1]),
+    Row("PLUGIN_MEDIA_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[2]),
+    Row("PERSISTENCE_STORAGE_PATH", _DAEMON, STORAGE_PREFIXES[3]),
+    Row("PLUGIN_REMOTE_INSTALLING_ENABLED", _DAEMON, "true"),  # off, the console's debugging page fails
+    Row("PLUGIN_REMOTE_INSTALLING_HOST", _DAEMON, "127.0.0.1"),
+    Row("PLUGIN_REMOTE_INSTALLING_PORT", _DAEMON, "5003"),
+    Row("FORCE_VERIFYING_SIGNATURE", _DAEMON, "true"),
+    Row("SERVER_PORT", _DAEMON, str(PORTS[Role.PLUGIN_DAEMON])),
+    Row("PLATFORM", _DAEMON, "local"),
+)
+
+_CODE = (
+    Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Role.SANDBOX)),
+    Row("CODE_EXECUTION_API_KEY", _BACKEND, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    Row("SANDBOX_PORT", _SANDBOX, str(PORTS[Role.SANDBOX])),
+    Row("ENABLE_NETWORK", _SANDBOX, "true"),
+    Row("HTTP_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
+    Row("HTTPS_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
+    Row("ALLOWED_SYSCALLS", _SANDBOX, _option("ALLOWED_SYSCALLS"), _SANDBOX_OPTION),
+    Row("PIP_MIRROR_URL", _SANDBOX, _option("PIP_MIRROR_URL"), _SANDBOX_OPTION),
+    Row("GIN_MODE", (Role.SANDBOX, Role.PLUGIN_DAEMON), "release"),
+    Row("SSRF_PROXY_HTTP_URL", _BACKEND, _inner(Role.SSRF_PROXY)),
+    Row("SSRF_PROXY_HTTPS_URL", _BACKEND, _inner(Role.SSRF_PROXY)),
+)
+
+_PAGES = (
+    Row("HOSTNAME", _WEB, "0.0.0.0"),  # Next.js binds to what this names; Fargate sets its own otherwise
+    Row("PORT", _WEB, str(PORTS[Role.WEB])),
+    Row("SERVER_CONSOLE_API_URL", _WEB, _inner(Role.API)),
+    Row("NEXT_PUBLIC_ENABLE_AGENT_V2", _WEB, "false"),  # needs the agent backend, which is not deployed
+    Row("NEXT_TELEMETRY_DISABLED", _WEB, "1"),
+)
+
+_KEYS = (
+    Row("SECRET_KEY", _BACKEND, SecretField(Purpose.SECRET_KEY), "secret_key= of DifyData"),
+    Row("INIT_PASSWORD", _BACKEND, SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
+)
+
+TABLE: tuple[Row, ...] = (
+    *_START,
+    *_PUBLIC,
+    *_DATABASE,
+    *_CACHE,
+    *_STORAGE,
+    *_PLUGINS,
+    *_CODE,
+    *_PAGES,
+    *_KEYS,
+)
+"""Every variable of every role."""
+
+
+def plain_variables(role: Role, context: Context) -> dict[str, str]:
+    """The variables of a role whose values may be read by everybody."""
+    values = {row.name: _plain(row.value, context) for row in TABLE if role in row.roles}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value: Value, context: Context) -> str | None:
+    if isinstance(value, SecretField):
+        return None
+    return value if isinstance(value, str) else value(context)
+
+
+def secret_variables(role: Role) -> dict[str, SecretField]:
+    """The variables of a role that are filled from secrets when the container starts."""
+    return {row.name: row.value for row in TABLE if role in row.roles and isinstance(row.value, SecretField)}
+
+
+def require_free(role: Role, extras: Mapping[str, object], context: Context) -> None:
+    """Check the variables a user adds.
+
+    Limits that the door does not impose are free: there Dify's defaults hold, and a user may know better.
+
+    Raises:
+        ValueError: If a name is one the library sets, or is not a variable name; the message names the
+            argument to use instead.
+    """
+    reserved = {row.name.upper(): row for row in TABLE if role in row.roles}
+    for name in extras:
+        if not name or "=" in name or any(c.isspace() for c in name):
+            raise ValueError(f"environment of role {role}: {name!r} is not a variable name")
+        row = reserved.get(name.upper())
+        if row is None or (row.free_when_unset and _plain(row.value, context) is None):
+            continue
+        raise ValueError(f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}")

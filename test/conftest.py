@@ -1,0 +1,11 @@
+"""Before any test imports the CDK."""
+
+from __future__ import annotations
+
+import os
+
+from dify_cdk._assets import use_wheel_node
+
+# Validation is a test of its own (synth/test_validation.py), not a cost of every synthesis.
+os.environ["CDK_VALIDATION"] = "false"
+use_wheel_node()

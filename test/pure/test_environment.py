@@ -1,0 +1,463 @@
+"""The variables of every role: what is emitted, what is required, what a user may add."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dify_cdk.environment import (
+    TABLE,
+    Context,
+    DataEndpoints,
+    Door,
+    Purpose,
+    SecretField,
+    plain_variables,
+    require_free,
+    secret_variables,
+)
+from dify_cdk.limits import Limits
+from dify_cdk.roles import BACKEND_ROLES, Role
+from support import DATA, known_names
+
+FACTS: Mapping[str, Any] = json.loads((DATA / "dify-env.json").read_text(encoding="utf-8"))
+ENDPOINTS = DataEndpoints(
+    database_host="database.example", cache_host="cache.example", bucket_name="dify-files", region="eu-west-1"
+)
+
+
+def context(
+    *,
+    timeout: int = 600,
+    streaming: bool = True,
+    max_body_mb: float | None = None,
+    scheme: str = "https",
+) -> Context:
+    limits = Limits(
+        request_timeout_seconds=timeout, streaming=streaming, websocket=streaming, max_body_mb=max_body_mb
+    )
+    door = Door(scheme=scheme, host="dify.example.com", limits=limits)
+    return Context(data=ENDPOINTS, namespace="test.internal", door=door)
+
+
+STREAMING = context()
+BUFFERED = context(timeout=29, streaming=False, max_body_mb=10)
+NO_DOOR = Context(data=ENDPOINTS, namespace="test.internal", door=None)
+CONTEXTS = {"streaming": STREAMING, "buffered": BUFFERED, "no_door": NO_DOOR}
+every_context = pytest.mark.parametrize("where", CONTEXTS.values(), ids=CONTEXTS)
+every_role = pytest.mark.parametrize("role", Role)
+
+# Set when the way in is known, so the migration, which runs before, cannot have them.
+OF_THE_DOOR = {
+    *("CONSOLE_API_URL", "CONSOLE_WEB_URL", "SERVICE_API_URL", "APP_WEB_URL", "TRIGGER_URL", "FILES_URL"),
+    *("ENDPOINT_URL_TEMPLATE", "PLUGIN_DAEMON_TIMEOUT"),
+}
+BACKEND = {
+    *("MODE", "DEPLOYMENT_EDITION", "MIGRATION_ENABLED", "SECRET_KEY", "INTERNAL_FILES_URL"),
+    *("DB_TYPE", "DB_HOST", "DB_PORT", "DB_DATABASE", "DB_USERNAME", "DB_PASSWORD"),
+    *("SQLALCHEMY_POOL_PRE_PING", "VECTOR_STORE"),
+    *("PGVECTOR_HOST", "PGVECTOR_PORT", "PGVECTOR_USER", "PGVECTOR_PASSWORD", "PGVECTOR_DATABASE"),
+    *("REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_DB"),
+    *("REDIS_USE_SSL", "REDIS_SSL_CERT_REQS", "CELERY_BROKER_URL"),
+    *("STORAGE_TYPE", "S3_USE_AWS_MANAGED_IAM", "S3_BUCKET_NAME", "S3_REGION"),
+    *("CODE_EXECUTION_ENDPOINT", "CODE_EXECUTION_API_KEY"),
+    *("PLUGIN_DAEMON_URL", "PLUGIN_DAEMON_KEY", "INNER_API_KEY_FOR_PLUGIN"),
+}
+REQUIRED: Mapping[Role, set[str]] = {
+    Role.API: BACKEND | OF_THE_DOOR,
+    Role.API_WEBSOCKET: BACKEND | OF_THE_DOOR,
+    Role.WORKER: BACKEND | OF_THE_DOOR,
+    Role.BEAT: BACKEND | OF_THE_DOOR,
+    Role.MIGRATION: BACKEND,
+    Role.WEB: {
+        *("HOSTNAME", "PORT", "CONSOLE_API_URL", "APP_API_URL", "SERVER_CONSOLE_API_URL"),
+        *("NEXT_PUBLIC_SOCKET_URL", "NEXT_PUBLIC_ENABLE_AGENT_V2", "DEPLOYMENT_EDITION"),
+    },
+    Role.PLUGIN_DAEMON: {
+        *("SERVER_KEY", "DIFY_INNER_API_URL", "DIFY_INNER_API_KEY"),
+        *("DB_HOST", "DB_PORT", "DB_USERNAME", "DB_PASSWORD", "DB_DATABASE", "DB_SSL_MODE"),
+        *("REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_DB", "REDIS_USE_SSL"),
+        *("PLUGIN_STORAGE_TYPE", "PLUGIN_STORAGE_OSS_BUCKET", "AWS_REGION"),
+        *("S3_USE_AWS", "S3_USE_AWS_MANAGED_IAM", "S3_USE_PATH_STYLE", "PLUGIN_WORKING_PATH"),
+        *("PLUGIN_INSTALLED_PATH", "PLUGIN_PACKAGE_CACHE_PATH", "PLUGIN_MEDIA_CACHE_PATH"),
+        *("PERSISTENCE_STORAGE_PATH", "PLUGIN_REMOTE_INSTALLING_ENABLED"),
+        *("PLUGIN_REMOTE_INSTALLING_HOST", "PLUGIN_REMOTE_INSTALLING_PORT"),
+        *("PLUGIN_MAX_EXECUTION_TIMEOUT", "FORCE_VERIFYING_SIGNATURE", "PLATFORM"),
+    },
+    Role.SANDBOX: {"API_KEY", "SANDBOX_PORT", "ENABLE_NETWORK", "HTTP_PROXY", "HTTPS_PROXY", "GIN_MODE"},
+    Role.SSRF_PROXY: set(),  # its configuration is written by squid.py
+}
+
+URLS = {
+    *("CONSOLE_API_URL", "CONSOLE_WEB_URL", "SERVICE_API_URL", "APP_WEB_URL", "APP_API_URL", "TRIGGER_URL"),
+    *("FILES_URL", "CONSOLE_CORS_ALLOW_ORIGINS", "WEB_API_CORS_ALLOW_ORIGINS"),
+}
+
+
+def all_names(role: Role, where: Context) -> set[str]:
+    return {*plain_variables(role, where), *secret_variables(role)}
+
+
+class TestNames:
+    @every_context
+    @every_role
+    def test_every_name_is_one_that_the_component_reads(self, role: Role, where: Context) -> None:
+        assert all_names(role, where) <= known_names(role)
+
+    @every_role
+    def test_names_that_nothing_reads_any_more_are_never_emitted(self, role: Role) -> None:
+        facts = FACTS["never_emit"]
+        aliases = facts["compose_aliases_not_container_names"]
+        for_role = {alias.partition("@")[0] for alias in aliases if alias.endswith(f"@{role}")}
+        for_all = {alias for alias in aliases if "@" not in alias}
+        never = {*facts["computed_not_read"], *facts["replaced_in_1_17"], *for_role, *for_all}
+        assert len(never) > 30
+        assert not (all_names(role, STREAMING) | all_names(role, BUFFERED)) & never
+
+    @every_role
+    def test_every_required_name_is_present(self, role: Role) -> None:
+        where = NO_DOOR if role is Role.MIGRATION else STREAMING
+        assert REQUIRED[role] - all_names(role, where) == set()
+
+    def test_the_plugin_daemon_gets_no_demand_for_a_ca_file(self) -> None:
+        """It verifies against the system's authorities when unset, and stops at CERT_REQUIRED alone."""
+        assert "REDIS_SSL_CERT_REQS" not in all_names(Role.PLUGIN_DAEMON, STREAMING)
+
+    @every_role
+    def test_a_role_and_a_name_stand_in_one_row_only(self, role: Role) -> None:
+        names = [row.name for row in TABLE if role in row.roles]
+        assert sorted(names) == sorted(set(names))
+
+    @every_context
+    @every_role
+    def test_no_name_is_plain_and_secret_at_once(self, role: Role, where: Context) -> None:
+        assert not plain_variables(role, where).keys() & secret_variables(role).keys()
+
+    @every_context
+    @every_role
+    def test_names_that_sound_secret_are_never_plain(self, role: Role, where: Context) -> None:
+        secret = re.compile("PASSWORD|KEY|TOKEN|SECRET|BROKER_URL")
+        assert [name for name in plain_variables(role, where) if secret.search(name)] == []
+
+
+class TestBackend:
+    """One settings class reads the variables of api, websocket, worker and beat: they must not drift."""
+
+    def test_worker_and_beat_differ_from_api_in_what_they_start_only(self) -> None:
+        found = {role: plain_variables(role, STREAMING) for role in (Role.API, Role.WORKER, Role.BEAT)}
+        names = set().union(*found.values())
+        different = {name for name in names if len({values.get(name) for values in found.values()}) > 1}
+        assert different == {"MODE", "GUNICORN_TIMEOUT"}
+        assert {role: values["MODE"] for role, values in found.items()} == {
+            Role.API: "api",
+            Role.WORKER: "worker",
+            Role.BEAT: "beat",
+        }
+        assert [role for role, values in found.items() if "GUNICORN_TIMEOUT" in values] == [Role.API]
+
+    def test_the_websocket_server_is_an_api_with_another_worker_class(self) -> None:
+        api, websocket = (plain_variables(role, STREAMING) for role in (Role.API, Role.API_WEBSOCKET))
+        assert websocket == {
+            **api,
+            "SERVER_WORKER_CLASS": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
+            "SERVER_WORKER_AMOUNT": "1",
+            "SERVER_WORKER_CONNECTIONS": "1000",
+        }
+
+    def test_the_migration_is_an_api_that_migrates(self) -> None:
+        api, migration = (plain_variables(role, NO_DOOR) for role in (Role.API, Role.MIGRATION))
+        assert migration == {**api, "MODE": "migration", "MIGRATION_ENABLED": "true"}
+        assert api["MIGRATION_ENABLED"] == "false"
+
+    def test_all_read_the_same_secrets(self) -> None:
+        first, *others = [secret_variables(role) for role in BACKEND_ROLES]
+        assert len(first) > 5
+        assert all(other == first for other in others)
+
+    def test_nothing_of_the_migration_depends_on_the_door(self) -> None:
+        """A URL in it would be a cycle: the door stands behind the migration."""
+        of_door = {"dify.example.com", "600"}
+        assert not of_door & set(plain_variables(Role.MIGRATION, NO_DOOR).values())
+        assert not OF_THE_DOOR & plain_variables(Role.MIGRATION, NO_DOOR).keys()
+
+
+class TestSecrets:
+    @pytest.mark.parametrize(
+        ("here", "there"),
+        [
+            ((Role.API, "PLUGIN_DAEMON_KEY"), (Role.PLUGIN_DAEMON, "SERVER_KEY")),
+            ((Role.WORKER, "INNER_API_KEY_FOR_PLUGIN"), (Role.PLUGIN_DAEMON, "DIFY_INNER_API_KEY")),
+            ((Role.WORKER, "CODE_EXECUTION_API_KEY"), (Role.SANDBOX, "API_KEY")),
+            ((Role.API, "REDIS_PASSWORD"), (Role.PLUGIN_DAEMON, "REDIS_PASSWORD")),
+            ((Role.API, "DB_PASSWORD"), (Role.API, "PGVECTOR_PASSWORD")),
+        ],
+        ids=lambda side: side[1],
+    )
+    def test_both_sides_of_a_pair_read_the_same_secret(
+        self, here: tuple[Role, str], there: tuple[Role, str]
+    ) -> None:
+        assert secret_variables(here[0])[here[1]] == secret_variables(there[0])[there[1]]
+
+    def test_each_role_reads_only_what_it_is_for(self) -> None:
+        """Plugins inherit the daemon's environment, and the sandbox runs other people's code."""
+        found = {role: {f.purpose for f in secret_variables(role).values()} for role in Role}
+        assert found[Role.SANDBOX] == {Purpose.SANDBOX_KEY}
+        assert found[Role.WEB] == found[Role.SSRF_PROXY] == set()
+        assert found[Role.PLUGIN_DAEMON] == {
+            *(Purpose.PLUGIN_DATABASE, Purpose.CACHE_TOKEN, Purpose.PLUGIN_DAEMON_KEY, Purpose.INNER_API_KEY)
+        }
+        assert found[Role.API] == set(Purpose) - {Purpose.PLUGIN_DATABASE}
+
+    def test_every_purpose_is_read_by_somebody(self) -> None:
+        read = {field.purpose for role in Role for field in secret_variables(role).values()}
+        assert read == set(Purpose)
+
+    def test_database_users_are_fields_and_all_else_is_plain_text(self) -> None:
+        json_purposes = {Purpose.DATABASE, Purpose.PLUGIN_DATABASE}
+        for role in Role:
+            for name, source in secret_variables(role).items():
+                field = "username" if name.endswith(("USER", "USERNAME")) else "password"
+                expected = field if source.purpose in json_purposes else None
+                assert source == SecretField(source.purpose, expected), name
+
+
+class TestUrls:
+    @every_role
+    def test_public_urls_are_the_door_s_own_without_a_path_or_trailing_slash(self, role: Role) -> None:
+        plain = plain_variables(role, STREAMING)
+        assert {plain[name] for name in URLS & plain.keys()} <= {"https://dify.example.com"}
+        assert not [name for name, value in plain.items() if "://" in value and value.endswith("/")]
+
+    @pytest.mark.parametrize(("scheme", "socket"), [("https", "wss"), ("http", "ws")])
+    def test_schemes_follow_the_door(self, scheme: str, socket: str) -> None:
+        where = context(scheme=scheme)
+        web = plain_variables(Role.WEB, where)
+        assert web["CONSOLE_API_URL"] == web["APP_API_URL"] == f"{scheme}://dify.example.com"
+        assert web["NEXT_PUBLIC_SOCKET_URL"] == f"{socket}://dify.example.com"
+
+    def test_the_hook_of_plugin_endpoints_is_left_for_dify_to_fill_in(self) -> None:
+        hook = plain_variables(Role.WORKER, STREAMING)["ENDPOINT_URL_TEMPLATE"]
+        assert hook == "https://dify.example.com/e/{hook_id}"
+
+    @pytest.mark.parametrize(
+        ("role", "name", "url"),
+        [
+            (Role.WORKER, "INTERNAL_FILES_URL", "http://api.test.internal:5001"),
+            (Role.WORKER, "PLUGIN_DAEMON_URL", "http://plugin-daemon.test.internal:5002"),
+            (Role.WORKER, "CODE_EXECUTION_ENDPOINT", "http://sandbox.test.internal:8194"),
+            (Role.WORKER, "SSRF_PROXY_HTTP_URL", "http://ssrf-proxy.test.internal:3128"),
+            (Role.WORKER, "SSRF_PROXY_HTTPS_URL", "http://ssrf-proxy.test.internal:3128"),
+            (Role.PLUGIN_DAEMON, "DIFY_INNER_API_URL", "http://api.test.internal:5001"),
+            (Role.WEB, "SERVER_CONSOLE_API_URL", "http://api.test.internal:5001"),
+            (Role.SANDBOX, "HTTP_PROXY", "http://ssrf-proxy.test.internal:3128"),
+        ],
+    )
+    @every_context
+    def test_roles_call_each_other_by_full_private_name(
+        self, where: Context, role: Role, name: str, url: str
+    ) -> None:
+        assert plain_variables(role, where)[name] == url
+
+
+class TestValues:
+    @pytest.mark.parametrize(
+        ("role", "expected"),
+        [
+            (
+                Role.WORKER,
+                {
+                    "DEPLOYMENT_EDITION": "COMMUNITY",
+                    "LOG_FILE": "",
+                    "DB_TYPE": "postgresql",
+                    "DB_HOST": "database.example",
+                    "DB_PORT": "5432",
+                    "DB_DATABASE": "main",
+                    "DB_EXTRAS": "sslmode=require",
+                    "PGSSLMODE": "require",
+                    "SQLALCHEMY_POOL_PRE_PING": "true",
+                    "VECTOR_STORE": "pgvector",
+                    "PGVECTOR_HOST": "database.example",
+                    "PGVECTOR_DATABASE": "pgvector",
+                    "REDIS_HOST": "cache.example",
+                    "REDIS_PORT": "6379",
+                    "REDIS_USERNAME": "",
+                    "REDIS_DB": "0",
+                    "REDIS_USE_SSL": "true",
+                    "REDIS_SSL_CERT_REQS": "CERT_REQUIRED",
+                    "STORAGE_TYPE": "s3",
+                    "S3_USE_AWS_MANAGED_IAM": "true",
+                    "S3_BUCKET_NAME": "dify-files",
+                    "S3_REGION": "eu-west-1",
+                },
+            ),
+            (
+                Role.PLUGIN_DAEMON,
+                {
+                    "DB_HOST": "database.example",
+                    "DB_DATABASE": "dify_plugin",
+                    "DB_SSL_MODE": "require",
+                    "PLUGIN_STORAGE_TYPE": "aws_s3",
+                    "PLUGIN_STORAGE_OSS_BUCKET": "dify-files",
+                    "AWS_REGION": "eu-west-1",
+                    "S3_USE_AWS": "true",
+                    "S3_USE_AWS_MANAGED_IAM": "true",
+                    "S3_USE_PATH_STYLE": "false",
+                    "PLUGIN_WORKING_PATH": "/app/storage/cwd",
+                    # Key prefixes in the bucket: a change loses every installed plugin.
+                    "PLUGIN_INSTALLED_PATH": "plugin",
+                    "PLUGIN_PACKAGE_CACHE_PATH": "plugin_packages",
+                    "PLUGIN_MEDIA_CACHE_PATH": "assets",
+                    "PERSISTENCE_STORAGE_PATH": "persistence",
+                    "PLUGIN_REMOTE_INSTALLING_HOST": "127.0.0.1",
+                    "PLUGIN_REMOTE_INSTALLING_PORT": "5003",
+                    "FORCE_VERIFYING_SIGNATURE": "true",
+                },
+            ),
+            (Role.WEB, {"HOSTNAME": "0.0.0.0", "PORT": "3000", "NEXT_PUBLIC_ENABLE_AGENT_V2": "false"}),
+            (Role.SANDBOX, {"SANDBOX_PORT": "8194", "ENABLE_NETWORK": "true", "GIN_MODE": "release"}),
+        ],
+        ids=["worker", "plugin_daemon", "web", "sandbox"],
+    )
+    def test_values_are_what_the_component_needs_on_aws(self, role: Role, expected: dict[str, str]) -> None:
+        plain = plain_variables(role, STREAMING)
+        assert {name: plain.get(name) for name in expected} == expected
+
+    def test_the_list_of_queues_stays_dify_s_own(self) -> None:
+        """A frozen list starves queues that a later release adds."""
+        assert "CELERY_QUEUES" not in all_names(Role.WORKER, STREAMING)
+
+
+class TestDoor:
+    @pytest.mark.parametrize(
+        ("seconds", "gunicorn", "plugins"), [(60, 360, 600), (600, 600, 600), (3600, 3600, 3600)]
+    )
+    def test_where_answers_stream_no_inner_hop_gives_up_before_the_door_or_earlier_than_dify(
+        self, seconds: int, gunicorn: int, plugins: int
+    ) -> None:
+        where = context(timeout=seconds)
+        api = plain_variables(Role.API, where)
+        daemon = plain_variables(Role.PLUGIN_DAEMON, where)
+        web = plain_variables(Role.WEB, where)
+        assert api["GUNICORN_TIMEOUT"] == str(gunicorn)
+        assert api["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == str(plugins)
+        assert web["TEXT_GENERATION_TIMEOUT_MS"] == web["WORKFLOW_GENERATION_TIMEOUT_MS"] == f"{seconds}000"
+        assert "APP_MAX_EXECUTION_TIME" not in api
+
+    def test_where_nothing_streams_everything_stops_with_the_door(self) -> None:
+        api = plain_variables(Role.API, BUFFERED)
+        daemon = plain_variables(Role.PLUGIN_DAEMON, BUFFERED)
+        web = plain_variables(Role.WEB, BUFFERED)
+        assert api["GUNICORN_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "29"
+        assert api["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "29"
+        assert web["TEXT_GENERATION_TIMEOUT_MS"] == "29000"
+
+    @pytest.mark.parametrize("role", [Role.API, Role.WORKER, Role.PLUGIN_DAEMON])
+    def test_a_door_without_a_body_limit_leaves_dify_s_own_limits(self, role: Role) -> None:
+        names = plain_variables(role, STREAMING)
+        assert not [name for name in names if "FILE_SIZE_LIMIT" in name or "PACKAGE_SIZE" in name]
+
+    @settings(deadline=None)
+    @given(st.floats(min_value=3, max_value=1000))
+    def test_what_dify_accepts_fits_through_the_door(self, max_body_mb: float) -> None:
+        """Dify counts in MiB, doors in MB of 10**6 bytes."""
+        where = context(max_body_mb=max_body_mb)
+        door_bytes = max_body_mb * 10**6
+        limits = {
+            name: int(value)
+            for name, value in plain_variables(Role.API, where).items()
+            if name.endswith("FILE_SIZE_LIMIT")
+        }
+        assert len(limits) == 6
+        assert {name: value for name, value in limits.items() if value * 2**20 > door_bytes} == {}
+        assert min(limits.values()) >= 1
+        api = plain_variables(Role.API, where)
+        daemon = plain_variables(Role.PLUGIN_DAEMON, where)
+        assert api["PLUGIN_MAX_PACKAGE_SIZE"] == daemon["MAX_PLUGIN_PACKAGE_SIZE"]
+        assert int(api["PLUGIN_MAX_PACKAGE_SIZE"]) <= door_bytes
+
+    def test_a_wide_door_does_not_raise_dify_s_own_limits(self) -> None:
+        plain = plain_variables(Role.API, context(max_body_mb=1000))
+        limits = {name: value for name, value in plain.items() if name.endswith("FILE_SIZE_LIMIT")}
+        assert limits == {
+            "UPLOAD_FILE_SIZE_LIMIT": "15",
+            "UPLOAD_IMAGE_FILE_SIZE_LIMIT": "10",
+            "UPLOAD_AUDIO_FILE_SIZE_LIMIT": "50",
+            "UPLOAD_VIDEO_FILE_SIZE_LIMIT": "100",
+            "UPLOAD_SKILL_FILE_SIZE_LIMIT": "50",
+            "ANNOTATION_IMPORT_FILE_SIZE_LIMIT": "2",
+        }
+        assert plain["PLUGIN_MAX_PACKAGE_SIZE"] == "52428800"
+
+
+class TestExtras:
+    @every_role
+    def test_fails_when_a_name_is_taken_and_says_which_option_to_use(self, role: Role) -> None:
+        for row in (row for row in TABLE if role in row.roles):
+            for name in (row.name, row.name.lower()):
+                with pytest.raises(ValueError, match=r"is set by dify_cdk, use ") as caught:
+                    require_free(role, {name: "x"}, BUFFERED)
+                assert (
+                    str(caught.value)
+                    == f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}"
+                )
+
+    @pytest.mark.parametrize(
+        ("name", "option"),
+        [
+            ("SECRET_KEY", "secret_key= of DifyData"),
+            ("CONSOLE_API_URL", "domain= of the frontend"),
+            ("FILES_URL", "domain= of the frontend"),
+            ("GUNICORN_TIMEOUT", "request_timeout= of the frontend"),
+            ("DB_HOST", "the arguments of DifyData"),
+            ("REDIS_PASSWORD", "the arguments of DifyData"),
+        ],
+    )
+    def test_the_option_named_is_the_one_that_exists(self, name: str, option: str) -> None:
+        with pytest.raises(ValueError, match=f"{name} is set by dify_cdk, use {re.escape(option)}$"):
+            require_free(Role.API, {name: "x"}, STREAMING)
+
+    @pytest.mark.parametrize("name", ["", "A=B", "A B", "A\n", " A"])
+    def test_fails_when_a_name_is_none(self, name: str) -> None:
+        with pytest.raises(ValueError, match=r"environment of role worker: .* is not a variable name$"):
+            require_free(Role.WORKER, {name: "x"}, STREAMING)
+
+    @pytest.mark.parametrize(
+        ("role", "name"),
+        [
+            (Role.WORKER, "CELERY_WORKER_AMOUNT"),
+            (Role.API, "MAIL_TYPE"),
+            (Role.API, "SQLALCHEMY_POOL_SIZE"),
+            (Role.PLUGIN_DAEMON, "PIP_MIRROR_URL"),
+            (Role.SANDBOX, "WORKER_TIMEOUT"),
+            (Role.WEB, "ALLOW_EMBED"),
+            (Role.WEB, "API_KEY"),  # taken in the sandbox only
+            (Role.SSRF_PROXY, "TZ"),
+        ],
+    )
+    def test_what_is_free_passes(self, role: Role, name: str) -> None:
+        require_free(role, {name: "x", f"{name}_2": "y"}, BUFFERED)
+
+    @settings(deadline=None)
+    @given(
+        role=st.sampled_from(Role),
+        names=st.lists(st.text(string.ascii_letters + string.digits + "_", min_size=1), max_size=4),
+    )
+    def test_names_outside_the_table_always_pass(self, role: Role, names: list[str]) -> None:
+        taken = {row.name for row in TABLE if role in row.roles}
+        free = dict.fromkeys([name for name in names if name.upper() not in taken], "x")
+        require_free(role, free, BUFFERED)
+
+    @pytest.mark.parametrize(
+        "name", ["UPLOAD_FILE_SIZE_LIMIT", "PLUGIN_MAX_PACKAGE_SIZE", "APP_MAX_EXECUTION_TIME"]
+    )
+    def test_limits_are_free_where_the_door_imposes_none(self, name: str) -> None:
+        require_free(Role.API, {name: "1"}, STREAMING)
+        with pytest.raises(ValueError, match="is set by dify_cdk"):
+            require_free(Role.API, {name: "1"}, BUFFERED)

@@ -1,0 +1,296 @@
+"""The route table against Dify's own proxy, and its three renderings against each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dify_cdk.roles import Role
+from dify_cdk.routes import (
+    NEVER_PUBLIC,
+    ROUTES,
+    RouteClass,
+    alb_rules,
+    cloudfront_behaviors,
+    http_api_routes,
+    route_of,
+    served,
+)
+
+# Written down from Dify 1.17.1's own nginx configuration, not from the table under test.
+ROLE_OF_PREFIX = {
+    "/console/api": Role.API,
+    "/api": Role.API,
+    "/v1": Role.API,
+    "/openapi": Role.API,
+    "/files": Role.API,
+    "/mcp": Role.API,
+    "/triggers": Role.API,
+    "/socket.io/": Role.API_WEBSOCKET,
+    "/e/": Role.PLUGIN_DAEMON,
+    "/explore": Role.WEB,
+    "/": Role.WEB,
+}
+
+# A contract with deployed listeners: a rule keeps its priority for ever, a new one takes a free number.
+PRIORITIES = {
+    "/console/api": 1000,
+    "/api": 2000,
+    "/v1": 3000,
+    "/openapi": 4000,
+    "/files": 5000,
+    "/mcp": 6000,
+    "/triggers": 7000,
+    "/socket.io/": 8000,
+    "/e/": 9000,
+    "/explore": 10000,
+    "/": 50000,
+}
+
+# Also a contract: the ids of listener rules and integrations follow from it.
+CONSTRUCT_IDS = {
+    "/console/api": "ConsoleApi",
+    "/api": "Api",
+    "/v1": "V1",
+    "/openapi": "Openapi",
+    "/files": "Files",
+    "/mcp": "Mcp",
+    "/triggers": "Triggers",
+    "/socket.io/": "SocketIo",
+    "/e/": "E",
+    "/explore": "Explore",
+    "/": "Default",
+}
+
+CLASSES = {
+    RouteClass.OPEN: {"/v1", "/openapi", "/files", "/mcp", "/triggers", "/e/"},
+    RouteClass.API: {"/console/api", "/api", "/socket.io/"},
+    RouteClass.PAGE: {"/explore", "/"},
+}
+
+LONG_REQUESTS = {"/console/api", "/api", "/v1", "/openapi", "/mcp", "/e/"}
+
+UPLOADS = [
+    "/console/api/files/upload",
+    "/api/files/upload",
+    "/v1/files/upload",
+    "/files/upload/for-plugin",
+    "/console/api/workspaces/current/plugin/upload/pkg",
+    "/console/api/workspaces/current/plugin/upload/bundle",
+    "/console/api/workspaces/custom-config/webapp-logo/upload",
+    "/console/api/apps/4b2/audio-to-text",
+    "/console/api/installed-apps/4b2/audio-to-text",
+    "/api/audio-to-text",
+    "/v1/audio-to-text",
+    "/console/api/apps/4b2/annotations/batch-import",
+    "/v1/datasets/pipeline/file-upload",
+    "/v1/datasets/4b2/document/create-by-file",
+    "/v1/datasets/4b2/document/create_by_file",
+    "/v1/datasets/4b2/documents/77/update-by-file",
+    "/v1/datasets/4b2/documents/77/update_by_file",
+    "/console/api/apps/imports",
+    "/console/api/rag/pipelines/imports",
+    "/triggers/webhook/4b2",
+    "/e/4b2/anything",
+]
+
+SAMPLES = {
+    "/console/api": Role.API,
+    "/console/api/": Role.API,
+    "/console/api/setup": Role.API,
+    "/console/apis": Role.WEB,
+    "/console": Role.WEB,
+    "/api": Role.API,
+    "/api/chat-messages": Role.API,
+    "/api2": Role.WEB,
+    "/v1": Role.API,
+    "/v1/workflows/run": Role.API,
+    "/v10/workflows": Role.WEB,
+    "/v2/invoke/dispatch": Role.WEB,
+    "/openapi/v1/me": Role.API,
+    "/files/4b2/file-preview": Role.API,
+    "/filesystem": Role.WEB,
+    "/mcp/server/4b2/mcp": Role.API,
+    "/triggers/plugin/4b2": Role.API,
+    "/socket.io/": Role.API_WEBSOCKET,
+    "/socket.io/4/polling": Role.API_WEBSOCKET,
+    "/socket.io": Role.WEB,
+    "/e/4b2": Role.PLUGIN_DAEMON,
+    "/e/4b2/deep/path": Role.PLUGIN_DAEMON,
+    "/e": Role.WEB,
+    "/events": Role.WEB,
+    "/explore/apps": Role.WEB,
+    "/": Role.WEB,
+    "/install": Role.WEB,
+    "/signin": Role.WEB,
+    "/apps": Role.WEB,
+    "/plugins": Role.WEB,
+    "/_next/static/chunks/1f.js": Role.WEB,
+    "/API/chat-messages": Role.WEB,
+}
+
+FRONTEND = frozenset({Role.API, Role.WEB, Role.PLUGIN_DAEMON})
+WITH_WEBSOCKET = FRONTEND | {Role.API_WEBSOCKET}
+
+
+def by_wildcard(pattern: str, path: str) -> bool:
+    """ALB and CloudFront: ``*`` stands for any characters or none, ``?`` for one; case matters."""
+    parts = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(parts.get(c, re.escape(c)) for c in pattern), path) is not None
+
+
+def by_alb(path: str, roles: Collection[Role]) -> Role:
+    """The rule with the lowest priority number whose patterns match, else the default action."""
+    for rule in sorted(alb_rules(roles), key=lambda rule: rule.priority):
+        if any(by_wildcard(pattern, path) for pattern in rule.patterns):
+            return rule.route.role
+    return Role.WEB
+
+
+def by_cloudfront(path: str, roles: Collection[Role]) -> Role:
+    """The first behavior in order, else the default one."""
+    behaviors = cloudfront_behaviors(roles)
+    return next((route.role for pattern, route in behaviors if by_wildcard(pattern, path)), Role.WEB)
+
+
+def by_http_api(path: str, roles: Collection[Role]) -> Role | None:
+    """A full match, else the greedy path with the longest literal part; without one the request fails.
+
+    A greedy variable takes an empty rest too: https://github.com/storacha/w3infra/pull/166.
+    """
+    routes = dict(http_api_routes(roles))
+    greedy = [known for known in routes if known.endswith("{proxy+}")]
+    if path in routes and path not in greedy:
+        return routes[path].role
+    found = [known for known in greedy if path.startswith(known.removesuffix("{proxy+}"))]
+    return routes[max(found, key=len)].role if found else None
+
+
+RENDERINGS: dict[str, Callable[[str, Collection[Role]], Role | None]] = {
+    "alb": by_alb,
+    "http_api": by_http_api,
+    "cloudfront": by_cloudfront,
+}
+every_rendering = pytest.mark.parametrize("lead", RENDERINGS.values(), ids=RENDERINGS)
+
+_WORDS = st.sampled_from(
+    [
+        *(word for prefix in (*ROLE_OF_PREFIX, *NEVER_PUBLIC) for word in prefix.split("/") if word),
+        *("upload", "proxy", "..", "%2e%2e", "*", "?", "{proxy+}"),
+    ]
+)
+_TEXTS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="/?#"), min_size=1)
+SEGMENTS = st.lists(_WORDS | _TEXTS, max_size=5)
+PATHS = st.builds(
+    lambda parts, end: "/" + "/".join(parts) + (end if parts else ""), SEGMENTS, st.sampled_from(["", "/"])
+)
+
+
+class TestTable:
+    def test_every_prefix_leads_to_the_role_of_dify_s_own_proxy(self) -> None:
+        assert {route.prefix: route.role for route in ROUTES} == ROLE_OF_PREFIX
+
+    def test_priorities_never_change(self) -> None:
+        assert {route.prefix: route.priority for route in ROUTES} == PRIORITIES
+
+    def test_priorities_rise_with_room_between_them_and_fit_a_listener(self) -> None:
+        priorities = [route.priority for route in ROUTES]
+        gaps = [after - before for before, after in pairwise(priorities)]
+        assert min(gaps) >= 100
+        assert 1 <= priorities[0] <= priorities[-1] <= 50000
+
+    def test_construct_ids_never_change(self) -> None:
+        assert {route.prefix: route.construct_id for route in ROUTES} == CONSTRUCT_IDS
+
+    def test_login_classes(self) -> None:
+        found = {name: {r.prefix for r in ROUTES if r.route_class is name} for name in RouteClass}
+        assert found == CLASSES
+
+    def test_long_requests_are_marked(self) -> None:
+        assert {route.prefix for route in ROUTES if route.long_requests} == LONG_REQUESTS
+
+    def test_the_last_route_takes_everything_else(self) -> None:
+        assert ROUTES[-1].matches("/anything/else")
+        assert ROUTES[-1].role is Role.WEB
+
+    def test_what_must_never_be_public_is_complete(self) -> None:
+        of_api = {"/inner/api", "/health", "/threads", "/db-pool-stat"}
+        of_daemon = {"/plugin", "/v2/invoke", "/backwards-invocation", "/admin", "/metrics", "/debug/pprof"}
+        assert set(NEVER_PUBLIC) == of_api | of_daemon
+
+
+class TestUploads:
+    @pytest.mark.parametrize("path", UPLOADS)
+    def test_every_path_that_carries_files_is_known(self, path: str) -> None:
+        patterns = route_of(path, WITH_WEBSOCKET).uploads
+        assert any(by_wildcard(pattern, path) for pattern in patterns)
+
+    def test_patterns_lie_below_the_prefix_of_their_route(self) -> None:
+        for route in ROUTES:
+            below = route.prefix if route.prefix.endswith("/") else f"{route.prefix}/"
+            assert "*" not in below
+            assert all(pattern.startswith(below) for pattern in route.uploads), route.prefix
+
+    def test_no_pattern_is_written_twice(self) -> None:
+        patterns = [pattern for route in ROUTES for pattern in route.uploads]
+        assert len(patterns) == len(set(patterns))
+
+
+class TestRenderings:
+    @every_rendering
+    @pytest.mark.parametrize(("path", "role"), SAMPLES.items(), ids=SAMPLES)
+    def test_sample_paths_lead_to_the_right_role(
+        self, lead: Callable[[str, Collection[Role]], Role], path: str, role: Role
+    ) -> None:
+        assert lead(path, WITH_WEBSOCKET) is role
+        assert route_of(path, WITH_WEBSOCKET).role is role
+
+    @every_rendering
+    def test_without_the_websocket_role_its_path_falls_to_web(
+        self, lead: Callable[[str, Collection[Role]], Role]
+    ) -> None:
+        assert lead("/socket.io/", FRONTEND) is Role.WEB
+        assert route_of("/socket.io/", FRONTEND).role is Role.WEB
+
+    @pytest.mark.parametrize("roles", [FRONTEND, WITH_WEBSOCKET], ids=["frontend", "with_websocket"])
+    @settings(deadline=None, max_examples=300)
+    @given(path=PATHS)
+    def test_all_agree_on_any_path(self, roles: Collection[Role], path: str) -> None:
+        expected = route_of(path, roles).role
+        assert {name: lead(path, roles) for name, lead in RENDERINGS.items()} == dict.fromkeys(
+            RENDERINGS, expected
+        )
+
+    @every_rendering
+    @settings(deadline=None)
+    @given(start=st.sampled_from(NEVER_PUBLIC), rest=PATHS)
+    def test_what_must_never_be_public_reaches_neither_api_nor_plugin_daemon(
+        self, lead: Callable[[str, Collection[Role]], Role], start: str, rest: str
+    ) -> None:
+        assert lead(start, WITH_WEBSOCKET) is Role.WEB
+        assert lead(start + rest, WITH_WEBSOCKET) is Role.WEB
+
+    def test_a_listener_rule_holds_at_most_five_patterns(self) -> None:
+        rules = alb_rules(WITH_WEBSOCKET)
+        assert {len(rule.patterns) for rule in rules} <= {1, 2, 3, 4, 5}
+        assert [rule.priority for rule in rules] == [r.priority for r in ROUTES if r.role is not Role.WEB]
+
+    def test_a_greedy_variable_stands_only_at_the_end_of_a_path(self) -> None:
+        paths = [path for path, _ in http_api_routes(WITH_WEBSOCKET)]
+        assert len(paths) == len(set(paths))
+        assert all("{" not in path.removesuffix("{proxy+}") for path in paths)
+        # API Gateway refuses a path that ends with a slash, the root excepted.
+        assert all(path == "/" or not path.endswith("/") for path in paths)
+
+    def test_a_distribution_needs_no_behavior_for_the_default(self) -> None:
+        assert "/*" not in [pattern for pattern, _ in cloudfront_behaviors(WITH_WEBSOCKET)]
+
+    def test_only_the_routes_of_deployed_roles_are_served(self) -> None:
+        assert {route.prefix for route in served({Role.PLUGIN_DAEMON})} == {"/e/"}
+        assert {route.role for route in served(FRONTEND)} == FRONTEND
+        assert alb_rules({Role.WEB}) == ()

@@ -1,0 +1,121 @@
+"""Sizes of tasks: what Fargate offers, what every role needs, what may run only once."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dify_cdk.roles import Role
+from dify_cdk.sizes import DEFAULT_SIZES, SINGLETON_ROLES, RoleSize, sizes_with
+
+# GiB of memory that Fargate pairs with CPU units, from its documentation: first, last, step.
+FARGATE = {
+    512: (1, 4, 1),
+    1024: (2, 8, 1),
+    2048: (4, 16, 1),
+    4096: (8, 30, 1),
+    8192: (16, 60, 4),
+    16384: (32, 120, 8),
+}
+OFFERED = {(256, 512), (256, 1024), (256, 2048)} | {
+    (cpu, gib * 1024) for cpu, (first, last, step) in FARGATE.items() for gib in range(first, last + 1, step)
+}
+
+# Memory in MiB below which a role was seen to be killed or to come close to it.
+FLOORS = {
+    Role.API: (512, 2048),
+    Role.API_WEBSOCKET: (256, 1024),
+    Role.WEB: (256, 512),
+    Role.WORKER: (1024, 2048),
+    Role.BEAT: (256, 1024),
+    Role.PLUGIN_DAEMON: (512, 2048),
+    Role.SANDBOX: (256, 512),
+    Role.SSRF_PROXY: (256, 512),
+    Role.MIGRATION: (512, 1024),
+}
+
+NUMBER_TOKEN = -1.8881545897087503e289
+SMALL = RoleSize(cpu_units=256, memory_mib=1024)
+
+
+class TestRoleSize:
+    @pytest.mark.parametrize(("cpu", "memory"), sorted(OFFERED))
+    def test_every_size_that_fargate_offers_passes(self, cpu: int, memory: int) -> None:
+        assert RoleSize(cpu_units=cpu, memory_mib=memory).tasks == 1
+
+    @pytest.mark.parametrize("cpu", [256, *FARGATE])
+    def test_fails_when_fargate_does_not_pair_the_memory_with_the_cpu(self, cpu: int) -> None:
+        others = {memory for memory in range(0, 131072 + 1, 512) if (cpu, memory) not in OFFERED}
+        for memory in others | {-512, 1000, 1023, 2049}:
+            message = rf"^RoleSize\.memory_mib must be one of \d+, .* with cpu_units={cpu}, got {memory}$"
+            with pytest.raises(ValueError, match=message):
+                RoleSize(cpu_units=cpu, memory_mib=memory)
+
+    @pytest.mark.parametrize("cpu", [0, 1, 255, 300, 3072, 32768, -256])
+    def test_fails_when_fargate_has_no_such_cpu(self, cpu: int) -> None:
+        choices = "256, 512, 1024, 2048, 4096, 8192, 16384"
+        with pytest.raises(ValueError, match=rf"^RoleSize\.cpu_units must be one of {choices}, got {cpu}$"):
+            RoleSize(cpu_units=cpu, memory_mib=2048)
+
+    @pytest.mark.parametrize("tasks", [0, -1, 5001])
+    def test_fails_when_a_service_cannot_have_so_many_tasks(self, tasks: int) -> None:
+        with pytest.raises(ValueError, match=rf"^RoleSize\.tasks must be between 1 and 5000, got {tasks}$"):
+            RoleSize(cpu_units=256, memory_mib=512, tasks=tasks)
+
+    def test_the_most_tasks_pass(self) -> None:
+        assert RoleSize(cpu_units=256, memory_mib=512, tasks=5000).tasks == 5000
+
+    @pytest.mark.parametrize(
+        "size",
+        [
+            {"cpu_units": NUMBER_TOKEN, "memory_mib": 3},
+            {"cpu_units": 256, "memory_mib": NUMBER_TOKEN},
+            {"cpu_units": 256, "memory_mib": 512, "tasks": NUMBER_TOKEN},
+        ],
+        ids=["cpu", "memory", "tasks"],
+    )
+    def test_numbers_known_at_deployment_pass(self, size: dict[str, int]) -> None:
+        assert RoleSize(**size).memory_mib == size["memory_mib"]
+
+
+class TestDefaults:
+    @pytest.mark.parametrize("role", Role)
+    def test_every_role_starts_above_its_floor(self, role: Role) -> None:
+        cpu, memory = FLOORS[role]
+        assert DEFAULT_SIZES[role].cpu_units >= cpu
+        assert DEFAULT_SIZES[role].memory_mib >= memory
+        assert DEFAULT_SIZES[role].tasks == 1
+
+    def test_what_must_not_run_twice(self) -> None:
+        assert set(SINGLETON_ROLES) == {Role.BEAT, Role.PLUGIN_DAEMON, Role.MIGRATION}
+
+
+class TestSizesWith:
+    def test_own_sizes_replace_the_defaults_and_nothing_else(self) -> None:
+        big = RoleSize(cpu_units=2048, memory_mib=8192, tasks=3)
+        assert sizes_with({Role.WORKER: big}) == {**DEFAULT_SIZES, Role.WORKER: big}
+        assert sizes_with({}) == DEFAULT_SIZES
+
+    @pytest.mark.parametrize("role", SINGLETON_ROLES)
+    def test_a_singleton_may_grow(self, role: Role) -> None:
+        assert sizes_with({role: SMALL})[role] is SMALL
+
+    @pytest.mark.parametrize("role", SINGLETON_ROLES)
+    def test_fails_when_a_singleton_would_run_twice(self, role: Role) -> None:
+        twice = RoleSize(cpu_units=256, memory_mib=1024, tasks=2)
+        message = rf"^sizes of role {role}: exactly one task can run, got tasks=2$"
+        with pytest.raises(ValueError, match=message):
+            sizes_with({role: twice})
+
+    def test_fails_when_the_tasks_of_a_singleton_are_known_only_at_deployment(self) -> None:
+        """The message names the rule and not the token's number, which says nothing to anybody."""
+        unknown = RoleSize(cpu_units=256, memory_mib=1024, tasks=int(NUMBER_TOKEN))
+        with pytest.raises(ValueError, match="literal") as caught:
+            sizes_with({Role.BEAT: unknown})
+        assert not re.search(r"\de\+?\d|\d{20}", str(caught.value))
+
+    def test_fails_when_a_size_is_for_no_role(self) -> None:
+        """A misspelled role would silently keep its default."""
+        with pytest.raises(ValueError, match="workr"):
+            sizes_with({"workr": SMALL})  # type: ignore[dict-item]

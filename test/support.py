@@ -1,0 +1,106 @@
+"""What several test modules share: reading templates as the questions are asked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dify_cdk._assets import examples_dir
+from dify_cdk.roles import Role
+
+REGION = "us-east-1"
+VARIANTS = sorted(path.stem for path in examples_dir().glob("v*.py"))
+DATA = Path(__file__).parent / "data"
+
+_DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
+
+
+def recommended_flags() -> dict[str, Any]:
+    """The context of the examples' cdk.json, which pytest would not read."""
+    context: dict[str, Any] = json.loads((examples_dir() / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return context
+
+
+def known_names(role: Role) -> set[str]:
+    """Variables that the component of a role reads, from the list that was read off Dify's sources."""
+    facts = json.loads((DATA / "dify-env.json").read_text(encoding="utf-8"))
+    component = "api" if role is Role.MIGRATION else role.value
+    library = "api" if role in (Role.MIGRATION, Role.API_WEBSOCKET) else role.value
+    return {*facts["components"][component], *facts["library_level"].get(library, ())}
+
+
+@dataclass(frozen=True)
+class Template:
+    """A synthesized template with the questions that tests ask of it."""
+
+    body: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Logical id to resource."""
+        return dict(self.body["Resources"])
+
+    def of_type(self, *types: str) -> dict[str, dict[str, Any]]:
+        """Resources of some types."""
+        return {id: resource for id, resource in self.resources.items() if resource["Type"] in types}
+
+    def properties(self, type: str) -> dict[str, dict[str, Any]]:
+        """Logical id to properties of the resources of a type."""
+        return {id: resource.get("Properties", {}) for id, resource in self.of_type(type).items()}
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """Container name, which is the role, to container definition."""
+        found = {}
+        for properties in self.properties("AWS::ECS::TaskDefinition").values():
+            (container,) = properties["ContainerDefinitions"]
+            found[container["Name"]] = container
+        return found
+
+    def task_of(self, role: str) -> dict[str, Any]:
+        """Properties of the task definition of a role."""
+        for properties in self.properties("AWS::ECS::TaskDefinition").values():
+            if properties["ContainerDefinitions"][0]["Name"] == role:
+                return properties
+        raise KeyError(role)
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        """Role to properties of its ECS service."""
+        names = {
+            id: properties["ContainerDefinitions"][0]["Name"]
+            for id, properties in self.properties("AWS::ECS::TaskDefinition").items()
+        }
+        services = self.properties("AWS::ECS::Service").values()
+        return {names[service["TaskDefinition"]["Ref"]]: service for service in services}
+
+    def environment(self, role: str) -> dict[str, Any]:
+        """Plain variables of a role."""
+        return {row["Name"]: row["Value"] for row in self.containers()[role].get("Environment", ())}
+
+    def secrets(self, role: str) -> dict[str, Any]:
+        """Secret variables of a role: name to what they are read from."""
+        return {row["Name"]: row["ValueFrom"] for row in self.containers()[role].get("Secrets", ())}
+
+
+def strings(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every string of a JSON value with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from strings(item, f"{path}/{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from strings(item, f"{path}/{index}")
+
+
+def normalise(template: Mapping[str, Any]) -> dict[str, Any]:
+    """A template without what differs from one CDK or handler version to the next: digests and bootstrap."""
+    copy: dict[str, Any] = json.loads(_DIGEST.sub("<asset>", json.dumps(template)))
+    copy.pop("Rules", None)
+    copy.get("Parameters", {}).pop("BootstrapVersion", None)
+    copy.get("Resources", {}).pop("CDKMetadata", None)
+    return copy
