@@ -1,0 +1,83 @@
+"""Dify on AWS: constructs that compose into four architectures. Names are loaded when first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dify_cdk.access import Access
+    from dify_cdk.cache import Cache, CacheSize
+    from dify_cdk.data import DifyData
+    from dify_cdk.database import Database, DatabaseCapacity
+    from dify_cdk.domain import Domain
+    from dify_cdk.environment import Purpose
+    from dify_cdk.frontends.alb import AlbScheme, DifyAlbFrontend
+    from dify_cdk.frontends.protocol import DifyFrontend
+    from dify_cdk.limits import Limits
+    from dify_cdk.network import DifyNetwork, Egress
+    from dify_cdk.release import DifyRelease
+    from dify_cdk.roles import Role
+    from dify_cdk.sandbox import Sandbox
+    from dify_cdk.sizes import Architecture, RoleSize
+    from dify_cdk.storage import Storage
+    from dify_cdk.workers import DifyWorkers
+
+_MODULES = {
+    "Access": "access",
+    "AlbScheme": "frontends.alb",
+    "Architecture": "sizes",
+    "Cache": "cache",
+    "CacheSize": "cache",
+    "Database": "database",
+    "DatabaseCapacity": "database",
+    "DifyAlbFrontend": "frontends.alb",
+    "DifyData": "data",
+    "DifyFrontend": "frontends.protocol",
+    "DifyNetwork": "network",
+    "DifyRelease": "release",
+    "DifyWorkers": "workers",
+    "Domain": "domain",
+    "Egress": "network",
+    "Limits": "limits",
+    "Purpose": "environment",
+    "Role": "roles",
+    "RoleSize": "sizes",
+    "Sandbox": "sandbox",
+    "Storage": "storage",
+}
+
+__all__ = [
+    "Access",
+    "AlbScheme",
+    "Architecture",
+    "Cache",
+    "CacheSize",
+    "Database",
+    "DatabaseCapacity",
+    "DifyAlbFrontend",
+    "DifyData",
+    "DifyFrontend",
+    "DifyNetwork",
+    "DifyRelease",
+    "DifyWorkers",
+    "Domain",
+    "Egress",
+    "Limits",
+    "Purpose",
+    "Role",
+    "RoleSize",
+    "Sandbox",
+    "Storage",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is used: ``import dify_cdk`` alone starts no Node."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,312 @@
+"""From a role to its task definition and its service: the only place that names containers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_servicediscovery as servicediscovery
+from constructs import Construct, IDependable
+
+from dify_cdk._acknowledge import acknowledge
+from dify_cdk._deploy import log_group
+from dify_cdk._mesh import Mesh
+from dify_cdk.data import DifyData
+from dify_cdk.environment import Context, Door, plain_variables, require_free, secret_variables
+from dify_cdk.network import Tiers
+from dify_cdk.release import DifyRelease
+from dify_cdk.roles import DATA_CALLERS, PORTS, Role
+from dify_cdk.sizes import Architecture, RoleSize
+
+Extras = Mapping[Role, Mapping[str, "str | ecs.Secret"]]
+"""Variables a user adds, by role."""
+
+_WEB_CHECK = (
+    "fetch('http://127.0.0.1:3000/signin').then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))"
+)
+
+_HEALTH_COMMANDS: Mapping[Role, list[str]] = {
+    Role.API: ["CMD-SHELL", "curl -fsS http://localhost:5001/health || exit 1"],
+    Role.API_WEBSOCKET: ["CMD-SHELL", "curl -fsS http://localhost:5001/health || exit 1"],
+    Role.WEB: ["CMD", "node", "-e", _WEB_CHECK],  # the image has no curl
+    Role.PLUGIN_DAEMON: ["CMD-SHELL", "curl -fsS http://localhost:5002/health/check || exit 1"],
+    Role.SANDBOX: ["CMD-SHELL", "curl -fsS http://localhost:8194/health || exit 1"],
+}
+"""Checks that work inside the images. worker and beat have none that is cheap, the proxy none at all."""
+
+_STOP_SECONDS = 120  # Fargate's longest wait between SIGTERM and SIGKILL
+_START_SECONDS = 180  # api imports for up to a minute on a small task
+_LOG_BUFFER_MIB = 25  # the default of 10 MiB loses lines when a burst is logged
+_RELOCATABLE = (100, 200)
+_NEVER_TWICE = (0, 100)
+
+_PLAIN_REASON = {"AwsSolutions-ECS2": "only public values are plain; secrets come from Secrets Manager"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """Where and from what tasks are made; workers and frontends share one.
+
+    Attributes:
+        cluster: ECS cluster.
+        tiers: Subnets.
+        data: The stateful half.
+        release: Images.
+        architecture: Processor, except for the sandbox.
+        sizes: Size of every role.
+        extras: Variables added by the user.
+        options: Values of variables that follow from arguments, by variable name.
+        mesh: Security groups.
+        namespace: Name of the private DNS namespace.
+        names: The private DNS service of each role that has a name.
+        ready: What has to exist before any task can start.
+    """
+
+    cluster: ecs.ICluster
+    tiers: Tiers
+    data: DifyData
+    release: DifyRelease
+    architecture: Architecture
+    sizes: Mapping[Role, RoleSize]
+    extras: Extras
+    options: Mapping[str, str]
+    mesh: Mesh
+    namespace: str
+    names: Mapping[Role, servicediscovery.IService]
+    ready: Sequence[IDependable]
+
+    def context(self, door: Door | None) -> Context:
+        """What the variables of a role are made of."""
+        return Context(data=self.data.endpoints, namespace=self.namespace, door=door, options=self.options)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """A start command other than the image's own."""
+
+    entry_point: Sequence[str] | None = None
+    command: Sequence[str] | None = None
+
+
+class RoleTask(Construct):
+    """The task definition of one role: roles, log group, one container named after the Dify role.
+
+    Args:
+        role: What runs in it.
+        platform: Where and from what.
+        door: The way in, as far as it is known already.
+        start: Another start command. Default: the image's.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        role: Role,
+        platform: Platform,
+        door: Door | None,
+        start: Start | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        self._role = role
+        self._platform = platform
+        self._logs = log_group(self, "Logs")
+        size = platform.sizes[role]
+        self._definition = ecs.FargateTaskDefinition(
+            self,
+            "Definition",
+            cpu=size.cpu_units,
+            memory_limit_mib=size.memory_mib,
+            runtime_platform=_processor(role, platform),
+        )
+        self._plain = plain_variables(role, platform.context(door))
+        self._container = self._define_container(start or Start(), door)
+        if role in DATA_CALLERS:
+            platform.data.grant_access(self._definition.task_role, role)
+        acknowledge(self._definition, _PLAIN_REASON)
+
+    @property
+    def definition(self) -> ecs.FargateTaskDefinition:
+        """The task definition."""
+        return self._definition
+
+    @property
+    def container(self) -> ecs.ContainerDefinition:
+        """The only container."""
+        return self._container
+
+    @property
+    def logs(self) -> logs.LogGroup:
+        """Where the container logs to."""
+        return self._logs
+
+    def announce(self, door: Door) -> None:
+        """Add what is known only once there is a way in.
+
+        Raises:
+            ValueError: If the way in imposes a limit that the user set as well.
+        """
+        context = self._platform.context(door)
+        require_free(self._role, self._platform.extras.get(self._role, {}), context)
+        for name, value in plain_variables(self._role, context).items():
+            if name not in self._plain:
+                self._container.add_environment(name, value)
+
+    def replace_command(self, start: Start) -> None:
+        """Start the container in another way than at first; an L2 container cannot change its command."""
+        resource = self._definition.node.default_child
+        assert isinstance(resource, ecs.CfnTaskDefinition)
+        resource.add_property_override("ContainerDefinitions.0.Command", list(start.command or ()))
+
+    def _define_container(self, start: Start, door: Door | None) -> ecs.ContainerDefinition:
+        role, data = self._role, self._platform.data
+        extras = self._platform.extras.get(role, {})
+        require_free(role, extras, self._platform.context(door))
+        _require_values(role, extras)
+        plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
+        secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
+        secrets = {
+            name: ecs.Secret.from_secrets_manager(data.secret(source.purpose), source.field)
+            for name, source in secret_variables(role).items()
+        }
+        return self._definition.add_container(
+            role,
+            container_name=role,
+            image=self._platform.release.container_image(self, role),
+            environment={**self._plain, **plain_extras},
+            secrets={**secrets, **secret_extras},
+            port_mappings=_port_mapping(role),
+            logging=ecs.LogDrivers.aws_logs(
+                stream_prefix=role,
+                log_group=self._logs,
+                mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+                max_buffer_size=cdk.Size.mebibytes(_LOG_BUFFER_MIB),
+            ),
+            entry_point=list(start.entry_point) if start.entry_point else None,
+            command=list(start.command) if start.command else None,
+            stop_timeout=cdk.Duration.seconds(_STOP_SECONDS),
+            health_check=_health_check(role),
+        )
+
+
+class RoleService(Construct):
+    """One role as an ECS service of its own: private subnets, private name, circuit breaker with rollback.
+
+    Args:
+        role: What runs in it.
+        platform: Where and from what.
+        door: The way in, as far as it is known already.
+        start: Another start command. Default: the image's.
+        grace: How long a load balancer's verdict is ignored after a start. Default: no load balancer.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        role: Role,
+        platform: Platform,
+        door: Door | None,
+        start: Start | None = None,
+        grace: bool = False,
+    ) -> None:
+        super().__init__(scope, id)
+        self._role = role
+        self._task = RoleTask(self, "Task", role=role, platform=platform, door=door, start=start)
+        minimum, maximum = _NEVER_TWICE if role is Role.BEAT else _RELOCATABLE
+        rebalancing = ecs.AvailabilityZoneRebalancing
+        self._service = ecs.FargateService(
+            self,
+            "Service",
+            cluster=platform.cluster,
+            task_definition=self._task.definition,
+            desired_count=platform.sizes[role].tasks,
+            min_healthy_percent=minimum,
+            max_healthy_percent=maximum,
+            # Rebalancing starts a second task before it stops the first, which a scheduler must not have.
+            availability_zone_rebalancing=rebalancing.DISABLED if role is Role.BEAT else rebalancing.ENABLED,
+            capacity_provider_strategies=[
+                ecs.CapacityProviderStrategy(capacity_provider="FARGATE", weight=1)
+            ],
+            circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
+            security_groups=[platform.mesh.group(role)],
+            vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
+            health_check_grace_period=cdk.Duration.seconds(_START_SECONDS) if grace else None,
+            enable_execute_command=False,
+            enable_ecs_managed_tags=True,
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        )
+        self.wait_for(*platform.mesh.rules_of(role), *platform.ready)
+        name = platform.names.get(role)
+        if name is not None:
+            self._service.associate_cloud_map_service(service=name, container=self._task.container)
+
+    @property
+    def role(self) -> Role:
+        """The role."""
+        return self._role
+
+    @property
+    def task(self) -> RoleTask:
+        """Task definition and container."""
+        return self._task
+
+    @property
+    def service(self) -> ecs.FargateService:
+        """The ECS service."""
+        return self._service
+
+    @property
+    def connections(self) -> ec2.Connections:
+        """The role's security group."""
+        return self._service.connections
+
+    def wait_for(self, *dependencies: IDependable) -> None:
+        """Start only after something else is done."""
+        self._service.node.add_dependency(*dependencies)
+
+
+def _require_values(role: Role, extras: Mapping[str, object]) -> None:
+    for name, value in extras.items():
+        if not isinstance(value, (str, ecs.Secret)):
+            raise ValueError(
+                f"environment of role {role}: {name} must be text or an ecs.Secret, got {value!r}; "
+                f"write {str(value)!r}"
+            )
+
+
+def _processor(role: Role, platform: Platform) -> ecs.RuntimePlatform:
+    arm = platform.architecture is Architecture.ARM64 and role is not Role.SANDBOX
+    return ecs.RuntimePlatform(
+        cpu_architecture=ecs.CpuArchitecture.ARM64 if arm else ecs.CpuArchitecture.X86_64,
+        operating_system_family=ecs.OperatingSystemFamily.LINUX,
+    )
+
+
+def _port_mapping(role: Role) -> list[ecs.PortMapping] | None:
+    port = PORTS.get(role)
+    if port is None:
+        return None
+    if role is Role.SSRF_PROXY:  # CONNECT is not plain HTTP
+        return [ecs.PortMapping(container_port=port, name=role.dns_label)]
+    http: ecs.AppProtocol = ecs.AppProtocol.http  # type: ignore[assignment]  # a jsii class property
+    return [ecs.PortMapping(container_port=port, name=role.dns_label, app_protocol=http)]
+
+
+def _health_check(role: Role) -> ecs.HealthCheck | None:
+    command = _HEALTH_COMMANDS.get(role)
+    if command is None:
+        return None
+    return ecs.HealthCheck(
+        command=command,
+        interval=cdk.Duration.seconds(15),
+        timeout=cdk.Duration.seconds(10),
+        retries=3,
+        start_period=cdk.Duration.seconds(_START_SECONDS),
+    )

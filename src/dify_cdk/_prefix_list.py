@@ -1,0 +1,42 @@
+"""Prefix lists that AWS manages, found at deploy time, so that no account look-up is needed at synthesis."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import custom_resources as cr
+from constructs import Construct
+
+from dify_cdk._acknowledge import acknowledge_wildcards
+from dify_cdk._deploy import log_group
+
+_FIELD = "PrefixLists.0.PrefixListId"
+
+
+def managed_prefix_list(scope: Construct, id: str, service: str) -> ec2.IPeer:
+    """The AWS-managed prefix list of a service in the stack's region, as a security group peer.
+
+    Args:
+        scope: Parent construct.
+        id: Construct id.
+        service: Last part of the list's name, such as ``s3``.
+    """
+    region = cdk.Stack.of(scope).region
+    lookup = cr.AwsCustomResource(
+        scope,
+        id,
+        install_latest_aws_sdk=False,  # a download at deploy time, impossible in closed networks
+        log_group=log_group(scope, f"{id}Logs"),
+        on_update=cr.AwsSdkCall(
+            service="EC2",
+            action="describeManagedPrefixLists",
+            parameters={
+                "Filters": [{"Name": "prefix-list-name", "Values": [f"com.amazonaws.{region}.{service}"]}]
+            },
+            physical_resource_id=cr.PhysicalResourceId.of(service),
+            output_paths=[_FIELD],
+        ),
+        policy=cr.AwsCustomResourcePolicy.from_sdk_calls(resources=cr.AwsCustomResourcePolicy.ANY_RESOURCE),
+    )
+    acknowledge_wildcards(lookup, ["*"], "ec2:DescribeManagedPrefixLists cannot be limited to a resource")
+    return ec2.Peer.prefix_list(lookup.get_response_field(_FIELD))

@@ -1,0 +1,197 @@
+"""Everything of Dify that must survive: database, cache, bucket and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from dify_cdk._checks import require_match
+from dify_cdk._secrets import KEY_LENGTH, define_secret
+from dify_cdk.cache import Cache, CacheSize
+from dify_cdk.database import MASTER_USER, Database, DatabaseCapacity
+from dify_cdk.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
+from dify_cdk.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
+from dify_cdk.network import require_two_zones, tiers_of
+from dify_cdk.roles import Role
+from dify_cdk.storage import Storage
+
+DEFAULT_CAPACITY = DatabaseCapacity()
+DEFAULT_CACHE_SIZE = CacheSize()
+
+_INIT_PASSWORD_LENGTH = 30  # Dify accepts no longer one
+
+_GENERATED = {  # purpose to what the console shows
+    Purpose.SECRET_KEY: "Dify: SECRET_KEY, encrypts stored credentials, must never change",
+    Purpose.INIT_PASSWORD: "Dify: asked once by /install",
+    Purpose.SANDBOX_KEY: "Dify: key between api and sandbox",
+    Purpose.PLUGIN_DAEMON_KEY: "Dify: key between api and plugin daemon",
+    Purpose.INNER_API_KEY: "Dify: key between plugin daemon and api",
+}
+
+
+class DifyData(Construct):
+    """The stateful half of Dify, which every frontend and every variant shares.
+
+    Defines an Aurora PostgreSQL Serverless v2 cluster with pgvector, a Valkey cache, a versioned bucket, one
+    secret per purpose, and a custom resource that creates roles, databases and extensions.
+
+    Nothing is lost by default: the cluster is protected from deletion and leaves a snapshot, the rest is
+    retained when the stack is deleted or a resource replaced.
+
+    Args:
+        vpc: Network to live in: of a ``DifyNetwork``, or any other with private subnets in two zones.
+        subnets: Subnets for database and cache. Default: the isolated subnets, else the private ones.
+        capacity: How far the database scales. Default: 0.5 to 4 ACU, one writer.
+        cache_size: Node type and replicas of the cache. Default: two small nodes in two zones.
+        secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, to move an installation in.
+            Default: one is generated.
+        snapshot_identifier: Snapshot that the cluster starts from. Removing it later replaces the cluster.
+            Default: an empty cluster.
+        master_user: Name of the master user, which a snapshot brings along.
+        removal_policy: What a stack delete does to the stateful resources: ``RETAIN`` or ``DESTROY`` for all
+            of them. Default: a snapshot of the cluster, and everything else is retained.
+
+    Raises:
+        ValueError: If the subnets lie in one zone, or ``removal_policy`` is another one than those named.
+
+    Example:
+        >>> data = DifyData(stack, "Data", vpc=network.vpc)
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        vpc: ec2.IVpc,
+        subnets: Sequence[ec2.ISubnet] | None = None,
+        capacity: DatabaseCapacity = DEFAULT_CAPACITY,
+        cache_size: CacheSize = DEFAULT_CACHE_SIZE,
+        secret_key: secretsmanager.ISecret | None = None,
+        snapshot_identifier: str | None = None,
+        master_user: str = MASTER_USER,
+        removal_policy: cdk.RemovalPolicy | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        if removal_policy not in (None, cdk.RemovalPolicy.RETAIN, cdk.RemovalPolicy.DESTROY):
+            raise ValueError(
+                f"DifyData.removal_policy must be RETAIN, DESTROY or left out, got {removal_policy}"
+            )
+        if master_user in (MAIN_ROLE, PLUGIN_ROLE):
+            raise ValueError(
+                f"DifyData.master_user must not be {master_user}, which is a role that Dify logs in as"
+            )
+        meaning = "1 to 63 letters, digits and underscores, the first one a letter"
+        require_match("DifyData.master_user", master_user, "[A-Za-z][A-Za-z0-9_]{0,62}", meaning)
+        data_subnets = tiers_of(vpc, data=subnets).data
+        require_two_zones("DifyData", data_subnets)
+        self._vpc = vpc
+        kept = removal_policy or cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+        self._database = Database(
+            self,
+            "Database",
+            vpc=vpc,
+            subnets=data_subnets,
+            capacity=capacity,
+            removal_policy=removal_policy or cdk.RemovalPolicy.SNAPSHOT,
+            snapshot_identifier=snapshot_identifier,
+            master_user=master_user,
+        )
+        self._cache = Cache(
+            self, "Cache", vpc=vpc, subnets=data_subnets, size=cache_size, removal_policy=kept
+        )
+        self._storage = Storage(self, "Storage", removal_policy=kept)
+        self._secrets = self._define_secrets(kept, secret_key)
+        self._init = DatabaseInit(
+            self,
+            "DatabaseInit",
+            database=self._database,
+            roles=[
+                DatabaseRole(name=MAIN_ROLE, secret=self._secrets[Purpose.DATABASE]),
+                DatabaseRole(name=PLUGIN_ROLE, secret=self._secrets[Purpose.PLUGIN_DATABASE]),
+            ],
+        )
+
+    @property
+    def vpc(self) -> ec2.IVpc:
+        """The network."""
+        return self._vpc
+
+    @property
+    def database(self) -> Database:
+        """The Aurora cluster."""
+        return self._database
+
+    @property
+    def cache(self) -> Cache:
+        """The Valkey cache."""
+        return self._cache
+
+    @property
+    def storage(self) -> Storage:
+        """The bucket."""
+        return self._storage
+
+    @property
+    def initialization(self) -> Construct:
+        """Depend on it before using the database: roles, databases and extensions exist afterwards."""
+        return self._init.resource
+
+    @property
+    def database_identity(self) -> str:
+        """Changes when the databases are other ones than before, so that they have to be migrated."""
+        return f"{self._database.cluster.cluster_identifier}/{LAYOUT_REVISION}"
+
+    @property
+    def endpoints(self) -> DataEndpoints:
+        """Where the containers find it all."""
+        return DataEndpoints(
+            database_host=self._database.endpoint,
+            cache_host=self._cache.endpoint,
+            bucket_name=self._storage.bucket.bucket_name,
+            region=cdk.Stack.of(self).region,
+        )
+
+    @property
+    def read_init_password_command(self) -> str:
+        """The shell command that shows the password which ``/install`` asks for."""
+        arn = self.secret(Purpose.INIT_PASSWORD).secret_arn
+        return f"aws secretsmanager get-secret-value --query SecretString --output text --secret-id {arn}"
+
+    def secret(self, purpose: Purpose) -> secretsmanager.ISecret:
+        """The secret of one purpose."""
+        return self._secrets[purpose]
+
+    def grant_access(self, grantee: iam.IGrantable, role: Role) -> iam.Grant:
+        """Allow what a role does with the bucket: the plugin daemon only below its own prefixes.
+
+        Args:
+            grantee: Usually the task role.
+            role: One of the roles that use data.
+        """
+        prefixes = STORAGE_PREFIXES if role is Role.PLUGIN_DAEMON else ()
+        return self._storage.grant_objects(grantee, *prefixes)
+
+    def _define_secrets(
+        self, removal_policy: cdk.RemovalPolicy, secret_key: secretsmanager.ISecret | None
+    ) -> dict[Purpose, secretsmanager.ISecret]:
+        secrets: dict[Purpose, secretsmanager.ISecret] = {
+            Purpose.CACHE_TOKEN: self._cache.token,
+            Purpose.BROKER_URL: self._cache.broker_url,
+        }
+        for purpose, user in ((Purpose.DATABASE, MAIN_ROLE), (Purpose.PLUGIN_DATABASE, PLUGIN_ROLE)):
+            secrets[purpose] = define_secret(
+                self, purpose, f"Dify: database role {user}", removal_policy, username=user
+            )
+        for purpose, description in _GENERATED.items():
+            if purpose is Purpose.SECRET_KEY and secret_key is not None:
+                secrets[purpose] = secret_key
+                continue
+            length = _INIT_PASSWORD_LENGTH if purpose is Purpose.INIT_PASSWORD else KEY_LENGTH
+            secrets[purpose] = define_secret(self, purpose, description, removal_policy, length=length)
+        return secrets

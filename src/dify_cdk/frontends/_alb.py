@@ -1,0 +1,221 @@
+"""A load balancer with its listeners, target groups, access rules and logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from dify_cdk._acknowledge import acknowledge
+from dify_cdk._checks import is_token
+from dify_cdk._fargate import Platform, RoleService
+from dify_cdk.access import Access
+from dify_cdk.network import network_of, require_two_zones
+from dify_cdk.roles import PORTS, Role
+from dify_cdk.routes import alb_rules
+
+_LOG_DAYS = 90
+_DRAIN_SECONDS = 30
+_RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
+_HTTP, _HTTPS = 80, 443
+
+_HEALTH_CHECKS: Mapping[Role, tuple[str, str]] = {  # path, healthy status codes
+    Role.API: ("/health", "200"),
+    Role.WEB: ("/", "200-399"),  # redirects to the sign-in page
+    Role.PLUGIN_DAEMON: ("/health/check", "200"),
+}
+
+
+class LoadBalancer(Construct):
+    """An application load balancer that knows Dify's routes.
+
+    Everything that belongs to one load balancer lives below it, target groups included: a target group
+    cannot serve two, so that a change of the scheme replaces the whole and nothing else.
+
+    Args:
+        platform: Where the services run.
+        public: Whether it has public addresses.
+        access: Who may enter.
+        certificate: Turns on TLS, and redirects HTTP to it. Default: plain HTTP.
+        idle_timeout_seconds: Longest silence of a connection, 1 to 4000.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        platform: Platform,
+        public: bool,
+        access: Access,
+        certificate: acm.ICertificate | None,
+        idle_timeout_seconds: int,
+    ) -> None:
+        super().__init__(scope, id)
+        self._vpc = platform.data.vpc
+        dual_stack = _speaks_ipv6(self._vpc, access, public)
+        subnets = platform.tiers.public if public else platform.tiers.app
+        if not subnets:
+            raise ValueError(
+                f"a public load balancer needs public subnets, and vpc {self._vpc.node.path} has none: "
+                "add some, or pass scheme=AlbScheme.INTERNAL"
+            )
+        require_two_zones("a load balancer", subnets)
+        self._group = ec2.SecurityGroup(
+            self, "SecurityGroup", vpc=self._vpc, allow_all_outbound=False, description="Dify load balancer"
+        )
+        self._alb = elbv2.ApplicationLoadBalancer(
+            self,
+            "Alb",
+            vpc=self._vpc,
+            internet_facing=public,
+            vpc_subnets=ec2.SubnetSelection(subnets=subnets),
+            security_group=self._group,
+            drop_invalid_header_fields=True,
+            idle_timeout=cdk.Duration.seconds(idle_timeout_seconds),
+            ip_address_type=elbv2.IpAddressType.DUAL_STACK if dual_stack else elbv2.IpAddressType.IPV4,
+        )
+        self._alb.log_access_logs(self._define_log_bucket())
+        self._ports = (_HTTP,) if certificate is None else (_HTTP, _HTTPS)
+        self._admit(access, dual_stack)
+        self._listener = self._define_listeners(certificate)
+
+    @property
+    def alb(self) -> elbv2.ApplicationLoadBalancer:
+        """The load balancer."""
+        return self._alb
+
+    def route(self, services: Sequence[RoleService]) -> dict[Role, elbv2.ApplicationTargetGroup]:
+        """Send each route of the table to the service that answers it, and the rest to web.
+
+        Args:
+            services: The services to register as targets.
+
+        Returns:
+            The target group of every role that a route leads to, for services to register themselves.
+        """
+        own = {service.role: service for service in services}
+        roles = [*own, Role.PLUGIN_DAEMON]
+        groups = {role: self._define_targets(role, own.get(role)) for role in roles}
+        self._listener.add_target_groups("Default", target_groups=[groups[Role.WEB]])
+        for rule in alb_rules(roles):
+            elbv2.ApplicationListenerRule(
+                self,
+                rule.route.construct_id,
+                listener=self._listener,
+                priority=rule.priority,
+                conditions=[elbv2.ListenerCondition.path_patterns(list(rule.patterns))],
+                target_groups=[groups[rule.route.role]],
+            )
+        return groups
+
+    def allow_to(self, service: RoleService) -> None:
+        """Let the load balancer reach a service that registers its targets itself."""
+        port = ec2.Port.tcp(PORTS[service.role])
+        self._alb.connections.allow_to(service.service, port, "Load balancer")
+
+    def _define_targets(self, role: Role, service: RoleService | None) -> elbv2.ApplicationTargetGroup:
+        path, codes = _HEALTH_CHECKS[role]
+        targets = []
+        if service is not None:
+            target = service.service.load_balancer_target(container_name=role, container_port=PORTS[role])
+            targets.append(target)
+        return elbv2.ApplicationTargetGroup(
+            self,
+            f"{role.construct_id}Targets",
+            vpc=self._vpc,
+            port=PORTS[role],
+            protocol=elbv2.ApplicationProtocol.HTTP,
+            target_type=elbv2.TargetType.IP,
+            targets=targets,
+            deregistration_delay=cdk.Duration.seconds(_DRAIN_SECONDS),
+            health_check=elbv2.HealthCheck(
+                path=path,
+                healthy_http_codes=codes,
+                interval=cdk.Duration.seconds(30),
+                timeout=cdk.Duration.seconds(10),
+                healthy_threshold_count=2,
+                unhealthy_threshold_count=5,
+            ),
+        )
+
+    def _define_listeners(self, certificate: acm.ICertificate | None) -> elbv2.ApplicationListener:
+        if certificate is None:
+            return self._alb.add_listener(
+                "Http", port=_HTTP, protocol=elbv2.ApplicationProtocol.HTTP, open=False
+            )
+        redirect = elbv2.ListenerAction.redirect(protocol="HTTPS", port=str(_HTTPS), permanent=True)
+        self._alb.add_listener(
+            "Redirect",
+            port=_HTTP,
+            protocol=elbv2.ApplicationProtocol.HTTP,
+            open=False,
+            default_action=redirect,
+        )
+        return self._alb.add_listener(
+            "Https",
+            port=_HTTPS,
+            protocol=elbv2.ApplicationProtocol.HTTPS,
+            open=False,
+            certificates=[certificate],
+            ssl_policy=elbv2.SslPolicy.TLS13_RES,
+        )
+
+    def _admit(self, access: Access, dual_stack: bool) -> None:
+        ipv6 = access.ipv6 if dual_stack else ()
+        for family, networks in (("IPv4", access.all_ipv4), ("IPv6", ipv6)):
+            most = _RULES_PER_GROUP // len(self._ports)
+            if len(networks) > most:
+                raise ValueError(
+                    f"Access lists {len(networks)} {family} networks, but a security group holds {most} "
+                    f"for the ports {', '.join(map(str, self._ports))}: merge some of them"
+                )
+            for network in networks:
+                peer = ec2.Peer.ipv4(network) if family == "IPv4" else ec2.Peer.ipv6(network)
+                for port in self._ports:
+                    self._group.add_ingress_rule(peer, ec2.Port.tcp(port), "Access")
+        if access.is_anyone:
+            acknowledge(self._group, {"AwsSolutions-EC23": "the caller wrote Access.anyone()"})
+        elif is_token(access.all_ipv4):
+            acknowledge(
+                self._group, {"AwsSolutions-EC23": "addresses known at deployment are the caller's choice"}
+            )
+
+    def _define_log_bucket(self) -> s3.Bucket:
+        if is_token(cdk.Stack.of(self).region):
+            raise ValueError(
+                "a load balancer's access logs need the stack's region, give the stack "
+                "env=cdk.Environment(region=...)"
+            )
+        bucket = s3.Bucket(
+            self,
+            "AccessLogs",
+            enforce_ssl=True,
+            encryption=s3.BucketEncryption.S3_MANAGED,  # the only encryption that load balancers can write to
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(_LOG_DAYS))],
+            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+        )
+        acknowledge(bucket, {"AwsSolutions-S1": "this is the log bucket"})
+        return bucket
+
+
+def _speaks_ipv6(vpc: ec2.IVpc, access: Access, public: bool) -> bool:
+    """Whether the load balancer gets IPv6 addresses, which its subnets must be able to give."""
+    listed = bool(access.ipv6) and not access.is_anyone
+    if listed and not public:
+        raise ValueError(
+            "Access.ipv6 cannot be used with an internal load balancer, which has IPv4 addresses only"
+        )
+    network = network_of(vpc)
+    if network is None:
+        return listed
+    if listed and not network.ipv6:
+        raise ValueError(f"Access.ipv6 needs IPv6 addresses, give {network.node.path} ipv6=True")
+    return network.ipv6 and public

@@ -1,0 +1,410 @@
+"""The network: a VPC whose data subnets never move, or any VPC of yours."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct, IDependable
+
+from dify_cdk._acknowledge import acknowledge
+from dify_cdk._checks import is_token, require_list
+
+_PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+
+DATA_GROUP = "Data"
+APP_GROUP = "App"
+PUBLIC_GROUP = "Public"
+
+# Steps from the VPC's prefix length to those of its subnets: /16 gives /24, /20 and /24.
+_SMALL_STEP = 8
+_APP_STEP = 4
+_WIDEST_PREFIX = 16  # AWS's largest VPC
+_NARROWEST_PREFIX = 19  # a load balancer needs subnets of /27 or larger
+
+_IPV6_SUBNETS = 8  # how many /64 ranges are cut from the VPC's /56
+_IPV6_HOST_BITS = "64"
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-vpc-links-v2.html and
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
+ZONES_WITHOUT_VPC_LINKS = {
+    "us-east-1": "use1-az3",
+    "us-west-1": "usw1-az2",
+    "ap-northeast-1": "apne1-az3",
+    "ca-central-1": "cac1-az3",
+}
+
+_PLATFORM_ENDPOINTS = {
+    "EcrApi": "ecr.api",
+    "EcrDocker": "ecr.dkr",
+    "Logs": "logs",
+    "SecretsManager": "secretsmanager",
+    "Ssm": "ssm",
+    "SsmMessages": "ssmmessages",
+}
+_MODEL_ENDPOINTS = {
+    "Bedrock": "bedrock",
+    "BedrockRuntime": "bedrock-runtime",
+    "BedrockAgentRuntime": "bedrock-agent-runtime",
+}
+
+# The Elastic IP arrives a moment after the instance starts, so the first installation may fail.
+_NAT_USER_DATA = (
+    "until dnf install -y iptables-services; do sleep 5; done",
+    "systemctl enable --now iptables",
+    "echo net.ipv4.ip_forward=1 > /etc/sysctl.d/90-nat.conf && sysctl -p /etc/sysctl.d/90-nat.conf",
+    "device=$(ip -4 route show default | sed 's/.* dev //; s/ .*//')",
+    'iptables -t nat -A POSTROUTING -o "$device" -j MASQUERADE',
+    "iptables -F FORWARD",
+    "iptables-save > /etc/sysconfig/iptables",
+)
+
+
+_OWN_RANGE_REASON = {"AwsSolutions-EC23": "only the VPC's own address space is let in"}
+
+
+class Egress(StrEnum):
+    """How the application reaches the internet."""
+
+    NAT_GATEWAYS = "nat_gateways"
+    """One NAT gateway a zone: no single point of failure, a fixed hourly price each."""
+    NAT_INSTANCE = "nat_instance"
+    """One small instance with an Elastic IP: cheap, but a reboot cuts the way out for a minute or two."""
+    ISOLATED = "isolated"
+    """No way out: AWS services through endpoints, images from a private registry."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tiers:
+    """The subnets of a VPC by what lives in them.
+
+    Attributes:
+        app: Where tasks run.
+        data: Where the database and the cache live.
+        public: Where a public load balancer stands; may be empty.
+        closed: Whether the app subnets have no way out to the internet.
+        way_out: What has to exist before a task can reach the internet, or the endpoints.
+    """
+
+    app: list[ec2.ISubnet]
+    data: list[ec2.ISubnet]
+    public: list[ec2.ISubnet]
+    closed: bool
+    way_out: list[IDependable]
+
+
+class DifyNetwork(Construct):
+    """A VPC with data, app and (unless isolated) public subnets in each zone.
+
+    Defines the VPC, its subnets, the Elastic IPs of the way out, a gateway endpoint for S3 (free) and, when
+    isolated, interface endpoints in two groups: what every task needs to start, open to the VPC, and Amazon
+    Bedrock, open only to the roles that :meth:`model_endpoints` is told of.
+
+    The data subnets come first in the address space with fixed sizes, so that a later change of ``egress``
+    or a third zone moves none of them: database and cache stay where they are.
+
+    Args:
+        egress: The way out. Default: one NAT gateway a zone.
+        cidr: Address space of the VPC, a literal private network of /16 to /19.
+        ipv6: Whether a public load balancer gets IPv6 addresses as well. Only the public subnets are given
+            an IPv6 range; tasks and data stay on IPv4. Default: IPv4 only.
+        zones: Names of two or three availability zones, such as ``us-east-1a``. Default: the first two of
+            the region. Some regions have a zone without VPC links and CloudFront VPC origins, which v2 and
+            v4 need; there the default raises a warning, since zones cannot change later.
+
+    Raises:
+        ValueError: If ``cidr`` is no private network of a size that fits, or ``zones`` are fewer than two,
+            more than three, repeated, or in another region than the stack.
+
+    Example:
+        >>> network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        egress: Egress = Egress.NAT_GATEWAYS,
+        cidr: str = "10.0.0.0/16",
+        ipv6: bool = False,
+        zones: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        prefix_length = _check_cidr(cidr)
+        region = cdk.Stack.of(self).region
+        _check_zones(zones, region)
+        if zones is None and region in ZONES_WITHOUT_VPC_LINKS:
+            self._warn_about_zones(region)
+        self._zone_count = len(zones) if zones else 2
+        self._egress = egress
+        self._addresses: list[ec2.CfnEIP] = []
+        self._nat_instance: ec2.NatInstanceProviderV2 | None = None
+        self._vpc = ec2.Vpc(
+            self,
+            "Vpc",
+            ip_addresses=ec2.IpAddresses.cidr(cidr),
+            availability_zones=list(zones) if zones else None,
+            max_azs=None if zones else self._zone_count,
+            subnet_configuration=_subnets(egress, prefix_length),
+            nat_gateways={Egress.NAT_GATEWAYS: self._zone_count, Egress.NAT_INSTANCE: 1, Egress.ISOLATED: 0}[
+                egress
+            ],
+            nat_gateway_provider=self._define_way_out(),
+            restrict_default_security_group=True,
+        )
+        self._ipv6 = ipv6
+        if ipv6:
+            self._add_ipv6()
+        self._vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        self._way_out = self._attach_address()
+        self._model_endpoints = self._define_endpoints() if egress is Egress.ISOLATED else None
+        acknowledge(
+            self._vpc,
+            {"AwsSolutions-VPC7": "flow logs cost per GB and are the owner's choice: vpc.add_flow_log()"},
+        )
+
+    @property
+    def vpc(self) -> ec2.Vpc:
+        """The VPC."""
+        return self._vpc
+
+    @property
+    def egress(self) -> Egress:
+        """The way out."""
+        return self._egress
+
+    @property
+    def ipv6(self) -> bool:
+        """Whether the public subnets have IPv6 addresses."""
+        return self._ipv6
+
+    @property
+    def public_addresses(self) -> list[str]:
+        """The Elastic IPs from which the application calls out (tokens); empty when isolated."""
+        return [address.attr_public_ip for address in self._addresses]
+
+    @property
+    def model_endpoints(self) -> ec2.ISecurityGroup | None:
+        """Security group of the Amazon Bedrock endpoints; None unless isolated."""
+        return self._model_endpoints
+
+    @property
+    def way_out(self) -> list[IDependable]:
+        """What, beside the routes, has to exist before a task can reach the internet or the endpoints."""
+        return self._way_out
+
+    def _define_way_out(self) -> ec2.NatProvider | None:
+        if self._egress is Egress.ISOLATED:
+            return None
+        count = self._zone_count if self._egress is Egress.NAT_GATEWAYS else 1
+        self._addresses = [
+            ec2.CfnEIP(self, f"Address{number}", domain="vpc") for number in range(1, count + 1)
+        ]
+        if self._egress is Egress.NAT_GATEWAYS:
+            return ec2.NatProvider.gateway(eip_allocation_ids=[a.attr_allocation_id for a in self._addresses])
+        user_data = ec2.UserData.for_linux()
+        user_data.add_commands(*_NAT_USER_DATA)
+        self._nat_instance = ec2.NatProvider.instance_v2(
+            instance_type=ec2.InstanceType("t4g.nano"),
+            default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,
+            user_data=user_data,
+        )
+        return self._nat_instance
+
+    def _add_ipv6(self) -> None:
+        """IPv6 for the public subnets only: the VPC's own dual-stack mode would touch the data subnets."""
+        if self._egress is Egress.ISOLATED:
+            raise ValueError("DifyNetwork.ipv6 needs public subnets, which an isolated network has not")
+        block = ec2.CfnVPCCidrBlock(
+            self, "Ipv6", vpc_id=self._vpc.vpc_id, amazon_provided_ipv6_cidr_block=True
+        )
+        whole = cdk.Fn.select(0, self._vpc.vpc_ipv6_cidr_blocks)
+        ranges = cdk.Fn.cidr(whole, _IPV6_SUBNETS, _IPV6_HOST_BITS)
+        for index, subnet in enumerate(self._vpc.public_subnets):
+            resource = subnet.node.default_child
+            assert isinstance(resource, ec2.CfnSubnet)
+            resource.ipv6_cidr_block = cdk.Fn.select(index, ranges)
+            resource.node.add_dependency(block)
+            ec2.CfnRoute(
+                self,
+                f"Ipv6Route{index + 1}",
+                route_table_id=subnet.route_table.route_table_id,
+                destination_ipv6_cidr_block="::/0",
+                gateway_id=self._vpc.internet_gateway_id,
+            ).node.add_dependency(subnet.internet_connectivity_established)
+
+    def _attach_address(self) -> list[IDependable]:
+        """Give the NAT instance its address and let the VPC use it."""
+        if self._nat_instance is None:
+            return []
+        provider = self._nat_instance
+        provider.connections.allow_from(
+            ec2.Peer.ipv4(self._vpc.vpc_cidr_block), ec2.Port.all_traffic(), "The VPC"
+        )
+        acknowledge(provider.security_group, _OWN_RANGE_REASON)
+        reasons = {
+            "AwsSolutions-EC28": "one replaceable instance: detailed monitoring costs more than it tells",
+            "AwsSolutions-EC29": "the instance keeps no state and may be replaced at any time",
+            "AwsSolutions-EC26": "the root disk holds the public system image only",
+        }
+        for instance in provider.gateway_instances:
+            acknowledge(instance, reasons)
+        association = ec2.CfnEIPAssociation(
+            self,
+            "AddressAssociation",
+            allocation_id=self._addresses[0].attr_allocation_id,
+            instance_id=provider.configured_gateways[0].gateway_id,
+        )
+        return [association]
+
+    def _define_endpoints(self) -> ec2.SecurityGroup:
+        """Endpoints in two groups, because what reaches a model must not be open to the sandbox."""
+        platform = ec2.SecurityGroup(
+            self,
+            "PlatformEndpoints",
+            vpc=self._vpc,
+            allow_all_outbound=False,
+            description="What every task needs to start",
+        )
+        platform.add_ingress_rule(ec2.Peer.ipv4(self._vpc.vpc_cidr_block), ec2.Port.HTTPS, "Every task")
+        acknowledge(platform, _OWN_RANGE_REASON)
+        models = ec2.SecurityGroup(
+            self, "ModelEndpoints", vpc=self._vpc, allow_all_outbound=False, description="Amazon Bedrock"
+        )
+        for group, services in ((platform, _PLATFORM_ENDPOINTS), (models, _MODEL_ENDPOINTS)):
+            for name, service in services.items():
+                endpoint = self._vpc.add_interface_endpoint(
+                    name,
+                    service=ec2.InterfaceVpcEndpointAwsService(service),
+                    security_groups=[group],
+                    open=False,
+                    subnets=ec2.SubnetSelection(subnet_group_name=APP_GROUP),
+                )
+                self._way_out.append(endpoint)
+        return models
+
+    def _warn_about_zones(self, region: str) -> None:
+        cdk.Validations.of(self).add_warning(
+            "DifyNetworkZones",
+            f"{region} has a zone (id {ZONES_WITHOUT_VPC_LINKS[region]}) without VPC links and "
+            "CloudFront VPC origins, and zones cannot change later: if v2 or v4 may ever be "
+            "wanted, pass zones= with the names that "
+            "`aws ec2 describe-availability-zones` shows for the other ids",
+        )
+
+
+def tiers_of(
+    vpc: ec2.IVpc, *, app: Sequence[ec2.ISubnet] | None = None, data: Sequence[ec2.ISubnet] | None = None
+) -> Tiers:
+    """Where tasks, data and load balancers go in a VPC, ours or imported.
+
+    In a :class:`DifyNetwork` by its own groups. In any other VPC tasks take the private subnets with a way
+    out, else the isolated ones; data takes the isolated ones, else those of the tasks.
+
+    Args:
+        vpc: The VPC.
+        app: Where tasks shall run instead. Default: as above.
+        data: Where database and cache shall live instead. Default: as above.
+
+    Raises:
+        ValueError: If the VPC has no private subnets.
+    """
+    isolated, private = list(vpc.isolated_subnets), list(vpc.private_subnets)
+    network = network_of(vpc)
+    if network is not None:
+        app = app or vpc.select_subnets(subnet_group_name=APP_GROUP).subnets
+        data = data or vpc.select_subnets(subnet_group_name=DATA_GROUP).subnets
+    app, data = app or private or isolated, data or isolated or private
+    if not app or not data:
+        raise ValueError(
+            f"vpc {vpc.node.path} has no private subnets, but tasks and data must not stand in public ones"
+        )
+    without_way_out = {subnet.node.path for subnet in isolated}
+    closed = all(subnet.node.path in without_way_out for subnet in app)
+    routes = [subnet.internet_connectivity_established for subnet in app]
+    return Tiers(
+        app=list(app),
+        data=list(data),
+        public=list(vpc.public_subnets),
+        closed=closed,
+        way_out=[*routes, *(network.way_out if network else ())],
+    )
+
+
+def network_of(vpc: ec2.IVpc) -> DifyNetwork | None:
+    """The :class:`DifyNetwork` that defined a VPC; None for any other VPC."""
+    owner = vpc.node.scope
+    return owner if isinstance(owner, DifyNetwork) else None
+
+
+def require_two_zones(what: str, subnets: Sequence[ec2.ISubnet]) -> None:
+    """Check that subnets cover two availability zones.
+
+    Raises:
+        ValueError: If they do not.
+    """
+    if len({subnet.availability_zone for subnet in subnets}) < 2:  # noqa: PLR2004
+        raise ValueError(f"{what} needs subnets in two availability zones, got {len(subnets)} in one")
+
+
+def _subnets(egress: Egress, prefix_length: int) -> list[ec2.SubnetConfiguration]:
+    isolated = ec2.SubnetType.PRIVATE_ISOLATED
+    app = isolated if egress is Egress.ISOLATED else ec2.SubnetType.PRIVATE_WITH_EGRESS
+    small, large = prefix_length + _SMALL_STEP, prefix_length + _APP_STEP
+    configuration = [
+        ec2.SubnetConfiguration(name=DATA_GROUP, subnet_type=isolated, cidr_mask=small),
+        ec2.SubnetConfiguration(name=APP_GROUP, subnet_type=app, cidr_mask=large),
+    ]
+    if egress is not Egress.ISOLATED:
+        configuration.append(
+            ec2.SubnetConfiguration(
+                name=PUBLIC_GROUP,
+                subnet_type=ec2.SubnetType.PUBLIC,
+                cidr_mask=small,
+                map_public_ip_on_launch=False,
+            )
+        )
+    return configuration
+
+
+def _check_cidr(cidr: str) -> int:
+    """The prefix length of the address space."""
+    if is_token(cidr):
+        raise ValueError("DifyNetwork.cidr must be literal: the subnets are laid out at synthesis")
+    try:
+        network = ipaddress.IPv4Network(cidr)
+    except ValueError as error:
+        raise ValueError(
+            f"DifyNetwork.cidr must be an IPv4 network such as 10.0.0.0/16, got {cidr!r}: {error}"
+        ) from None
+    if not _WIDEST_PREFIX <= network.prefixlen <= _NARROWEST_PREFIX:
+        raise ValueError(
+            f"DifyNetwork.cidr must be a /{_WIDEST_PREFIX} to /{_NARROWEST_PREFIX} network, got {cidr!r}"
+        )
+    if "/" in cidr and cidr.partition("/")[2] != str(network.prefixlen):
+        raise ValueError(f"DifyNetwork.cidr must be written as {network}, got {cidr!r}")
+    if not any(network.subnet_of(private) for private in _PRIVATE):
+        raise ValueError(
+            f"DifyNetwork.cidr must be a private network, got {cidr!r}, whose addresses belong to others"
+        )
+    return network.prefixlen
+
+
+def _check_zones(zones: Sequence[str] | None, region: str) -> None:
+    if zones is None:
+        return
+    require_list("DifyNetwork.zones", zones, "zone names")
+    if is_token(list(zones)):
+        return
+    if len(zones) not in (2, 3) or len(set(zones)) != len(zones):
+        raise ValueError(f"DifyNetwork.zones must be two or three different zone names, got {list(zones)!r}")
+    if is_token(region):
+        return
+    for zone in zones:
+        if not zone.startswith(region):
+            raise ValueError(f"DifyNetwork.zones must lie in the stack's region {region}, got {zone!r}")

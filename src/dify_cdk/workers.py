@@ -1,0 +1,296 @@
+"""Everything of Dify that works in the background, and every internal name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_servicediscovery as servicediscovery
+from constructs import Construct, IDependable, IValidation
+
+from dify_cdk import squid
+from dify_cdk._acknowledge import acknowledge
+from dify_cdk._checks import require_match
+from dify_cdk._fargate import Extras, Platform, RoleService, Start
+from dify_cdk._mesh import Mesh
+from dify_cdk.data import DifyData
+from dify_cdk.environment import Door
+from dify_cdk.migration import Migration
+from dify_cdk.network import tiers_of
+from dify_cdk.release import DifyRelease
+from dify_cdk.roles import NAMED_ROLES, PORTS, Role, require_roles
+from dify_cdk.sandbox import Sandbox
+from dify_cdk.sizes import DEFAULT_SIZES, Architecture, RoleSize, sizes_with
+
+DEFAULT_RELEASE = DifyRelease()
+DEFAULT_SANDBOX = Sandbox()
+DEFAULT_SCHEDULER = DEFAULT_SIZES[Role.BEAT]
+
+_DNS_TTL_SECONDS = 10
+_NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+
+class DifyWorkers(Construct):
+    """The background roles on Fargate, the migration before them, and the private names of all roles.
+
+    Defines the cluster, a private DNS namespace with one name for every role that listens, a security group
+    for every role, the one-off migration, and one service each for worker, beat, plugin daemon, sandbox and
+    SSRF proxy. The frontend that you put beside it hosts api and web; swapping the frontend changes nothing
+    here but the announced URL and limits.
+
+    The sandbox runs other people's code. It can reach the proxy, and TCP 443 and DNS anywhere in a network
+    with a way out, because Fargate fetches image, secrets and logs through the task's own interface.
+    Database, cache, api and plugin daemon never let it in. Its task role has no permissions.
+
+    Args:
+        data: The stateful half.
+        cluster: ECS cluster with the Fargate capacity providers. Default: one is defined.
+        release: Images. Default: the release the library is written for.
+        architecture: Processor of all tasks but the sandbox. Default: x86-64.
+        sizes: Size and number of tasks of single roles, also of api and web. Default: the floors of
+            ``dify_cdk.sizes``.
+        scheduler: Size of beat. ``None`` runs none: schedules, triggers and clean-ups stop, which raises a
+            warning, and an idle database can pause. Default: one small task.
+        environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
+            SSM parameter. They cannot replace what the library sets.
+        sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
+        namespace: Name of the private DNS namespace. Default: derived from the construct's path.
+        app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
+
+    Raises:
+        ValueError: If a size or variable cannot be, or the namespace is malformed or ends with ``.local``.
+
+    Example:
+        >>> workers = DifyWorkers(stack, "Workers", data=data)
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        data: DifyData,
+        cluster: ecs.ICluster | None = None,
+        release: DifyRelease = DEFAULT_RELEASE,
+        architecture: Architecture = Architecture.X86_64,
+        sizes: Mapping[Role, RoleSize] | None = None,
+        scheduler: RoleSize | None = DEFAULT_SCHEDULER,
+        environment: Extras | None = None,
+        sandbox: Sandbox = DEFAULT_SANDBOX,
+        namespace: str | None = None,
+        app_subnets: Sequence[ec2.ISubnet] | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        self._announced: Door | None = None
+        own_sizes = dict(sizes or {})
+        if Role.BEAT in own_sizes:
+            raise ValueError("sizes of role beat: use scheduler= of DifyWorkers")
+        require_roles("environment", environment or {})
+        if scheduler is not None:
+            own_sizes[Role.BEAT] = scheduler
+        tiers = tiers_of(data.vpc, app=app_subnets)
+        name = namespace or self._default_namespace()
+        dns = self._define_namespace(name, data.vpc)
+        cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
+        self._platform = Platform(
+            cluster=cluster,
+            tiers=tiers,
+            data=data,
+            release=release,
+            architecture=architecture,
+            sizes=sizes_with(own_sizes),
+            extras=environment or {},
+            options=sandbox.environment(),
+            mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
+            namespace=name,
+            names={role: _define_name(dns, role) for role in NAMED_ROLES},
+            ready=[*tiers.way_out, *providers],
+        )
+        self._migration = Migration(self, "Migration", platform=self._platform)
+        self._services = self._define_services(scheduler is not None, sandbox)
+        self._plugin_targets: list[dict[str, object]] = []
+        self._write_plugin_doors()
+        self._warn(scheduler, release)
+        self.node.add_validation(_Announcement(self))
+
+    @property
+    def platform(self) -> Platform:
+        """Where and from what the tasks are made: what a frontend builds api and web with."""
+        return self._platform
+
+    @property
+    def cluster(self) -> ecs.ICluster:
+        """The ECS cluster."""
+        return self._platform.cluster
+
+    @property
+    def namespace(self) -> str:
+        """Name of the private DNS namespace."""
+        return self._platform.namespace
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether a frontend has announced the public URL."""
+        return self._announced is not None
+
+    @property
+    def migration(self) -> Construct:
+        """Depend on it before running Dify's code."""
+        return self._migration.resource
+
+    @property
+    def services(self) -> Mapping[Role, RoleService]:
+        """The service of each background role."""
+        return dict(self._services)
+
+    def announce(self, door: Door) -> None:
+        """Tell the background roles under which URL users reach Dify, and what that way in carries.
+
+        Frontends call it; the first one that announces wins, a second one needs ``announce=False``.
+
+        Raises:
+            ValueError: If another frontend has announced itself.
+        """
+        if self._announced is not None:
+            raise ValueError(
+                f"{self.node.path} has its public URL already; only one frontend can announce it, "
+                "give the others announce=False"
+            )
+        self._announced = door
+        for service in self._services.values():
+            service.task.announce(door)
+        if door.internal:  # HTTP nodes may call Dify's own address although it is a private one
+            proxy = self._services[Role.SSRF_PROXY]
+            proxy.task.replace_command(self._proxy_start(allowed_hosts=[door.host]))
+
+    def admit_plugin_targets(self, target_group: elbv2.ApplicationTargetGroup) -> None:
+        """Register the plugin daemon with a load balancer, for ``/e/*``.
+
+        Args:
+            target_group: Target group that a listener rule leads to: ECS refuses one without a listener.
+        """
+        self._plugin_targets.append(
+            {
+                "ContainerName": str(Role.PLUGIN_DAEMON),
+                "ContainerPort": PORTS[Role.PLUGIN_DAEMON],
+                "TargetGroupArn": target_group.target_group_arn,
+            }
+        )
+        self._write_plugin_doors()
+        self._services[Role.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
+
+    def _write_plugin_doors(self) -> None:
+        """Write both door properties of the plugin daemon out, also when they are empty.
+
+        ECS leaves a service's load balancers and Service Connect as they are when the property is absent,
+        so that a removed frontend could never let go. The L2 leaves both out.
+        """
+        resource = self._services[Role.PLUGIN_DAEMON].service.node.find_child("Service")
+        assert isinstance(resource, ecs.CfnService)
+        resource.add_property_override("LoadBalancers", self._plugin_targets)
+        resource.add_property_override("ServiceConnectConfiguration", {"Enabled": False})
+
+    def _default_namespace(self) -> str:
+        unique = cdk.Names.unique_resource_name(self, max_length=50, separator="-")
+        return f"{unique.lower()}.internal"
+
+    def _define_namespace(self, name: str, vpc: ec2.IVpc) -> servicediscovery.PrivateDnsNamespace:
+        meaning = "a lower-case DNS name with at least two labels, such as dify.internal"
+        require_match("DifyWorkers.namespace", name, _NAMESPACE, meaning)
+        if name.endswith(".local"):
+            raise ValueError(
+                f"DifyWorkers.namespace must not end with .local, which multicast DNS owns, got {name!r}"
+            )
+        return servicediscovery.PrivateDnsNamespace(self, "Namespace", name=name, vpc=vpc, description="Dify")
+
+    def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.Cluster, list[IDependable]]:
+        cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.DISABLED)
+        # The cluster's own switch defines this in an aspect, too late for services to depend on it: ECS
+        # refuses a service whose capacity provider is not associated yet.
+        providers = ecs.CfnClusterCapacityProviderAssociations(
+            self,
+            "CapacityProviders",
+            cluster=cluster.cluster_name,
+            capacity_providers=["FARGATE", "FARGATE_SPOT"],
+            default_capacity_provider_strategy=[],
+        )
+        reason = (
+            "CPU and memory of every service are metrics without it; pass your own cluster to pay for more"
+        )
+        acknowledge(cluster, {"AwsSolutions-ECS4": reason})
+        return cluster, [providers]
+
+    def _define_services(self, with_scheduler: bool, sandbox: Sandbox) -> dict[Role, RoleService]:
+        starts = {Role.SANDBOX: _sandbox_start(sandbox), Role.SSRF_PROXY: self._proxy_start()}
+        roles = [Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY]
+        if not with_scheduler:
+            roles.remove(Role.BEAT)
+        services = {
+            role: RoleService(
+                self, role.construct_id, role=role, platform=self._platform, door=None, start=starts.get(role)
+            )
+            for role in roles
+        }
+        for role in (Role.WORKER, Role.BEAT):
+            if role in services:
+                services[role].wait_for(self.migration)
+        services[Role.PLUGIN_DAEMON].wait_for(self._platform.data.initialization)
+        return services
+
+    def _proxy_start(self, allowed_hosts: Sequence[str] = ()) -> Start:
+        configuration = squid.configuration(
+            port=PORTS[Role.SSRF_PROXY],
+            allowed_hosts=allowed_hosts,
+            network=[self._platform.data.vpc.vpc_cidr_block],
+        )
+        entry_point, command = squid.command(configuration)
+        return Start(entry_point=entry_point, command=command)
+
+    def _warn(self, scheduler: RoleSize | None, release: DifyRelease) -> None:
+        validations = cdk.Validations.of(self)
+        if scheduler is None:
+            validations.add_warning(
+                "DifyWorkersScheduler",
+                "scheduler=None: scheduled workflows, triggers and clean-ups do not run",
+            )
+        if not release.is_tested:
+            validations.add_warning(
+                "DifyReleaseUntested",
+                "this combination of image tags is not one that this version of dify-cdk knows",
+            )
+
+
+@jsii.implements(IValidation)
+class _Announcement:
+    """Says at synthesis that a frontend is missing; until then one may still be added."""
+
+    def __init__(self, workers: DifyWorkers) -> None:
+        self._workers = workers
+
+    def validate(self) -> list[str]:
+        """The errors."""
+        if self._workers.is_announced:
+            return []
+        return [
+            f"{self._workers.node.path} has no frontend: add one, such as DifyAlbFrontend(..., workers=...)"
+        ]
+
+
+def _define_name(namespace: servicediscovery.PrivateDnsNamespace, role: Role) -> servicediscovery.Service:
+    return servicediscovery.Service(
+        namespace,
+        role.construct_id,
+        namespace=namespace,
+        name=role.dns_label,
+        dns_record_type=servicediscovery.DnsRecordType.A,
+        dns_ttl=cdk.Duration.seconds(_DNS_TTL_SECONDS),
+        custom_health_check=servicediscovery.HealthCheckCustomConfig(failure_threshold=1),
+    )
+
+
+def _sandbox_start(sandbox: Sandbox) -> Start:
+    return Start(entry_point=sandbox.entry_point(), command=sandbox.command())

@@ -1,0 +1,43 @@
+"""One process, one Node and one synthesis per variant for the whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import aws_cdk as cdk
+import pytest
+
+from dify_cdk._synth import synthesize
+from support import REGION, VARIANTS, Template
+
+
+@pytest.fixture(scope="session")
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Template]:
+    """Synthesized template of a variant; each variant is synthesized once."""
+    cache: dict[str, Template] = {}
+
+    def get(variant: str) -> Template:
+        if variant not in cache:
+            stacks = synthesize(variant, tmp_path_factory.mktemp(variant), region=REGION)
+            cache[variant] = Template(stacks[0].template)
+        return cache[variant]
+
+    return get
+
+
+@pytest.fixture(scope="session", params=VARIANTS)
+def template(request: pytest.FixtureRequest, templates: Callable[[str], Template]) -> Template:
+    """Every variant in turn, for what must hold for all of them."""
+    return templates(request.param)
+
+
+@pytest.fixture
+def app(tmp_path_factory: pytest.TempPathFactory) -> cdk.App:
+    """An empty app, for one tree per test."""
+    return cdk.App(outdir=str(tmp_path_factory.mktemp("app")), analytics_reporting=False)
+
+
+@pytest.fixture
+def stack(app: cdk.App) -> cdk.Stack:
+    """A stack with a region and no account."""
+    return cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))

@@ -1,0 +1,550 @@
+"""Bad input fails where it is written, in the caller's words, and not at deployment."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from dify_cdk import (
+    Access,
+    AlbScheme,
+    CacheSize,
+    DatabaseCapacity,
+    DifyAlbFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyRelease,
+    DifyWorkers,
+    Domain,
+    Egress,
+    Role,
+    RoleSize,
+)
+from support import REGION
+
+OFFICE = Access(ipv4=["203.0.113.0/24"])
+SMALL = RoleSize(cpu_units=256, memory_mib=1024)
+TWICE = RoleSize(cpu_units=256, memory_mib=1024, tasks=2)
+CERTIFICATE = f"arn:aws:acm:{REGION}:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+ECR = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/docker-hub"
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is shared: a stack with network, data and workers, to which each case adds its own part."""
+
+    app: cdk.App
+    stack: cdk.Stack
+    network: DifyNetwork
+    data: DifyData
+    workers: DifyWorkers
+    numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    def scope(self) -> Construct:
+        """An empty place in the shared stack."""
+        return Construct(self.stack, f"Case{next(self.numbers)}")
+
+    def new_stack(self, region: str | None = REGION) -> cdk.Stack:
+        """A stack beside the shared one."""
+        return cdk.Stack(self.app, f"Stack{next(self.numbers)}", env=cdk.Environment(region=region))
+
+    def network_of(self, **arguments: Any) -> DifyNetwork:
+        """A network of its own."""
+        return DifyNetwork(self.new_stack(), "Network", **arguments)
+
+    def data_of(self, **arguments: Any) -> DifyData:
+        """Data in the shared network, or in the ``vpc`` given."""
+        return DifyData(self.scope(), "Data", **{"vpc": self.network.vpc, **arguments})
+
+    def workers_of(self, **arguments: Any) -> DifyWorkers:
+        """Workers of its own on the shared data."""
+        return DifyWorkers(self.scope(), "Workers", **{"data": self.data, **arguments})
+
+    def door_of(self, **arguments: Any) -> DifyAlbFrontend:
+        """A frontend of the shared workers."""
+        defaults = {"workers": self.workers, "access": OFFICE, "announce": False}
+        return DifyAlbFrontend(self.scope(), "Frontend", **{**defaults, **arguments})
+
+    def vpc_of(self, **arguments: Any) -> ec2.Vpc:
+        """Somebody else's VPC."""
+        return ec2.Vpc(self.new_stack(), "Vpc", **arguments)
+
+    def certificate(self) -> acm.ICertificate:
+        """An existing certificate."""
+        return acm.Certificate.from_certificate_arn(self.scope(), "Certificate", CERTIFICATE)
+
+    def domain(self) -> Domain:
+        """A host name with a certificate and without a zone."""
+        return Domain(host_name="dify.example.com", certificate=self.certificate())
+
+
+def site_in(app: cdk.App) -> Site:
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
+    network = DifyNetwork(stack, "Network")
+    data = DifyData(stack, "Data", vpc=network.vpc)
+    return Site(
+        app=app, stack=stack, network=network, data=data, workers=DifyWorkers(stack, "Workers", data=data)
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """One for the module: a case fails before it changes anything that another one looks at."""
+    return site_in(cdk.App(outdir=str(tmp_path_factory.mktemp("bad")), analytics_reporting=False))
+
+
+Make = Callable[[Site], object]
+
+
+def networks(count: int) -> list[str]:
+    return [f"10.0.{number}.0/24" for number in range(count)]
+
+
+def imported_vpc(site: Site, zones: list[str], **subnets: list[str]) -> ec2.IVpc:
+    tables = {f"{kind}_route_table_ids": [f"rtb-{id}" for id in ids] for kind, ids in subnets.items()}
+    ids = {f"{kind}_ids": ids for kind, ids in subnets.items()}
+    return ec2.Vpc.from_vpc_attributes(
+        site.scope(),
+        "Vpc",
+        vpc_id="vpc-1",
+        vpc_cidr_block="10.0.0.0/16",
+        availability_zones=zones,
+        **cast("Any", {**ids, **tables}),
+    )
+
+
+def public_only(site: Site) -> ec2.Vpc:
+    public = ec2.SubnetConfiguration(name="Public", subnet_type=ec2.SubnetType.PUBLIC)
+    return site.vpc_of(max_azs=2, subnet_configuration=[public])
+
+
+def without_region(site: Site) -> DifyAlbFrontend:
+    stack = site.new_stack(region=None)
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+    workers = DifyWorkers(stack, "Workers", data=data)
+    return DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE)
+
+
+def isolated(site: Site, **arguments: Any) -> DifyAlbFrontend:
+    stack = site.new_stack()
+    network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
+    return DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE, **arguments)
+
+
+def secret(site: Site) -> secretsmanager.ISecret:
+    return secretsmanager.Secret(site.scope(), "Secret")
+
+
+NETWORK: dict[str, tuple[Make, str]] = {
+    "a_cidr_is_an_address": (
+        lambda site: site.network_of(cidr="10.0.0.0"),
+        r"^DifyNetwork\.cidr must be a /16 to /19 network, got '10\.0\.0\.0'$",
+    ),
+    "a_cidr_is_text": (
+        lambda site: site.network_of(cidr="ten"),
+        r"^DifyNetwork\.cidr must be an IPv4 network such as 10\.0\.0\.0/16, got 'ten'",
+    ),
+    "a_cidr_has_host_bits": (lambda site: site.network_of(cidr="10.0.0.1/16"), r"has host bits set$"),
+    "a_cidr_is_ipv6": (
+        lambda site: site.network_of(cidr="fd00::/16"),
+        r"^DifyNetwork\.cidr must be an IPv4 network",
+    ),
+    "a_cidr_is_too_wide": (lambda site: site.network_of(cidr="10.0.0.0/15"), r"must be a /16 to /19 network"),
+    "a_cidr_is_too_narrow": (
+        lambda site: site.network_of(cidr="10.0.0.0/20"),
+        r"must be a /16 to /19 network",
+    ),
+    "a_cidr_is_public": (
+        lambda site: site.network_of(cidr="52.94.0.0/16"),
+        r"must be a private network, got '52\.94\.0\.0/16', whose addresses belong to others$",
+    ),
+    "a_cidr_is_loopback": (
+        lambda site: site.network_of(cidr="127.0.0.0/16"),
+        r"^DifyNetwork\.cidr must be a private network",
+    ),
+    "a_cidr_is_link_local": (
+        lambda site: site.network_of(cidr="169.254.0.0/16"),
+        r"^DifyNetwork\.cidr must be a private network",
+    ),
+    "a_cidr_is_nobodys": (
+        lambda site: site.network_of(cidr="0.0.0.0/16"),
+        r"^DifyNetwork\.cidr must be a private network",
+    ),
+    "a_cidr_has_a_mask": (
+        lambda site: site.network_of(cidr="10.0.0.0/255.255.0.0"),
+        r"^DifyNetwork\.cidr must be",
+    ),
+    "there_is_one_zone": (
+        lambda site: site.network_of(zones=["us-east-1a"]),
+        r"^DifyNetwork\.zones must be two or three different zone names, got \['us-east-1a'\]$",
+    ),
+    "there_are_four_zones": (
+        lambda site: site.network_of(zones=[f"us-east-1{letter}" for letter in "abcd"]),
+        r"^DifyNetwork\.zones must be two or three different zone names",
+    ),
+    "a_zone_is_repeated": (
+        lambda site: site.network_of(zones=["us-east-1a", "us-east-1a"]),
+        r"^DifyNetwork\.zones must be two or three different zone names",
+    ),
+    "a_zone_lies_in_another_region": (
+        lambda site: site.network_of(zones=["us-east-1a", "eu-west-1a"]),
+        r"^DifyNetwork\.zones must lie in the stack's region us-east-1, got 'eu-west-1a'$",
+    ),
+    "an_isolated_network_shall_have_ipv6": (
+        lambda site: site.network_of(egress=Egress.ISOLATED, ipv6=True),
+        r"^DifyNetwork\.ipv6 needs public subnets, which an isolated network has not$",
+    ),
+}
+
+
+def cases(table: dict[str, tuple[Make, str]]) -> pytest.MarkDecorator:
+    rows = [pytest.param(make, message, id=name) for name, (make, message) in table.items()]
+    return pytest.mark.parametrize(("make", "message"), rows)
+
+
+@cases(NETWORK)
+def test_fails_when_a_network_cannot_be_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
+DATA: dict[str, tuple[Make, str]] = {
+    "the_vpc_has_one_zone": (
+        lambda site: site.data_of(vpc=site.vpc_of(max_azs=1)),
+        r"^DifyData needs subnets in two availability zones, got 1 in one$",
+    ),
+    "an_imported_vpc_has_one_zone": (
+        lambda site: site.data_of(vpc=imported_vpc(site, ["us-east-1a"], private_subnet=["subnet-1"])),
+        r"^DifyData needs subnets in two availability zones",
+    ),
+    "the_subnets_given_share_a_zone": (
+        lambda site: site.data_of(subnets=site.network.vpc.isolated_subnets[:1] * 2),
+        r"^DifyData needs subnets in two availability zones, got 2 in one$",
+    ),
+    "the_vpc_has_no_private_subnets": (
+        lambda site: site.data_of(vpc=public_only(site)),
+        r"^vpc Stack\d+/Vpc has no private subnets, but tasks and data must not stand in public ones$",
+    ),
+    "the_removal_policy_is_snapshot": (
+        lambda site: site.data_of(removal_policy=cdk.RemovalPolicy.SNAPSHOT),
+        r"^DifyData\.removal_policy must be RETAIN, DESTROY or left out, got .*SNAPSHOT$",
+    ),
+    "min_acu_is_no_half": (
+        lambda _: DatabaseCapacity(min_acu=0.75),
+        r"^DatabaseCapacity\.min_acu must be a multiple of 0\.5, got 0\.75$",
+    ),
+    "max_acu_is_no_half": (
+        lambda _: DatabaseCapacity(max_acu=4.2),
+        r"^DatabaseCapacity\.max_acu must be a multiple of 0\.5, got 4\.2$",
+    ),
+    "min_acu_is_negative": (
+        lambda _: DatabaseCapacity(min_acu=-0.5),
+        r"^DatabaseCapacity\.min_acu must be between 0 and 256, got -0\.5$",
+    ),
+    "max_acu_is_too_small": (
+        lambda _: DatabaseCapacity(min_acu=0, max_acu=0.5),
+        r"^DatabaseCapacity\.max_acu must be between 1 and 256, got 0\.5$",
+    ),
+    "max_acu_is_too_large": (
+        lambda _: DatabaseCapacity(max_acu=256.5),
+        r"^DatabaseCapacity\.max_acu must be between 1 and 256, got 256\.5$",
+    ),
+    "min_acu_exceeds_max_acu": (
+        lambda _: DatabaseCapacity(min_acu=8, max_acu=4),
+        r"^DatabaseCapacity\.min_acu 8 must not exceed max_acu 4$",
+    ),
+    "a_cluster_that_never_pauses_shall_pause": (
+        lambda _: DatabaseCapacity(pause_after_minutes=10),
+        r"^DatabaseCapacity\.pause_after_minutes needs min_acu=0, else the cluster never pauses$",
+    ),
+    "it_shall_pause_too_soon": (
+        lambda _: DatabaseCapacity(min_acu=0, pause_after_minutes=4),
+        r"^DatabaseCapacity\.pause_after_minutes must be between 5 and 1440, got 4$",
+    ),
+    "there_are_too_many_readers": (
+        lambda _: DatabaseCapacity(readers=16),
+        r"^DatabaseCapacity\.readers must be between 0 and 15, got 16$",
+    ),
+    "there_are_too_many_replicas": (
+        lambda _: CacheSize(replicas=6),
+        r"^CacheSize\.replicas must be between 0 and 5, got 6$",
+    ),
+    "a_node_type_is_an_instance_type": (
+        lambda _: CacheSize(node_type="t4g.micro"),
+        r"^CacheSize\.node_type must be a node type such as cache\.t4g\.micro, got 't4g\.micro'$",
+    ),
+    "the_master_user_is_no_name": (
+        lambda site: site.data_of(master_user="dify-admin"),
+        r"^DifyData\.master_user must ",
+    ),
+    "the_master_user_is_one_of_the_roles": (
+        lambda site: site.data_of(master_user="dify"),
+        r"^DifyData\.master_user must ",
+    ),
+}
+
+
+@cases(DATA)
+def test_fails_when_data_cannot_be_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
+WORKERS: dict[str, tuple[Make, str]] = {
+    "fargate_has_no_such_cpu": (
+        lambda _: RoleSize(cpu_units=300, memory_mib=1024),
+        r"^RoleSize\.cpu_units must be one of 256, 512, 1024, 2048, 4096, 8192, 16384, got 300$",
+    ),
+    "fargate_has_no_such_memory": (
+        lambda _: RoleSize(cpu_units=256, memory_mib=4096),
+        r"^RoleSize\.memory_mib must be one of 512, 1024, 2048 with cpu_units=256, got 4096$",
+    ),
+    "a_role_has_no_tasks": (
+        lambda _: RoleSize(cpu_units=256, memory_mib=512, tasks=0),
+        r"^RoleSize\.tasks must be between 1 and 5000, got 0$",
+    ),
+    "the_scheduler_would_run_twice": (
+        lambda site: site.workers_of(scheduler=TWICE),
+        r"role beat: exactly one task can run, got tasks=2$",
+    ),
+    "beat_would_run_twice": (
+        lambda site: site.workers_of(sizes={Role.BEAT: TWICE}),
+        r"exactly one task can run|use scheduler=",
+    ),
+    "beat_has_a_size_and_no_scheduler": (
+        lambda site: site.workers_of(sizes={Role.BEAT: SMALL}, scheduler=None),
+        r"scheduler",
+    ),
+    "the_plugin_daemon_would_run_twice": (
+        lambda site: site.workers_of(sizes={Role.PLUGIN_DAEMON: TWICE}),
+        r"^sizes of role plugin_daemon: exactly one task can run, got tasks=2$",
+    ),
+    "a_size_is_for_no_role": (lambda site: site.workers_of(sizes={"workr": SMALL}), r"workr"),
+    "variables_are_for_no_role": (
+        lambda site: site.workers_of(environment={"workr": {"MAIL_TYPE": "smtp"}}),
+        r"workr",
+    ),
+    "variables_are_not_by_role": (
+        lambda site: site.workers_of(environment={"MAIL_TYPE": "smtp"}),
+        r"MAIL_TYPE",
+    ),
+    "a_variable_is_reserved": (
+        lambda site: site.workers_of(environment={Role.WORKER: {"DB_HOST": "db.example.com"}}),
+        r"^environment of role worker: DB_HOST is set by dify_cdk, use the arguments of DifyData$",
+    ),
+    "a_variable_is_reserved_in_lower_case": (
+        lambda site: site.workers_of(environment={Role.BEAT: {"celery_broker_url": "redis://x"}}),
+        r"^environment of role beat: celery_broker_url is set by dify_cdk, use the arguments of DifyData$",
+    ),
+    "a_secret_variable_is_reserved": (
+        lambda site: site.workers_of(environment={Role.MIGRATION: {"SECRET_KEY": "mine"}}),
+        r"^environment of role migration: SECRET_KEY is set by dify_cdk, use secret_key= of DifyData$",
+    ),
+    "a_variable_of_the_daemon_is_reserved": (
+        lambda site: site.workers_of(environment={Role.PLUGIN_DAEMON: {"SERVER_KEY": "mine"}}),
+        r"^environment of role plugin_daemon: SERVER_KEY is set by dify_cdk, use ",
+    ),
+    "a_variable_has_no_name": (
+        lambda site: site.workers_of(environment={Role.WORKER: {"A=B": "x"}}),
+        r"^environment of role worker: 'A=B' is not a variable name$",
+    ),
+    "a_variable_is_a_number": (
+        lambda site: site.workers_of(environment={Role.WORKER: {"CELERY_WORKER_AMOUNT": 4}}),
+        r"^environment of role worker: CELERY_WORKER_AMOUNT must be text",
+    ),
+    "the_namespace_is_local": (
+        lambda site: site.workers_of(namespace="dify.local"),
+        r"^DifyWorkers\.namespace must not end with \.local, .* got 'dify\.local'$",
+    ),
+    "the_namespace_has_one_label": (
+        lambda site: site.workers_of(namespace="dify"),
+        r"^DifyWorkers\.namespace must be a lower-case DNS name with at least two labels",
+    ),
+    "the_namespace_is_upper_case": (
+        lambda site: site.workers_of(namespace="Dify.internal"),
+        r"^DifyWorkers\.namespace must be a lower-case DNS name",
+    ),
+    "a_label_of_the_namespace_is_too_long": (
+        lambda site: site.workers_of(namespace=f"{'a' * 64}.internal"),
+        r"^DifyWorkers\.namespace must be a lower-case DNS name",
+    ),
+    "the_namespace_is_too_long": (
+        lambda site: site.workers_of(namespace=f"{'a.' * 100}internal"),
+        r"^DifyWorkers\.namespace must be a lower-case DNS name",
+    ),
+    "a_tag_is_an_image": (
+        lambda _: DifyRelease(version="langgenius/dify-api:1.17.1"),
+        r"^DifyRelease\.version must be an image tag such as 1\.17\.1, got ",
+    ),
+    "a_tag_is_too_long": (
+        lambda _: DifyRelease(sandbox="1" * 129),
+        r"^DifyRelease\.sandbox must be an image tag",
+    ),
+    "a_registry_ends_with_a_slash": (
+        lambda _: DifyRelease(registry="ghcr.io/"),
+        r"^DifyRelease\.registry must be a registry and optional path without scheme or trailing slash",
+    ),
+    "an_ecr_registry_has_credentials": (
+        lambda site: DifyRelease(registry=ECR, credentials=secret(site)),
+        r"^DifyRelease\.credentials cannot be used with an Amazon ECR registry, remove it$",
+    ),
+}
+
+
+@cases(WORKERS)
+def test_fails_when_workers_cannot_be_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
+ACCESS: dict[str, tuple[Make, str]] = {
+    "nobody_may_enter": (lambda _: Access(), r"^Access lets nobody in: give .*Access\.anyone\(\)$"),
+    "the_world_is_listed": (
+        lambda _: Access(ipv4=["0.0.0.0/0"]),
+        r"^Access must not list 0\.0\.0\.0/0: write Access\.anyone\(\) to let the whole world in$",
+    ),
+    "an_entry_is_a_single_address": (
+        lambda _: Access(ipv4=["203.0.113.7"]),
+        r"^Access\.ipv4 must hold networks such as 203\.0\.113\.0/24, .* without a prefix length$",
+    ),
+    "an_entry_has_host_bits": (lambda _: Access(ipv4=["203.0.113.7/24"]), r"has host bits set$"),
+    "an_entry_is_of_the_other_family": (
+        lambda _: Access(ipv4=["2001:db8::/32"]),
+        r"^Access\.ipv4 must hold IPv4 networks, got '2001:db8::/32'; put it into ipv6=$",
+    ),
+    "the_list_is_a_text": (
+        lambda _: Access(ipv4="203.0.113.0/24"),
+        r"^Access\.ipv4 must be a list .*; write \['203\.0\.113\.0/24'\]$",
+    ),
+    "a_country_is_a_name": (
+        lambda _: Access(countries=["Japan"]),
+        r"^Access\.countries must be two-letter country codes such as JP, got 'Japan'$",
+    ),
+    "a_host_name_has_a_scheme": (
+        lambda site: Domain(host_name="https://dify.example.com", certificate=site.certificate()),
+        r"^Domain\.host_name must be a lower-case host name such as dify\.example\.com, without scheme",
+    ),
+    "a_host_name_is_too_long": (
+        lambda site: Domain(host_name=f"{'a' * 64}.example.com", certificate=site.certificate()),
+        r"^Domain\.host_name must be a lower-case host name",
+    ),
+    "a_domain_has_neither_zone_nor_certificate": (
+        lambda _: Domain(host_name="dify.example.com"),
+        r"^Domain dify\.example\.com needs zone= or certificate=, or no TLS certificate exists$",
+    ),
+}
+
+
+@cases(ACCESS)
+def test_fails_when_nobody_could_be_served_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
+DOOR: dict[str, tuple[Make, str]] = {
+    "countries_are_filtered": (
+        lambda site: site.door_of(access=Access(countries=["JP"])),
+        r"^Access\.countries cannot be enforced by a load balancer, only by CloudFront: list networks$",
+    ),
+    "there_are_too_many_networks": (
+        lambda site: site.door_of(access=Access(ipv4=networks(61))),
+        r"^Access lists 61 IPv4 networks, but a security group holds 60 for the ports 80: merge ",
+    ),
+    "there_are_too_many_networks_for_two_ports": (
+        lambda site: site.door_of(access=Access(ipv4=networks(31)), domain=site.domain()),
+        r"^Access lists 31 IPv4 networks, but a security group holds 30 for the ports 80, 443: merge ",
+    ),
+    "there_are_too_many_networks_with_its_own_addresses": (
+        lambda site: site.door_of(access=Access(ipv4=networks(60), also=["198.51.100.7"])),
+        r"^Access lists 61 IPv4 networks",
+    ),
+    "ipv6_is_let_into_a_network_without_it": (
+        lambda site: site.door_of(access=Access(ipv6=["2001:db8::/32"])),
+        r"^Access\.ipv6 needs IPv6 addresses, give Dify/Network ipv6=True$",
+    ),
+    "ipv6_is_let_into_an_internal_one": (
+        lambda site: site.door_of(access=Access(ipv6=["fd00::/8"]), scheme=AlbScheme.INTERNAL),
+        r"^Access\.ipv6 cannot be used with an internal load balancer, which has IPv4 addresses only$",
+    ),
+    "requests_may_be_silent_too_long": (
+        lambda site: site.door_of(request_timeout=cdk.Duration.seconds(4001)),
+        r"^DifyAlbFrontend\.request_timeout in seconds must be between 1 and 4000, got 4001$",
+    ),
+    "requests_must_not_be_silent_at_all": (
+        lambda site: site.door_of(request_timeout=cdk.Duration.seconds(0)),
+        r"^DifyAlbFrontend\.request_timeout in seconds must be between 1 and 4000, got 0$",
+    ),
+    "it_stands_in_another_stack": (
+        lambda site: DifyAlbFrontend(site.new_stack(), "Frontend", workers=site.workers, access=OFFICE),
+        r"^Stack\d+/Frontend and its workers must share a stack",
+    ),
+    "it_stands_in_another_stack_with_a_domain": (
+        lambda site: DifyAlbFrontend(
+            site.new_stack(), "Frontend", workers=site.workers, access=OFFICE, domain=site.domain()
+        ),
+        r"^Stack\d+/Frontend and its workers must share a stack",
+    ),
+    "a_public_one_stands_in_an_isolated_network": (isolated, r"public subnets"),
+    "its_stack_has_no_region_for_access_logs": (
+        without_region,
+        r"^a load balancer's access logs need the stack's region, give the stack env=cdk\.Environment",
+    ),
+    "a_variable_of_api_is_reserved": (
+        lambda site: site.door_of(workers=site.workers_of(environment={Role.API: {"GUNICORN_TIMEOUT": "5"}})),
+        r"^environment of role api: GUNICORN_TIMEOUT is set by dify_cdk, use request_timeout= ",
+    ),
+    "a_variable_of_web_is_reserved": (
+        lambda site: site.door_of(workers=site.workers_of(environment={Role.WEB: {"APP_API_URL": "x"}})),
+        r"^environment of role web: APP_API_URL is set by dify_cdk, use domain= of the frontend$",
+    ),
+}
+
+
+@cases(DOOR)
+def test_fails_when_a_load_balancer_cannot_be_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
+def test_fails_when_two_frontends_announce_themselves(site: Site) -> None:
+    workers = site.workers_of()
+    site.door_of(workers=workers, announce=True)
+    with pytest.raises(
+        ValueError, match=r"^Dify/Case\d+/Workers has its public URL already; .* announce=False$"
+    ):
+        site.door_of(workers=workers, announce=True)
+
+
+def test_fails_at_synthesis_when_workers_have_no_frontend(app: cdk.App) -> None:
+    """Only then: until the end one may still be added. The CDK itself raises, hence the type."""
+    site_in(app)
+    with pytest.raises(
+        RuntimeError, match=r"Dify/Workers has no frontend: add one, such as DifyAlbFrontend\("
+    ):
+        app.synth()
+
+
+def test_fails_at_synthesis_when_no_frontend_announces_itself(app: cdk.App) -> None:
+    site = site_in(app)
+    DifyAlbFrontend(site.stack, "Frontend", workers=site.workers, access=OFFICE, announce=False)
+    with pytest.raises(RuntimeError, match=r"Dify/Workers has no frontend"):
+        app.synth()
+
+
+def test_the_shared_site_is_good(site: Site) -> None:
+    """Else every case above could fail for a reason that all of them share."""
+    assert site.network_of().public_addresses
+    assert site.data_of().vpc is site.network.vpc
+    assert site.door_of(workers=site.workers_of(), request_timeout=cdk.Duration.seconds(4000)).url
+    assert site.door_of(access=Access(ipv4=networks(60))).limits.streaming
+    assert isolated(site, scheme=AlbScheme.INTERNAL).url

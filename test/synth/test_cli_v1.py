@@ -1,0 +1,213 @@
+"""The command line with the real CDK: v1 from end to end, and examples that somebody else has written."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dify_cdk import _init, _synth, cli
+from dify_cdk.release import DifyRelease
+from dify_cdk.roles import NAMED_ROLES, PORTS, Role
+from dify_cdk.routes import NEVER_PUBLIC, alb_rules
+
+REGION = "ap-northeast-1"
+
+
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``dify-cdk synth v1`` writes."""
+    folder = tmp_path_factory.mktemp("cli") / "v1"
+    assert cli.main(["synth", "v1", "--out", str(folder), "--region", REGION]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def v1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What ``dify-cdk compare v1 --format json`` says about the variant."""
+    out = tmp_path_factory.mktemp("cli") / "v1.json"
+    arguments = ["compare", "v1", "--region", REGION, "--format", "json", "--out", str(out)]
+    assert cli.main(arguments) == 0
+    template: dict[str, Any] = json.loads(out.read_text())["templates"][0]
+    return template
+
+
+class TestV1:
+    def test_its_region_is_the_one_asked_for(self, v1: dict[str, Any]) -> None:
+        assert (v1["name"], v1["region"], v1["source"]) == ("v1", REGION, None)
+
+    def test_every_role_has_the_pinned_image_and_a_size(self, v1: dict[str, Any]) -> None:
+        rows = {Role(row["name"]): row for row in v1["roles"]}
+        assert len(rows) == len(v1["roles"])
+        assert {Role.API, Role.WEB, Role.WORKER, Role.PLUGIN_DAEMON, Role.MIGRATION} <= set(rows)
+        for role, row in rows.items():
+            assert row["image"] == DifyRelease().image_name(role)
+            assert row["vcpu"] > 0
+            assert row["memory_mib"] >= 512
+
+    def test_every_role_listens_and_is_named_as_the_table_of_roles_says(self, v1: dict[str, Any]) -> None:
+        for row in v1["roles"]:
+            role = Role(row["name"])
+            assert row["ports"] == ([PORTS[role]] if role in PORTS else [])
+            labels = [name.partition(".")[0] for name in row["private_names"]]
+            assert labels == ([role.dns_label] if role in NAMED_ROLES else [])
+            assert all(name.endswith(".internal") for name in row["private_names"])
+
+    def test_only_the_migration_runs_without_a_service(self, v1: dict[str, Any]) -> None:
+        assert [row["name"] for row in v1["roles"] if row["service"] is None] == [Role.MIGRATION]
+        assert all(row["min_tasks"] >= 1 for row in v1["roles"] if row["service"] is not None)
+
+    def test_its_load_balancer_serves_the_route_table(self, v1: dict[str, Any]) -> None:
+        (listener,) = v1["listeners"]
+        deployed = {Role(row["name"]) for row in v1["roles"]}
+        served = [
+            (route["priority"], tuple(route["paths"]), route["destinations"][0]["role"])
+            for route in listener["routes"]
+            if not route["default"]
+        ]
+        assert served == [(rule.priority, rule.patterns, rule.route.role) for rule in alb_rules(deployed)]
+        assert all(len(route["destinations"]) == 1 for route in listener["routes"])
+        (end,) = listener["routes"][-1]["destinations"]
+        assert (end["role"], end["port"]) == (Role.WEB, PORTS[Role.WEB])
+        assert listener["scheme"] == "internet-facing"
+
+    def test_no_rule_leads_to_what_is_never_public(self, v1: dict[str, Any]) -> None:
+        (listener,) = v1["listeners"]
+        patterns = [path for route in listener["routes"] for path in route["paths"]]
+        for pattern in patterns:
+            matches = re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
+            assert not [path for path in NEVER_PUBLIC if matches.fullmatch(path)], pattern
+
+    def test_the_warning_about_plain_http_is_shown_with_its_construct(self, v1: dict[str, Any]) -> None:
+        found = [message for message in v1["messages"] if "DifyAlbWithoutTls" in message["text"]]
+        assert [(message["level"], message["path"]) for message in found] == [("warning", "Dify/Frontend")]
+
+    def test_the_written_template_has_the_same_inventory(
+        self, v1: dict[str, Any], assembly: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["compare", "--template", str(assembly), "--format", "json"]) == 0
+        (read,) = json.loads(capsys.readouterr().out)["templates"]
+        about_the_file = {"name": "Dify", "source": str(assembly / "Dify.template.json"), "region": None}
+        assert read == {**v1, **about_the_file, "messages": []}
+        resources = json.loads((assembly / "Dify.template.json").read_text())["Resources"]
+        assert read["resources"]["total"] == len(resources)
+
+    def test_the_written_assembly_is_one_that_the_cdk_can_deploy(self, assembly: Path) -> None:
+        artifacts = json.loads((assembly / "manifest.json").read_text())["artifacts"]
+        assert artifacts["Dify"]["environment"] == f"aws://unknown-account/{REGION}"
+
+    def test_the_table_fits_a_hundred_columns(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main(["compare", "v1"]) == 0
+        shown = capsys.readouterr().out
+        assert max(map(len, shown.splitlines())) <= 100
+        line = next(line for line in shown.splitlines() if line.startswith("plugin_daemon"))
+        assert DifyRelease().image_name(Role.PLUGIN_DAEMON) in line
+        assert re.search(r"^ +9000  /e/\* +plugin_daemon:5002$", shown, re.MULTILINE)
+
+
+QUEUE = """
+import aws_cdk as cdk
+from aws_cdk import aws_sqs as sqs
+
+def build(app):
+    stack = cdk.Stack(app, "Own", env=cdk.Environment(region=app.node.try_get_context("region")))
+    queue = sqs.Queue(stack, "Queue")
+    {line}
+    return stack
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of examples that are not ours; ``v1.py`` is to be written."""
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    (folder / "cdk.json").write_text('{"app": "python3 app.py", "context": {"greeting": "hello"}}')
+    for module in (_synth, _init):
+        monkeypatch.setattr(module, "examples_dir", lambda: folder)
+    return folder
+
+
+class TestOwnExamples:
+    def compare(
+        self, own: Path, line: str, capsys: pytest.CaptureFixture[str], *more: str
+    ) -> list[dict[str, Any]]:
+        (own / "v1.py").write_text(QUEUE.format(line=line))
+        cli.main(["compare", "--format", "json", *more])
+        templates: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["templates"]
+        return templates
+
+    def test_flags_and_region_come_from_the_context(
+        self, own: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = "assert app.node.try_get_context('greeting') == 'hello'"
+        (template,) = self.compare(own, line, capsys, "--region", "eu-west-1")
+        assert template["region"] == "eu-west-1"
+        assert template["resources"]["types"][0]["type"] == "AWS::SQS::Queue"
+
+    def test_a_stack_without_a_region_has_none(self, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (template,) = self.compare(own, "pass", capsys)
+        assert template["region"] is None
+
+    def test_a_second_stack_is_a_column_of_its_own(
+        self, own: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = "sqs.Queue(cdk.Stack(app, 'Another'), 'Queue')"
+        assert [template["name"] for template in self.compare(own, line, capsys)] == ["v1", "v1 Another"]
+
+    def test_warnings_and_errors_of_constructs_are_kept(
+        self, own: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = "cdk.Annotations.of(queue).add_warning_v2('Own:Slow', 'a slow\\n    queue')"
+        (template,) = self.compare(own, line, capsys)
+        text = "a slow queue [ack: Own:Slow]"
+        assert template["messages"] == [{"level": "warning", "path": "Own/Queue", "text": text}]
+
+    def test_a_recorded_error_is_a_finding(self, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (own / "v1.py").write_text(QUEUE.format(line="cdk.Annotations.of(queue).add_error('no good')"))
+        assert cli.main(["compare"]) == 1
+        shown = capsys.readouterr()
+        assert "error: Own/Queue: no good\n" in shown.out
+        assert "Traceback" not in shown.err
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            (
+                QUEUE.format(line="raise ValueError('the cache is\\n too small')"),
+                r"\(v1.py, line 8\): the cache is too small$",
+            ),
+            (QUEUE.format(line="sqs.Queue(stack, 'Queue')"), r"\(v1.py, line 8\): .*already.*Queue"),
+            (QUEUE.format(line="queue.no_such_thing()"), r"\(v1.py, line 8\): .*no_such_thing"),
+            ("def build(app)\n", r": .*expected ':'"),
+            (
+                "import a_module_that_nobody_has\n",
+                r"\(v1.py, line 1\): No module named 'a_module_that_nobody_has'$",
+            ),
+            ("raise SystemExit('not today')\n", r"\(v1.py, line 1\): not today$"),
+            ("", r": .*has no attribute 'build'$"),
+            ("def build(app):\n    pass\n", r": 'NoneType' object has no attribute 'artifact_id'$"),
+        ],
+        ids=[
+            "own check",
+            "cdk check",
+            "wrong name",
+            "syntax",
+            "missing module",
+            "exit",
+            "no build",
+            "no stack",
+        ],
+    )
+    def test_whatever_fails_is_one_line(
+        self, text: str, message: str, own: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (own / "v1.py").write_text(text)
+        assert cli.main(["compare"]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert shown.err.count("\n") == 1
+        assert re.search(rf"^dify-cdk: error: v1 cannot be synthesized ?{message}", shown.err.rstrip("\n"))

@@ -1,0 +1,253 @@
+"""The load balancer's door: where each path really leads, TLS, access and timeouts."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_route53 as route53
+from aws_cdk.assertions import Template as Synthesized
+
+from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain, Role
+from support import Template
+
+# By hand from the routes of Dify's own proxy, not from the table the library is built on.
+LEADS_TO = {
+    "/": "web",
+    "/install": "web",
+    "/signin": "web",
+    "/apps": "web",
+    "/explore": "web",
+    "/explore/apps": "web",
+    "/plugins": "web",
+    "/apix": "web",
+    "/v10": "web",
+    "/e": "web",
+    "/console": "web",
+    "/console/api": "api",
+    "/console/api/setup": "api",
+    "/console/api/files/upload": "api",
+    "/console/api/workspaces/current/plugin/upload/pkg": "api",
+    "/api": "api",
+    "/api/chat-messages": "api",
+    "/v1": "api",
+    "/v1/chat-messages": "api",
+    "/v1/datasets/1/document/create-by-file": "api",
+    "/openapi": "api",
+    "/openapi/v1/apps": "api",
+    "/files/1/file-preview": "api",
+    "/files/upload/for-plugin": "api",
+    "/mcp": "api",
+    "/mcp/server/1/mcp": "api",
+    "/triggers/webhook/1": "api",
+    "/e/hook": "plugin_daemon",
+    "/e/hook/any/path": "plugin_daemon",
+}
+NEVER_AT_API_OR_DAEMON = [
+    "/inner/api",
+    "/inner/api/invoke/llm",
+    "/health",
+    "/health/check",
+    "/threads",
+    "/db-pool-stat",
+    "/plugin/1/dispatch/llm/invoke",
+    "/v2/invoke/1",
+    "/backwards-invocation/1",
+    "/admin/plugins",
+    "/metrics/",
+    "/debug/pprof/heap",
+]
+
+
+class Routing:
+    """The listener of a template that forwards, as a function from path to container."""
+
+    def __init__(self, template: Template) -> None:
+        self._containers = {
+            balancer["TargetGroupArn"]["Ref"]: balancer["ContainerName"]
+            for service in template.services().values()
+            for balancer in service.get("LoadBalancers", ())
+        }
+        listeners = template.properties("AWS::ElasticLoadBalancingV2::Listener").values()
+        (self._default,) = [
+            x["DefaultActions"] for x in listeners if x["DefaultActions"][0]["Type"] == "forward"
+        ]
+        rules = template.properties("AWS::ElasticLoadBalancingV2::ListenerRule").values()
+        self.rules = sorted(rules, key=lambda rule: int(rule["Priority"]))
+
+    def container(self, path: str) -> str:
+        """The container that answers a path."""
+        for rule in self.rules:
+            (condition,) = rule["Conditions"]
+            if any(
+                fnmatch.fnmatchcase(path, pattern) for pattern in condition["PathPatternConfig"]["Values"]
+            ):
+                return self._target(rule["Actions"])
+        return self._target(self._default)
+
+    def _target(self, actions: list[dict[str, Any]]) -> str:
+        (action,) = actions
+        return str(self._containers[action["TargetGroupArn"]["Ref"]])
+
+
+@pytest.fixture(scope="module")
+def v1(templates: Callable[[str], Template]) -> Template:
+    return templates("v1")
+
+
+@pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
+def test_path_leads_to_its_role(v1: Template, path: str, role: str) -> None:
+    assert Routing(v1).container(path) == role
+
+
+@pytest.mark.parametrize("path", NEVER_AT_API_OR_DAEMON)
+def test_private_paths_reach_neither_api_nor_plugin_daemon(v1: Template, path: str) -> None:
+    assert Routing(v1).container(path) == "web"
+
+
+def test_rules_hold_at_most_five_values_and_have_their_own_priorities(v1: Template) -> None:
+    rules = Routing(v1).rules
+    assert all(len(rule["Conditions"][0]["PathPatternConfig"]["Values"]) <= 5 for rule in rules)
+    assert len({rule["Priority"] for rule in rules}) == len(rules)
+
+
+def test_each_target_group_asks_for_health_where_the_role_answers(v1: Template) -> None:
+    groups = v1.properties("AWS::ElasticLoadBalancingV2::TargetGroup").values()
+    checks = {group["Port"]: (group["HealthCheckPath"], group["Matcher"]["HttpCode"]) for group in groups}
+    assert checks == {5001: ("/health", "200"), 3000: ("/", "200-399"), 5002: ("/health/check", "200")}
+
+
+def test_balancer_is_closed_to_others_and_logs(v1: Template) -> None:
+    (alb,) = v1.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {row["Key"]: row["Value"] for row in alb["LoadBalancerAttributes"]}
+    assert attributes["access_logs.s3.enabled"] == "true"
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    groups = v1.properties("AWS::EC2::SecurityGroup")
+    (ingress,) = [p["SecurityGroupIngress"] for id, p in groups.items() if "PublicAlb" in id]
+    sources = [rule["CidrIp"] for rule in ingress]
+    (address,) = v1.of_type("AWS::EC2::EIP")
+    own_calls = {"Fn::Join": ["", [{"Fn::GetAtt": [address, "PublicIp"]}, "/32"]]}
+    assert sources == ["203.0.113.0/24", own_calls]
+    assert {(rule["FromPort"], rule["ToPort"]) for rule in ingress} == {(80, 80)}
+
+
+def _synthesize(stack: cdk.Stack) -> Template:
+    return Template(Synthesized.from_stack(stack).to_json())
+
+
+def _workers(stack: cdk.Stack) -> DifyWorkers:
+    network = DifyNetwork(stack, "Network")
+    return DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
+
+
+def _zone(stack: cdk.Stack) -> route53.IHostedZone:
+    return route53.HostedZone.from_hosted_zone_attributes(
+        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
+    )
+
+
+def test_domain_brings_tls_a_redirect_and_records(stack: cdk.Stack) -> None:
+    domain = Domain(host_name="dify.example.com", zone=_zone(stack))
+    frontend = DifyAlbFrontend(
+        stack, "Frontend", workers=_workers(stack), access=Access.anyone(), domain=domain
+    )
+    template = _synthesize(stack)
+    listeners = {p["Port"]: p for p in template.properties("AWS::ElasticLoadBalancingV2::Listener").values()}
+    assert listeners[443]["Protocol"] == "HTTPS"
+    assert listeners[443]["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2")
+    assert listeners[80]["DefaultActions"][0]["RedirectConfig"]["Protocol"] == "HTTPS"
+    records = template.properties("AWS::Route53::RecordSet").values()
+    assert {(r["Type"], r["Name"]) for r in records} == {
+        ("A", "dify.example.com."),
+        ("AAAA", "dify.example.com."),
+    }
+    assert len(template.of_type("AWS::CertificateManager::Certificate")) == 1
+    assert frontend.url == "https://dify.example.com"
+    assert template.environment("api")["CONSOLE_WEB_URL"] == "https://dify.example.com"
+    assert template.environment("worker")["FILES_URL"] == "https://dify.example.com"
+    assert template.environment("worker")["ENDPOINT_URL_TEMPLATE"] == "https://dify.example.com/e/{hook_id}"
+    assert template.environment("web")["NEXT_PUBLIC_SOCKET_URL"] == "wss://dify.example.com"
+
+
+def test_own_certificate_without_a_zone_defines_neither(stack: cdk.Stack) -> None:
+    arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+    certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", arn)
+    domain = Domain(host_name="dify.example.com", certificate=certificate)
+    DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), access=Access.anyone(), domain=domain)
+    template = _synthesize(stack)
+    assert template.of_type("AWS::CertificateManager::Certificate", "AWS::Route53::RecordSet") == {}
+    (https,) = [
+        p for p in template.properties("AWS::ElasticLoadBalancingV2::Listener").values() if p["Port"] == 443
+    ]
+    assert https["Certificates"] == [{"CertificateArn": arn}]
+
+
+def test_request_timeout_reaches_the_balancer_and_dify(stack: cdk.Stack) -> None:
+    frontend = DifyAlbFrontend(
+        stack,
+        "Frontend",
+        workers=_workers(stack),
+        access=Access.anyone(),
+        request_timeout=cdk.Duration.seconds(900),
+    )
+    template = _synthesize(stack)
+    (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {row["Key"]: row["Value"] for row in alb["LoadBalancerAttributes"]}
+    assert attributes["idle_timeout.timeout_seconds"] == "900"
+    assert template.environment("api")["GUNICORN_TIMEOUT"] == "900"
+    assert template.environment("api")["PLUGIN_DAEMON_TIMEOUT"] == "900"
+    assert template.environment("worker")["PLUGIN_DAEMON_TIMEOUT"] == "900"
+    assert template.environment("plugin_daemon")["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "900"
+    assert template.environment("web")["TEXT_GENERATION_TIMEOUT_MS"] == "900000"
+    assert frontend.limits.request_timeout_seconds == 900
+
+
+def test_internal_door_has_private_addresses_and_the_proxy_lets_it_through(stack: cdk.Stack) -> None:
+    access = Access(ipv4=["10.0.0.0/8"])
+    DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), access=access, scheme=AlbScheme.INTERNAL)
+    template = _synthesize(stack)
+    ((id, alb),) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").items()
+    assert alb["Scheme"] == "internal"
+    assert "InternalAlb" in id
+    command = str(template.containers()["ssrf_proxy"]["Command"])
+    assert f"'Fn::GetAtt': ['{id}', 'DNSName']" in command
+
+
+def test_public_door_is_no_exception_for_the_proxy(v1: Template) -> None:
+    assert "DNSName" not in str(v1.containers()["ssrf_proxy"]["Command"])
+
+
+def test_second_door_stands_beside_the_first(stack: cdk.Stack) -> None:
+    workers, access = _workers(stack), Access.anyone()
+    first = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access)
+    DifyAlbFrontend(stack, "Second", workers=workers, access=access, announce=False)
+    template = _synthesize(stack)
+    daemon = template.services()[Role.PLUGIN_DAEMON]
+    assert len(daemon["LoadBalancers"]) == 2
+    (announced,) = [
+        id for id in template.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer") if "Frontend" in id
+    ]
+    assert announced in str(template.environment("worker")["FILES_URL"])
+    assert first.limits.streaming
+
+
+def test_ipv6_reaches_the_balancer_only_where_the_network_has_it(stack: cdk.Stack) -> None:
+    network = DifyNetwork(stack, "Network", ipv6=True)
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access(ipv6=["2001:db8::/32"]))
+    template = _synthesize(stack)
+    (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    assert alb["IpAddressType"] == "dualstack"
+    groups = template.properties("AWS::EC2::SecurityGroup")
+    (ingress,) = [p["SecurityGroupIngress"] for id, p in groups.items() if "PublicAlb" in id]
+    assert [rule["CidrIpv6"] for rule in ingress] == ["2001:db8::/32"]
+    subnets = template.properties("AWS::EC2::Subnet")
+    assert {id for id, p in subnets.items() if "Ipv6CidrBlock" in p} == {
+        id for id in subnets if "Public" in id
+    }
+    routes = [p for p in template.properties("AWS::EC2::Route").values() if "DestinationIpv6CidrBlock" in p]
+    assert [route["DestinationIpv6CidrBlock"] for route in routes] == ["::/0", "::/0"]

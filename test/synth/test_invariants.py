@@ -1,0 +1,267 @@
+"""What must hold for every variant: secrets, deletion, images, logs and least privilege."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from dify_cdk.environment import Purpose, secret_variables
+from dify_cdk.release import DifyRelease
+from dify_cdk.roles import BACKEND_ROLES, NAMED_ROLES, Role
+from support import DATA, Template, known_names, strings
+
+STATEFUL = {
+    "AWS::RDS::DBCluster": ("Snapshot", "Snapshot"),
+    "AWS::ElastiCache::ReplicationGroup": ("RetainExceptOnCreate", "Retain"),
+    "AWS::S3::Bucket": ("RetainExceptOnCreate", "Retain"),
+    "AWS::SecretsManager::Secret": ("RetainExceptOnCreate", "Retain"),
+}
+GENERATED_LETTERS_AND_DIGITS = {"ExcludePunctuation": True, "IncludeSpace": False}
+SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY|^API_KEY|BROKER_URL")
+DYNAMIC_REFERENCE = "{{resolve:"
+
+
+@pytest.mark.parametrize("type", STATEFUL)
+def test_stateful_resources_survive_deletion_and_replacement(template: Template, type: str) -> None:
+    found = template.of_type(type)
+    assert found
+    for id, resource in found.items():
+        assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == STATEFUL[type], id
+
+
+def test_cluster_is_protected_encrypted_and_backed_up(template: Template) -> None:
+    (cluster,) = template.properties("AWS::RDS::DBCluster").values()
+    assert cluster["DeletionProtection"] is True
+    assert cluster["StorageEncrypted"] is True
+    assert cluster["BackupRetentionPeriod"] == 7
+    (group,) = template.properties("AWS::RDS::DBClusterParameterGroup").values()
+    assert group["Parameters"]["rds.force_ssl"] == "1"
+
+
+def test_bucket_of_the_data_is_private_and_versioned(template: Template) -> None:
+    (bucket,) = [
+        p for id, p in template.properties("AWS::S3::Bucket").items() if id.startswith("DataStorage")
+    ]
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+
+
+def test_log_groups_expire_and_go_with_the_stack(template: Template) -> None:
+    groups = template.of_type("AWS::Logs::LogGroup")
+    assert groups
+    for id, group in groups.items():
+        assert group["Properties"]["RetentionInDays"] == 30, id
+        assert group["DeletionPolicy"] == "Delete", id
+
+
+def test_secrets_are_generated_one_per_purpose(template: Template) -> None:
+    secrets = template.properties("AWS::SecretsManager::Secret")
+    master_user = 1
+    assert len(secrets) == len(Purpose) + master_user
+    for id, secret in secrets.items():
+        if "BrokerUrl" in id:  # made of the cache token, see below
+            continue
+        generator = secret["GenerateSecretString"]
+        assert generator.items() >= GENERATED_LETTERS_AND_DIGITS.items(), id
+        assert "SecretString" not in secret, id
+        assert json.loads(generator.get("SecretStringTemplate", "{}")).keys() <= {"username"}, id
+
+
+def test_init_password_is_short_enough_for_dify(template: Template) -> None:
+    (password,) = [
+        p for id, p in template.properties("AWS::SecretsManager::Secret").items() if "InitPassword" in id
+    ]
+    assert password["GenerateSecretString"]["PasswordLength"] <= 30
+
+
+def test_secret_values_appear_only_as_the_allowed_dynamic_references(template: Template) -> None:
+    allowed = re.compile(
+        r"/DataCache[0-9A-F]{8}/Properties/AuthToken/"
+        r"|/DataDatabaseCluster[0-9A-F]{8}/Properties/MasterUserPassword/"
+        r"|/DataCacheBrokerUrl[0-9A-F]{8}/Properties/SecretString/"
+    )
+    found = [path for path, text in strings(template.resources) if DYNAMIC_REFERENCE in text]
+    assert len(found) == 3
+    assert [path for path in found if not allowed.search(path)] == []
+
+
+def test_no_parameter_or_output_reads_a_secret(template: Template) -> None:
+    outside = {key: value for key, value in template.body.items() if key != "Resources"}
+    assert [path for path, text in strings(outside) if DYNAMIC_REFERENCE in text] == []
+
+
+def test_secret_names_are_never_plain_variables(template: Template) -> None:
+    for role in template.containers():
+        plain = {name for name in template.environment(role) if SECRET_NAME.search(name)}
+        assert plain == set(), role
+
+
+def test_functions_have_no_secret_in_their_configuration(template: Template) -> None:
+    for id, function in template.properties("AWS::Lambda::Function").items():
+        texts = [text for _, text in strings(function.get("Environment", {}))]
+        assert not any(DYNAMIC_REFERENCE in text for text in texts), id
+
+
+def test_containers_emit_only_names_their_component_reads(template: Template) -> None:
+    for role in template.containers():
+        names = {*template.environment(role), *template.secrets(role)}
+        assert names - known_names(Role(role)) == set(), role
+
+
+def test_containers_never_emit_names_that_dify_dropped(template: Template) -> None:
+    facts = json.loads((DATA / "dify-env.json").read_text(encoding="utf-8"))["never_emit"]
+    dropped = {*facts["computed_not_read"], *facts["replaced_in_1_17"]}
+    for role in template.containers():
+        assert {*template.environment(role), *template.secrets(role)} & dropped == set(), role
+
+
+def test_containers_get_every_secret_of_the_table(template: Template) -> None:
+    for role in template.containers():
+        assert set(template.secrets(role)) == set(secret_variables(Role(role))), role
+
+
+def test_backend_roles_share_one_environment(template: Template) -> None:
+    present = [role for role in BACKEND_ROLES if role in template.containers()]
+    own = {"MODE", "MIGRATION_ENABLED", "GUNICORN_TIMEOUT"}
+    announced = {**template.environment(Role.WORKER)}
+    for role in present:
+        environment = template.environment(role)
+        shared = {name: value for name, value in announced.items() if name not in own}
+        if role is Role.MIGRATION:  # runs before there is a URL
+            shared = {name: value for name, value in shared.items() if name in environment}
+        assert {name: value for name, value in environment.items() if name not in own} == shared, role
+        assert template.secrets(role) == template.secrets(Role.WORKER), role
+
+
+def test_migration_knows_no_url_so_that_it_can_run_first(template: Template) -> None:
+    assert not {"CONSOLE_API_URL", "FILES_URL", "TRIGGER_URL"} & set(template.environment(Role.MIGRATION))
+
+
+def test_only_the_migration_migrates(template: Template) -> None:
+    for role in template.containers():
+        if role in BACKEND_ROLES:
+            expected = "true" if role == Role.MIGRATION else "false"
+            assert template.environment(role)["MIGRATION_ENABLED"] == expected, role
+
+
+def test_images_are_the_pinned_ones(template: Template) -> None:
+    release = DifyRelease()
+    for role, container in template.containers().items():
+        assert container["Image"] == release.image_name(Role(role)), role
+
+
+def test_every_role_has_its_own_service_group_and_logs(template: Template) -> None:
+    services = template.services()
+    background = {Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY}
+    assert background <= set(services)
+    groups = [
+        json.dumps(s["NetworkConfiguration"]["AwsvpcConfiguration"]["SecurityGroups"])
+        for s in services.values()
+    ]
+    assert len(set(groups)) == len(services)
+    logs = [
+        json.dumps(c["LogConfiguration"]["Options"]["awslogs-group"]) for c in template.containers().values()
+    ]
+    assert len(set(logs)) == len(logs)
+
+
+def test_listening_roles_have_a_private_name(template: Template) -> None:
+    names = {
+        properties["Name"] for properties in template.properties("AWS::ServiceDiscovery::Service").values()
+    }
+    assert names == {role.dns_label for role in NAMED_ROLES}
+    for role, service in template.services().items():
+        assert bool(service.get("ServiceRegistries")) == (role in NAMED_ROLES), role
+
+
+def test_internal_urls_are_full_private_names(template: Template) -> None:
+    (namespace,) = template.properties("AWS::ServiceDiscovery::PrivateDnsNamespace").values()
+    zone = namespace["Name"]
+    assert not zone.endswith(".local")
+    worker = template.environment(Role.WORKER)
+    assert worker["PLUGIN_DAEMON_URL"] == f"http://plugin-daemon.{zone}:5002"
+    assert worker["CODE_EXECUTION_ENDPOINT"] == f"http://sandbox.{zone}:8194"
+    assert worker["INTERNAL_FILES_URL"] == f"http://api.{zone}:5001"
+    assert template.environment(Role.PLUGIN_DAEMON)["DIFY_INNER_API_URL"] == f"http://api.{zone}:5001"
+    assert template.environment(Role.SANDBOX)["HTTP_PROXY"] == f"http://ssrf-proxy.{zone}:3128"
+
+
+def test_services_roll_back_and_wait_for_the_migration(template: Template) -> None:
+    (migration,) = template.of_type("Custom::DifyMigration")
+    for id, resource in template.of_type("AWS::ECS::Service").items():
+        deployment = resource["Properties"]["DeploymentConfiguration"]
+        assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}, id
+        role = next(r for r, s in template.services().items() if s is resource["Properties"])
+        assert (migration in resource["DependsOn"]) == (role in BACKEND_ROLES), role
+
+
+def test_migration_waits_for_databases_and_cache(template: Template) -> None:
+    (migration,) = template.of_type("Custom::DifyMigration").values()
+    (init,) = template.of_type("Custom::DifyDatabaseInit")
+    (cache,) = template.of_type("AWS::ElastiCache::ReplicationGroup")
+    assert {init, cache} <= set(migration["DependsOn"])
+    assert migration["Properties"]["ServiceTimeout"] == "3600"
+    assert int(migration["Properties"]["TimeoutSeconds"]) < 3600  # ours comes first, with a reason
+    (init_resource,) = template.of_type("Custom::DifyDatabaseInit").values()
+    assert set(template.of_type("AWS::RDS::DBInstance")) <= set(init_resource["DependsOn"])
+
+
+def test_scheduler_never_runs_twice(template: Template) -> None:
+    beat = template.services()[Role.BEAT]
+    assert beat["DesiredCount"] == 1
+    assert beat["DeploymentConfiguration"]["MaximumPercent"] == 100
+    assert beat["DeploymentConfiguration"]["MinimumHealthyPercent"] == 0
+    assert beat["AvailabilityZoneRebalancing"] == "DISABLED"
+
+
+def test_plugin_daemon_writes_both_doors_out(template: Template) -> None:
+    daemon = template.services()[Role.PLUGIN_DAEMON]
+    assert isinstance(daemon["LoadBalancers"], list)
+    assert "Enabled" in daemon["ServiceConnectConfiguration"]
+
+
+@pytest.mark.parametrize("role", [Role.SANDBOX, Role.SSRF_PROXY])
+def test_untrusted_roles_have_no_permissions(template: Template, role: Role) -> None:
+    task_role = template.task_of(role)["TaskRoleArn"]["Fn::GetAtt"][0]
+    attached = [
+        id for id, p in template.properties("AWS::IAM::Policy").items() if {"Ref": task_role} in p["Roles"]
+    ]
+    assert attached == []
+    resource = template.resources[task_role]["Properties"]
+    assert "ManagedPolicyArns" not in resource
+    assert "Policies" not in resource
+    assert template.services()[role]["EnableExecuteCommand"] is False
+
+
+def test_data_roles_touch_only_their_objects(template: Template) -> None:
+    allowed = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
+    for role in (*BACKEND_ROLES, Role.PLUGIN_DAEMON):
+        if role not in template.containers():
+            continue
+        statements = _statements_of(template, template.task_of(role)["TaskRoleArn"]["Fn::GetAtt"][0])
+        assert {action for s in statements for action in _list(s["Action"])} == allowed, role
+    daemon = _statements_of(template, template.task_of(Role.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0])
+    paths = [
+        text for statement in daemon for _, text in strings(statement["Resource"]) if text.startswith("/")
+    ]
+    assert sorted(paths) == ["/assets/*", "/persistence/*", "/plugin/*", "/plugin_packages/*"]
+
+
+def test_policies_allow_no_action_everywhere_without_a_condition(template: Template) -> None:
+    unlimited = {"ecr:GetAuthorizationToken", "ec2:DescribeManagedPrefixLists"}  # take no resource
+    for id, policy in template.properties("AWS::IAM::Policy").items():
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Resource"] == "*" and "Condition" not in statement:
+                assert set(_list(statement["Action"])) <= unlimited, id
+
+
+def _statements_of(template: Template, role: str) -> list[dict[str, Any]]:
+    policies = [p for p in template.properties("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"]]
+    return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value

@@ -1,0 +1,125 @@
+"""The network: data subnets that never move, ways out, and VPCs of others."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk.assertions import Template as Synthesized
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dify_cdk import DifyData, DifyNetwork, Egress
+from dify_cdk.network import tiers_of
+from support import Template
+
+ZONES = ["us-west-2a", "us-west-2b", "us-west-2c"]
+
+
+def _network(egress: Egress, zones: list[str] | None = None, cidr: str = "10.0.0.0/16") -> Template:
+    stack = cdk.Stack(cdk.App(analytics_reporting=False), "S", env=cdk.Environment(region="us-west-2"))
+    DifyNetwork(stack, "Network", egress=egress, zones=zones, cidr=cidr)
+    return Template(Synthesized.from_stack(stack).to_json())
+
+
+def _subnets(template: Template, group: str) -> dict[str, str]:
+    subnets = template.properties("AWS::EC2::Subnet").items()
+    return {id: properties["CidrBlock"] for id, properties in subnets if f"{group}Subnet" in id}
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    before=st.sampled_from(list(Egress)),
+    after=st.sampled_from(list(Egress)),
+    few=st.sampled_from([2, 3]),
+    many=st.sampled_from([2, 3]),
+    prefix=st.integers(16, 19),
+)
+def test_data_and_app_subnets_never_move(
+    before: Egress, after: Egress, few: int, many: int, prefix: int
+) -> None:
+    cidr = f"10.32.0.0/{prefix}"
+    old = _network(before, ZONES[: min(few, many)], cidr)
+    new = _network(after, ZONES[: max(few, many)], cidr)
+    for group in ("Data", "App"):
+        assert _subnets(old, group).items() <= _subnets(new, group).items()
+
+
+@pytest.mark.parametrize(
+    ("egress", "addresses"), [(Egress.NAT_GATEWAYS, 2), (Egress.NAT_INSTANCE, 1), (Egress.ISOLATED, 0)]
+)
+def test_way_out_has_fixed_addresses(stack: cdk.Stack, egress: Egress, addresses: int) -> None:
+    network = DifyNetwork(stack, "Network", egress=egress)
+    assert len(network.public_addresses) == addresses
+    template = Template(Synthesized.from_stack(stack).to_json())
+    assert len(template.of_type("AWS::EC2::EIP")) == addresses
+    assert len(template.of_type("AWS::EC2::NatGateway")) == (2 if egress is Egress.NAT_GATEWAYS else 0)
+    assert len(template.of_type("AWS::EC2::EIPAssociation")) == (1 if egress is Egress.NAT_INSTANCE else 0)
+    assert all(not p.get("MapPublicIpOnLaunch") for p in template.properties("AWS::EC2::Subnet").values())
+
+
+def test_nat_instance_serves_the_vpc_only(stack: cdk.Stack) -> None:
+    DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
+    template = Template(Synthesized.from_stack(stack).to_json())
+    (group,) = [p for id, p in template.properties("AWS::EC2::SecurityGroup").items() if "Nat" in id]
+    assert [rule["CidrIp"]["Fn::GetAtt"][1] for rule in group["SecurityGroupIngress"]] == ["CidrBlock"]
+
+
+def test_isolated_network_has_the_endpoints_that_tasks_and_models_need(stack: cdk.Stack) -> None:
+    DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
+    template = Template(Synthesized.from_stack(stack).to_json())
+    endpoints = template.properties("AWS::EC2::VPCEndpoint").values()
+    names = {
+        str(p["ServiceName"]).rsplit(f"{stack.region}.", maxsplit=1)[-1]
+        for p in endpoints
+        if p["VpcEndpointType"] == "Interface"
+    }
+    tasks = {"ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm", "ssmmessages"}
+    assert names == tasks | {"bedrock", "bedrock-runtime", "bedrock-agent-runtime"}
+
+
+def test_zone_warning_names_the_zone_and_the_way_out(app: cdk.App) -> None:
+    def warnings(region: str, zones: list[str] | None) -> list[str]:
+        stack = cdk.Stack(app, f"S{region}{zones is None}", env=cdk.Environment(region=region))
+        network = DifyNetwork(stack, "Network", zones=zones)
+        return [str(entry.data) for entry in network.node.metadata if entry.type == "aws:cdk:warning"]
+
+    (warning,) = warnings("ap-northeast-1", None)
+    assert "apne1-az3" in warning
+    assert "zones=" in warning
+    assert warnings("ap-northeast-1", ["ap-northeast-1a", "ap-northeast-1c"]) == []
+    assert warnings("us-west-2", None) == []
+
+
+def test_imported_vpc_puts_data_into_isolated_and_tasks_into_private_subnets(stack: cdk.Stack) -> None:
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-1",
+        vpc_cidr_block="10.0.0.0/16",
+        availability_zones=["us-east-1a", "us-east-1b"],
+        isolated_subnet_ids=["subnet-i1", "subnet-i2"],
+        isolated_subnet_route_table_ids=["rtb-i1", "rtb-i2"],
+        private_subnet_ids=["subnet-p1", "subnet-p2"],
+        private_subnet_route_table_ids=["rtb-p1", "rtb-p2"],
+    )
+    tiers = tiers_of(vpc)
+    assert [subnet.subnet_id for subnet in tiers.app] == ["subnet-p1", "subnet-p2"]
+    assert [subnet.subnet_id for subnet in tiers.data] == ["subnet-i1", "subnet-i2"]
+    assert not tiers.closed
+    DifyData(stack, "Data", vpc=vpc)
+    template = Template(Synthesized.from_stack(stack).to_json())
+    (group,) = template.properties("AWS::RDS::DBSubnetGroup").values()
+    assert group["SubnetIds"] == ["subnet-i1", "subnet-i2"]
+
+
+def test_imported_isolated_vpc_is_closed(stack: cdk.Stack) -> None:
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-1",
+        availability_zones=["us-east-1a", "us-east-1b"],
+        isolated_subnet_ids=["subnet-i1", "subnet-i2"],
+        isolated_subnet_route_table_ids=["rtb-i1", "rtb-i2"],
+    )
+    assert tiers_of(vpc).closed

@@ -1,0 +1,207 @@
+"""Who can reach whom, worked out from the security groups of the template."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
+from dify_cdk._assets import examples_dir
+from support import Template
+
+VPC_CIDR = "10.0.0.0/16"
+
+# Dify's call graph, by hand from what each component calls; not from the table the library is built on.
+CALLS = [
+    ("api", "sandbox", 8194),
+    ("worker", "sandbox", 8194),
+    ("api", "plugin_daemon", 5002),
+    ("worker", "plugin_daemon", 5002),
+    ("api", "ssrf_proxy", 3128),
+    ("worker", "ssrf_proxy", 3128),
+    ("sandbox", "ssrf_proxy", 3128),
+    ("plugin_daemon", "api", 5001),
+    ("web", "api", 5001),
+    ("worker", "api", 5001),
+    *((role, "database", 5432) for role in ("api", "worker", "beat", "migration", "plugin_daemon")),
+    *((role, "cache", 6379) for role in ("api", "worker", "beat", "migration", "plugin_daemon")),
+    *(
+        ("load_balancer", role, port)
+        for role, port in (("api", 5001), ("web", 3000), ("plugin_daemon", 5002))
+    ),
+]
+FORBIDDEN = [
+    *(
+        (caller, callee)
+        for caller in ("sandbox", "ssrf_proxy")
+        for callee in ("database", "cache", "api", "plugin_daemon", "web")
+    ),
+    ("web", "database"),
+    ("web", "cache"),
+    ("web", "sandbox"),
+    ("web", "plugin_daemon"),
+    ("load_balancer", "database"),
+    ("load_balancer", "cache"),
+    ("load_balancer", "sandbox"),
+    ("load_balancer", "ssrf_proxy"),
+    ("load_balancer", "worker"),
+]
+PORTS = [22, 80, 443, 3000, 3128, 5001, 5002, 5003, 5432, 6379, 8194]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One permission: to or from a security group or a network, for a range of ports."""
+
+    peer: str
+    low: int
+    high: int
+
+
+class Groups:
+    """The security groups of a template and the rules that were added to them elsewhere."""
+
+    def __init__(self, template: Template) -> None:
+        self._template = template
+        self.ingress: dict[str, list[Rule]] = {}
+        self.egress: dict[str, list[Rule]] = {}
+        for id, properties in template.properties("AWS::EC2::SecurityGroup").items():
+            self.ingress[id] = [_rule(rule) for rule in properties.get("SecurityGroupIngress", ())]
+            self.egress[id] = [_rule(rule) for rule in properties.get("SecurityGroupEgress", ())]
+        for type, rules in (("Ingress", self.ingress), ("Egress", self.egress)):
+            for properties in template.properties(f"AWS::EC2::SecurityGroup{type}").values():
+                rules[_group(properties["GroupId"])].append(_rule(properties))
+
+    def of(self, name: str) -> list[str]:
+        """The groups that a role or a part of the infrastructure wears."""
+        if name == "database":
+            (cluster,) = self._template.properties("AWS::RDS::DBCluster").values()
+            return [_group(group) for group in cluster["VpcSecurityGroupIds"]]
+        if name == "cache":
+            (cache,) = self._template.properties("AWS::ElastiCache::ReplicationGroup").values()
+            return [_group(group) for group in cache["SecurityGroupIds"]]
+        if name == "load_balancer":
+            (alb,) = self._template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+            return [_group(group) for group in alb["SecurityGroups"]]
+        if name == "migration":
+            (migration,) = self._template.properties("Custom::DifyMigration").values()
+            return [_group(group) for group in migration["SecurityGroups"]]
+        network = self._template.services()[name]["NetworkConfiguration"]["AwsvpcConfiguration"]
+        return [_group(group) for group in network["SecurityGroups"]]
+
+    def path(self, caller: str, callee: str, port: int) -> bool:
+        """Whether both sides let a connection through."""
+        callers, callees = self.of(caller), self.of(callee)
+        out = any(_lets(rule, callees, port) for group in callers for rule in self.egress[group])
+        into = any(_lets(rule, callers, port) for group in callees for rule in self.ingress[group])
+        return out and into
+
+
+def _rule(properties: dict[str, Any]) -> Rule:
+    for key in ("SourceSecurityGroupId", "DestinationSecurityGroupId"):
+        if key in properties:
+            peer = _group(properties[key])
+            break
+    else:
+        cidr = properties.get("CidrIp") or properties.get("DestinationPrefixListId")
+        peer = cidr if isinstance(cidr, str) else "vpc" if "CidrBlock" in str(cidr) else f"token {cidr}"
+    everything = properties["IpProtocol"] == "-1"
+    return Rule(
+        peer, 0 if everything else properties["FromPort"], 65535 if everything else properties["ToPort"]
+    )
+
+
+def _group(reference: dict[str, Any]) -> str:
+    id: str = reference["Fn::GetAtt"][0]
+    return id
+
+
+def _lets(rule: Rule, groups: list[str], port: int) -> bool:
+    inside = rule.peer in (*groups, "vpc") or _covers_vpc(rule.peer)
+    return inside and rule.low <= port <= rule.high
+
+
+def _covers_vpc(peer: str) -> bool:
+    try:
+        return ipaddress.ip_network(VPC_CIDR).subnet_of(ipaddress.ip_network(peer))  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        return False
+
+
+def _closed(app: cdk.App) -> Template:
+    """An internal door in a network without a way out."""
+    from aws_cdk.assertions import Template as Synthesized
+
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="us-west-2"))
+    network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
+    access = Access(ipv4=["10.8.0.0/16"])
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, scheme=AlbScheme.INTERNAL)
+    return Template(Synthesized.from_stack(stack).to_json())
+
+
+@pytest.fixture(scope="module", params=["v1", "closed"])
+def groups(
+    request: pytest.FixtureRequest,
+    templates: Callable[[str], Template],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Groups:
+    if request.param != "closed":
+        assert (examples_dir() / f"{request.param}.py").is_file()
+        return Groups(templates(request.param))
+    return Groups(_closed(cdk.App(outdir=str(tmp_path_factory.mktemp("closed")), analytics_reporting=False)))
+
+
+@pytest.mark.parametrize(("caller", "callee", "port"), CALLS, ids=str)
+def test_path_exists(groups: Groups, caller: str, callee: str, port: int) -> None:
+    assert groups.path(caller, callee, port)
+
+
+@pytest.mark.parametrize(("caller", "callee"), FORBIDDEN, ids=str)
+def test_no_path_exists_on_any_port(groups: Groups, caller: str, callee: str) -> None:
+    assert [port for port in PORTS if groups.path(caller, callee, port)] == []
+
+
+def test_nobody_is_let_in_by_address_but_at_the_door(groups: Groups) -> None:
+    door = set(groups.of("load_balancer"))
+    for role in (
+        "api",
+        "web",
+        "worker",
+        "beat",
+        "plugin_daemon",
+        "sandbox",
+        "ssrf_proxy",
+        "database",
+        "cache",
+    ):
+        for group in set(groups.of(role)) - door:
+            assert all(rule.peer in groups.ingress for rule in groups.ingress[group]), role
+
+
+def test_sandbox_calls_out_only_to_the_proxy_and_https(groups: Groups) -> None:
+    (sandbox,) = groups.of("sandbox")
+    (proxy,) = groups.of("ssrf_proxy")
+    ports = {(rule.peer == proxy, rule.low, rule.high) for rule in groups.egress[sandbox]}
+    assert ports == {(True, 3128, 3128), (False, 443, 443)}
+
+
+def test_closed_network_has_no_way_to_the_world(app: cdk.App) -> None:
+    template = _closed(app)
+    for type in ("AWS::EC2::InternetGateway", "AWS::EC2::NatGateway", "AWS::EC2::EIP", "AWS::EC2::Instance"):
+        assert template.of_type(type) == {}
+    routes = template.properties("AWS::EC2::Route").values()
+    assert [route for route in routes if route.get("DestinationCidrBlock") == "0.0.0.0/0"] == []
+    egress = Groups(template).egress
+    assert [id for id, rules in egress.items() if any(rule.peer == "0.0.0.0/0" for rule in rules)] == []
+
+
+def test_closed_network_opens_models_to_the_plugin_daemon_only(app: cdk.App) -> None:
+    groups = Groups(_closed(app))
+    (models,) = [id for id in groups.ingress if "ModelEndpoints" in id]
+    assert [rule.peer for rule in groups.ingress[models]] == groups.of("plugin_daemon")

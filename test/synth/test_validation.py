@@ -1,0 +1,62 @@
+"""No finding of the CDK's validator, of cfn-lint, or of cdk-nag's AwsSolutions rules."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+
+from support import REGION, VARIANTS, Template
+
+# What the examples say on purpose: they have no domain, and the region's zones are the user's to choose.
+OWN_WARNINGS = {"Annotation::DifyNetworkZones", "Annotation::DifyAlbWithoutTls"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_validator_and_nag_find_nothing(variant: str, tmp_path: Path) -> None:
+    program = Path(__file__).with_name("validate_example.py")
+    environment = {**os.environ, "CDK_VALIDATION": "true"}
+    command = [sys.executable, str(program), variant, REGION, str(tmp_path)]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    result = json.loads(run.stdout.splitlines()[-1])
+    unexpected = [finding for finding in result["findings"] if finding[0] not in OWN_WARNINGS]
+    assert unexpected == []
+    assert not result["failed"]
+
+
+def test_validator_reports_a_mistake(tmp_path: Path) -> None:
+    """The check above can fail: an unknown property is found."""
+    program = (
+        "import sys; from dify_cdk._assets import use_wheel_node; use_wheel_node()\n"
+        "import aws_cdk as cdk\n"
+        "flags = {'@aws-cdk/core:validateAgainstDefaultRules': True}\n"
+        "app = cdk.App(context=flags, outdir=sys.argv[1], analytics_reporting=False)\n"
+        "stack = cdk.Stack(app, 'S')\n"
+        "cdk.CfnResource(stack, 'B', type='AWS::S3::Bucket', properties={'NoSuchProperty': 1})\n"
+        "app.synth()\n"
+    )
+    environment = {**os.environ, "CDK_VALIDATION": "true"}
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "NoSuchProperty" in (tmp_path / "validation-report.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_cfn_lint_finds_nothing(template: Template) -> None:
+    # W3005: dependencies the CDK writes although a reference implies them; W3010: zone names.
+    arguments = ManualArgs(regions=[REGION], ignore_checks=["W3005", "W3010"])
+    matches = lint(json.dumps(template.body), config=arguments)
+    assert [str(match) for match in matches] == []
