@@ -1,0 +1,1 @@
+"""What synthesized templates contain, read from the templates alone and written for people and programs."""

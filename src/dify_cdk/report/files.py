@@ -1,0 +1,63 @@
+"""Read synthesized templates from files and from ``cdk.out`` folders of any CDK app."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+_SUFFIXES = (".template.json", ".json", ".template")
+_YAML_SUFFIXES = (".yaml", ".yml")
+
+
+class TemplateFileError(ValueError):
+    """A template cannot be read; the message is one line for the user."""
+
+
+def read_templates(path: Path) -> dict[Path, Mapping[str, object]]:
+    """The template in a file, or every template of a cloud assembly with its nested ones.
+
+    Raises:
+        TemplateFileError: If there is nothing to read, or it is not a CloudFormation template in JSON.
+    """
+    if not path.is_dir():
+        return {path: _read(path)}
+    # Stages are assemblies of their own inside the folder; other folders in it hold assets.
+    patterns = ("*.template.json", "assembly-*/**/*.template.json")
+    files = sorted(file for pattern in patterns for file in path.glob(pattern))
+    if not files:
+        raise TemplateFileError(f"no *.template.json in folder {path}; is it the output of cdk synth?")
+    return {file: _read(file) for file in files}
+
+
+def short_name(path: Path) -> str:
+    """The file's name without what every template's name ends with: the stack's name in a ``cdk.out``."""
+    suffix = next((suffix for suffix in _SUFFIXES if path.name.endswith(suffix)), "")
+    return path.name.removesuffix(suffix) or path.name
+
+
+def _read(path: Path) -> Mapping[str, object]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
+        document = json.loads(text)
+    except FileNotFoundError as error:
+        raise TemplateFileError(f"no such file: {path}") from error
+    except OSError as error:
+        raise TemplateFileError(f"cannot read {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise TemplateFileError(f"{path} is not a text file in UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise TemplateFileError(_not_json(path, text, error)) from error
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond what Python reads
+        raise TemplateFileError(f"{path} is not a template: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
+        raise TemplateFileError(f"{path} is not a CloudFormation template: it has no Resources")
+    return cast("Mapping[str, object]", document)
+
+
+def _not_json(path: Path, text: str, error: json.JSONDecodeError) -> str:
+    yaml = path.suffix in _YAML_SUFFIXES or "\nResources:" in f"\n{text}"
+    if yaml:
+        return f"{path} is YAML; give the JSON that cdk synth writes to cdk.out/*.template.json"
+    return f"{path} is not JSON: {error.msg} in line {error.lineno}, column {error.colno}"

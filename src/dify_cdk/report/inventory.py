@@ -1,0 +1,131 @@
+"""What a synthesized template contains: resources, containers, and the routes it really serves.
+
+Everything is computed from the template alone, never from the name of a variant, so that a stranger's
+template is read like ours. What is not understood is counted and named, not dropped.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dify_cdk.report.containers import RoleRow, read_roles
+from dify_cdk.report.listeners import Listener, read_listeners
+from dify_cdk.report.template import Template
+
+OTHER_DOORS = (
+    "AWS::ApiGateway::RestApi",
+    "AWS::ApiGatewayV2::Api",
+    "AWS::AppSync::GraphQLApi",
+    "AWS::CloudFront::Distribution",
+    "AWS::ElasticLoadBalancing::LoadBalancer",
+    "AWS::GlobalAccelerator::Accelerator",
+    "AWS::Lambda::Url",
+)
+"""Public entry points whose routes are not followed; a report names them, so that no way in stays hidden."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TypeCount:
+    """How many resources of one type there are.
+
+    Attributes:
+        service: Service part of the type, for example ``ECS``; ``Custom`` for custom resources.
+        name: The rest of the type, for example ``TaskDefinition``.
+        type: The type as it stands in the template, empty where an entry has none.
+        count: Number of resources.
+    """
+
+    service: str
+    name: str
+    type: str
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message:
+    """Something the CDK recorded while it synthesized.
+
+    Attributes:
+        level: ``warning`` or ``error``.
+        path: Construct path.
+        text: The message in one line.
+    """
+
+    level: str
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inventory:
+    """What one template contains.
+
+    Attributes:
+        name: How the reader calls the template.
+        source: File it was read from; None if it was synthesized here.
+        region: Region it was synthesized for; None if unknown or left open.
+        types: Resources by service and type.
+        conditional: How many of them exist only if a condition of the template holds.
+        roles: Containers.
+        listeners: Load balancer listeners with their routes.
+        other_doors: Types of public entry points whose routes are not followed.
+        messages: What the CDK had to say; empty for a template read from a file.
+    """
+
+    name: str
+    source: str | None = None
+    region: str | None = None
+    types: tuple[TypeCount, ...]
+    conditional: int
+    roles: tuple[RoleRow, ...]
+    listeners: tuple[Listener, ...]
+    other_doors: tuple[str, ...]
+    messages: tuple[Message, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """Number of resources."""
+        return sum(entry.count for entry in self.types)
+
+
+def read(template: Mapping[str, object], name: str) -> Inventory:
+    """Read a template. Never raises: what is odd is shown as it stands, what is missing counts as empty."""
+    view = Template(template)
+    present = {resource.type for resource in view.resources}
+    return Inventory(
+        name=name,
+        types=_types(view),
+        conditional=sum(resource.conditional for resource in view.resources),
+        roles=read_roles(view),
+        listeners=read_listeners(view),
+        other_doors=tuple(type for type in OTHER_DOORS if type in present),
+    )
+
+
+def _types(view: Template) -> tuple[TypeCount, ...]:
+    counts = Counter(resource.type for resource in view.resources)
+    entries = [
+        TypeCount(service=service, name=name, type=type, count=count)
+        for type, count in counts.items()
+        for service, name in [_split_type(type)]
+    ]
+    return tuple(sorted(entries, key=lambda entry: (entry.service.lower(), entry.name.lower(), entry.type)))
+
+
+def _split_type(type: str) -> tuple[str, str]:
+    """Service and name of a type; partners of AWS keep their own name before the service."""
+    match type.split("::"):
+        case [""]:
+            return "Unknown", "(no type)"
+        case ["AWS", "CloudFormation", "CustomResource"]:
+            return "Custom", "CustomResource"
+        case ["AWS", service, *rest]:
+            return service, "::".join(rest) or service
+        case ["Custom", *rest]:
+            return "Custom", "::".join(rest) or "Custom"
+        case [vendor, service, *rest]:
+            return f"{vendor} {service}", "::".join(rest) or service
+        case _:
+            return "Unknown", type

@@ -1,0 +1,194 @@
+"""A read-only view of a CloudFormation template: its resources, and its intrinsic functions as text.
+
+Reports are about any template, ours or a stranger's, so nothing here raises on an odd value: what cannot be
+understood is shown as it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+_MAX_DEPTH = 40  # far deeper than any real expression; a template from outside must not exhaust the stack
+_PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
+_LITERAL = re.compile(r"\$\{!([^}]*)\}")
+_INTEGER = re.compile(r"-?\d{1,15}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """One entry under ``Resources``.
+
+    Attributes:
+        id: Logical id.
+        type: CloudFormation type, or empty where the entry has none.
+        properties: The properties as they stand in the template.
+        conditional: Whether a condition decides if it exists.
+    """
+
+    id: str
+    type: str
+    properties: Mapping[str, object]
+    conditional: bool
+
+
+class Template:
+    """Answers what a report asks of one template."""
+
+    def __init__(self, document: Mapping[str, object]) -> None:
+        """Read the document; whatever is missing counts as empty."""
+        self._resources = {id: _resource(id, body) for id, body in mapping(document.get("Resources")).items()}
+        self._parameters = frozenset(mapping(document.get("Parameters")))
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Every resource, in the template's order."""
+        return tuple(self._resources.values())
+
+    def of_type(self, *types: str) -> tuple[Resource, ...]:
+        """The resources of these types, in the template's order."""
+        return tuple(resource for resource in self.resources if resource.type in types)
+
+    def find(self, value: object, *types: str) -> Resource | None:
+        """The first resource that a value refers to, of one of the types if any are given."""
+        for id in references(value):
+            resource = self._resources.get(id)
+            if resource is not None and (not types or resource.type in types):
+                return resource
+        return None
+
+    def text(self, value: object) -> str:
+        """A value as readable text.
+
+        A reference becomes the logical id (``Id.Attribute`` for an attribute), a pseudo parameter its name,
+        joined and substituted strings are put together, and both values of a condition are shown. A
+        reference to something that the template does not have begins with a question mark.
+        """
+        return self._text(value, 0)
+
+    def _text(self, value: object, depth: int) -> str:
+        if depth > _MAX_DEPTH:
+            return "..."
+        if isinstance(value, str):
+            return value
+        if value is None:
+            return ""
+        if isinstance(value, list):
+            return ", ".join(self._text(item, depth + 1) for item in value)
+        if isinstance(value, Mapping):
+            return self._intrinsic(value, depth)
+        return json.dumps(value, default=str)
+
+    def _intrinsic(self, value: Mapping[str, object], depth: int) -> str:
+        def text(part: object) -> str:
+            return self._text(part, depth + 1)
+
+        name, argument = next(iter(value.items())) if len(value) == 1 else ("", None)
+        parts = argument if isinstance(argument, list) else [argument]
+        match name, parts:
+            case "Ref", [str(id)]:
+                result = self._name(id)
+            case "Fn::GetAtt", [str(id), *attribute]:
+                result = ".".join([self._name(id), *map(text, attribute)])
+            case "Fn::Join", [delimiter, list(strings)]:
+                result = text(delimiter).join(map(text, strings))
+            case "Fn::Sub", [str(pattern), *variables]:
+                result = self._substitute(pattern, mapping(variables), depth)
+            case "Fn::If", [_, *branches]:
+                result = " or ".join(filter(None, map(text, branches)))
+            case "Fn::ImportValue", [exported]:
+                result = text(exported)
+            case "Fn::GetStackOutput", [{"StackName": stack, "OutputName": output}]:
+                result = f"{text(stack)}.{text(output)}"
+            case _ if name.startswith("Fn::"):
+                result = f"{name.removeprefix('Fn::')}({', '.join(map(text, parts))})"
+            case _:
+                result = "{" + ", ".join(f"{key}: {text(item)}" for key, item in value.items()) + "}"
+        return result
+
+    def _name(self, id: str) -> str:
+        if id == "AWS::NoValue":
+            return ""
+        head = id.split(".", 1)[0]
+        known = id.startswith("AWS::") or head in self._resources or id in self._parameters
+        return id if known else f"?{id}"
+
+    def _substitute(self, pattern: str, variables: Mapping[str, object], depth: int) -> str:
+        def replace(match: re.Match[str]) -> str:
+            name = match[1].strip()
+            return self._text(variables[name], depth + 1) if name in variables else self._name(name)
+
+        return _LITERAL.sub(r"${\1}", _PLACEHOLDER.sub(replace, pattern))
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """The value if it is a mapping, the first such branch of a condition, else an empty mapping."""
+    return next((item for item in items(value) if isinstance(item, Mapping)), {})
+
+
+def items(value: object) -> list[object]:
+    """The values that a list property may hold: of both branches of a condition, lists in lists flattened.
+
+    A single value counts as a list of one, because CloudFormation accepts it for one; ``AWS::NoValue`` and
+    null count as nothing.
+    """
+    return list(_items(value, 0))
+
+
+def _items(value: object, depth: int) -> Iterator[object]:
+    if value is None or value == {"Ref": "AWS::NoValue"} or depth > _MAX_DEPTH:
+        return
+    match value:
+        case {"Fn::If": [_, *branches]}:
+            value = branches
+    if not isinstance(value, list):
+        yield value
+        return
+    for item in value:
+        yield from _items(item, depth + 1)
+
+
+def integer(value: object) -> int | None:
+    """A whole number, which templates also write as text; None if it is only known at deploy time."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value.strip()) else None
+
+
+def references(value: object) -> Iterator[str]:
+    """The names that a value refers to by ``Ref``, ``Fn::GetAtt`` or ``Fn::Sub``, anywhere inside it."""
+    yield from _references(value, 0)
+
+
+def _references(value: object, depth: int) -> Iterator[str]:
+    if depth > _MAX_DEPTH:
+        return
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item, depth + 1)
+    if not isinstance(value, Mapping):
+        return
+    for key, item in value.items():
+        match key, item:
+            case "Ref", str(id):
+                yield id
+            case "Fn::GetAtt", str(path) | [str(path), *_]:
+                yield path.split(".", 1)[0]
+            case "Fn::Sub", str(pattern) | [str(pattern), *_]:
+                yield from (name.split(".", 1)[0] for name in _PLACEHOLDER.findall(pattern))
+        yield from _references(item, depth + 1)
+
+
+def _resource(id: str, body: object) -> Resource:
+    entry = body if isinstance(body, Mapping) else {}
+    type = entry.get("Type")
+    return Resource(
+        id=id,
+        type=type if isinstance(type, str) else "",
+        properties=mapping(entry.get("Properties")),
+        conditional="Condition" in entry,
+    )
