@@ -73,7 +73,8 @@ class Egress(StrEnum):
     NAT_GATEWAYS = "nat_gateways"
     """One NAT gateway a zone: no single point of failure, a fixed hourly price each."""
     NAT_INSTANCE = "nat_instance"
-    """One small instance with an Elastic IP: cheap, but a reboot cuts the way out for a minute or two."""
+    """One small instance with an Elastic IP: cheap, but a reboot, or a deployment that finds a newer system
+    image and replaces it, cuts the way out for a minute or two."""
     ISOLATED = "isolated"
     """No way out: AWS services through endpoints, images from a private registry."""
 

@@ -262,6 +262,12 @@ class DifyWorkers(Construct):
                 "DifyReleaseUntested",
                 "this combination of image tags is not one that this version of dify-cdk knows",
             )
+        if self._platform.tiers.closed and release.registry is None:
+            validations.add_warning(
+                "DifyWorkersClosedNetwork",
+                "the subnets of the tasks have no way out, but the images come from Docker Hub: "
+                "pass release=DifyRelease(registry=...)",
+            )
 
 
 @jsii.implements(IValidation)

@@ -1,0 +1,184 @@
+"""Workers: what a caller can choose, and what is warned about."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_secretsmanager as secretsmanager
+from aws_cdk import aws_ssm as ssm
+from aws_cdk.assertions import Template as Synthesized
+
+from dify_cdk import (
+    Access,
+    Architecture,
+    DifyAlbFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyRelease,
+    DifyWorkers,
+    Egress,
+    Role,
+    RoleSize,
+    Sandbox,
+)
+from support import Template
+
+
+@pytest.fixture
+def data(stack: cdk.Stack) -> DifyData:
+    return DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+
+
+def _finish(stack: cdk.Stack, workers: DifyWorkers) -> Template:
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
+    return Template(Synthesized.from_stack(stack).to_json())
+
+
+def _warnings(workers: DifyWorkers) -> list[str]:
+    return [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
+
+
+def test_own_variables_reach_their_role_only(stack: cdk.Stack, data: DifyData) -> None:
+    secret = secretsmanager.Secret.from_secret_name_v2(stack, "Mail", "mail")
+    parameter = ssm.StringParameter.from_string_parameter_name(stack, "Level", "/dify/level")
+    environment: dict[Role, dict[str, str | ecs.Secret]] = {
+        Role.WORKER: {
+            "MAIL_TYPE": "smtp",
+            "SMTP_PASSWORD": ecs.Secret.from_secrets_manager(secret, "password"),
+            "LOG_LEVEL": ecs.Secret.from_ssm_parameter(parameter),
+        },
+        Role.PLUGIN_DAEMON: {"PIP_MIRROR_URL": "https://pip.example.com/simple"},
+    }
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=environment))
+    assert template.environment("worker")["MAIL_TYPE"] == "smtp"
+    assert ":password::" in str(template.secrets("worker")["SMTP_PASSWORD"])
+    assert "parameter/dify/level" in str(template.secrets("worker")["LOG_LEVEL"])
+    assert template.environment("plugin_daemon")["PIP_MIRROR_URL"] == "https://pip.example.com/simple"
+    assert "MAIL_TYPE" not in {**template.environment("api"), **template.environment("beat")}
+
+
+def test_own_limit_stays_where_the_door_imposes_none(stack: cdk.Stack, data: DifyData) -> None:
+    environment = {Role.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "200"}}
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=environment))
+    assert template.environment("worker")["UPLOAD_FILE_SIZE_LIMIT"] == "200"
+    assert "UPLOAD_FILE_SIZE_LIMIT" not in template.environment("api")
+
+
+def test_sizes_reach_task_and_service(stack: cdk.Stack, data: DifyData) -> None:
+    sizes = {Role.API: RoleSize(cpu_units=1024, memory_mib=4096, tasks=3)}
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, sizes=sizes))
+    task = template.task_of("api")
+    assert (task["Cpu"], task["Memory"]) == ("1024", "4096")
+    assert template.services()["api"]["DesiredCount"] == 3
+
+
+def test_arm_leaves_the_sandbox_on_x86(stack: cdk.Stack, data: DifyData) -> None:
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, architecture=Architecture.ARM64))
+    processors = {
+        role: template.task_of(role)["RuntimePlatform"]["CpuArchitecture"] for role in template.containers()
+    }
+    assert processors.pop("sandbox") == "X86_64"
+    assert set(processors.values()) == {"ARM64"}
+
+
+def test_no_scheduler_is_a_choice_with_a_warning(stack: cdk.Stack, data: DifyData) -> None:
+    workers = DifyWorkers(stack, "Workers", data=data, scheduler=None)
+    assert "beat" not in _finish(stack, workers).services()
+    (warning,) = _warnings(workers)
+    assert "scheduler=None" in warning
+
+
+def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyData) -> None:
+    workers = DifyWorkers(stack, "Workers", data=data, release=DifyRelease(version="1.18.0"))
+    template = _finish(stack, workers)
+    assert template.containers()["worker"]["Image"] == "langgenius/dify-api:1.18.0"
+    assert template.containers()["migration"]["Image"] == "langgenius/dify-api:1.18.0"
+    (warning,) = _warnings(workers)
+    assert "combination" in warning
+
+
+def test_ecr_prefix_grants_the_pull_of_that_image_only(stack: cdk.Stack, data: DifyData) -> None:
+    registry = f"{stack.account}.dkr.ecr.us-east-1.amazonaws.com/mirror"
+    template = _finish(
+        stack, DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry))
+    )
+    assert "/mirror/langgenius/dify-web:1.17.1" in str(template.containers()["web"]["Image"])
+    role = template.task_of("web")["ExecutionRoleArn"]["Fn::GetAtt"][0]
+    policies = [p for p in template.properties("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"]]
+    pulls = [
+        statement["Resource"]
+        for policy in policies
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "ecr:BatchGetImage" in statement["Action"]
+    ]
+    assert len(pulls) == 1
+    assert str(pulls[0]).count("repository/mirror/langgenius/dify-web") == 1
+
+
+def test_registry_credentials_are_read_by_every_task(stack: cdk.Stack, data: DifyData) -> None:
+    credentials = secretsmanager.Secret.from_secret_name_v2(stack, "Registry", "registry")
+    release = DifyRelease(registry="registry.example.com", credentials=credentials)
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release))
+    for role, container in template.containers().items():
+        assert container["Image"].startswith("registry.example.com/"), role
+        assert "secret:registry" in str(container["RepositoryCredentials"]), role
+
+
+def test_own_image_replaces_that_of_one_role(stack: cdk.Stack, data: DifyData) -> None:
+    own = ecs.ContainerImage.from_registry("example.com/own-web:7")
+    release = DifyRelease(images={Role.WEB: own})
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release))
+    assert template.containers()["web"]["Image"] == "example.com/own-web:7"
+    assert template.containers()["api"]["Image"] == "langgenius/dify-api:1.17.1"
+
+
+def test_sandbox_options_reach_the_container(stack: cdk.Stack, data: DifyData) -> None:
+    sandbox = Sandbox(python_packages=["numpy==2.1.3"], allowed_syscalls=[0, 1, 2])
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, sandbox=sandbox))
+    assert template.environment("sandbox")["ALLOWED_SYSCALLS"] == "0,1,2"
+    assert "numpy==2.1.3" in template.containers()["sandbox"]["Command"][0]
+
+
+def test_stock_sandbox_starts_as_its_image_does(stack: cdk.Stack, data: DifyData) -> None:
+    container = _finish(stack, DifyWorkers(stack, "Workers", data=data)).containers()["sandbox"]
+    assert not {"Command", "EntryPoint"} & set(container)
+
+
+def test_own_cluster_is_used_and_none_is_defined(stack: cdk.Stack, data: DifyData) -> None:
+    cluster = ecs.Cluster(stack, "Own", vpc=data.vpc, enable_fargate_capacity_providers=True)
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data, cluster=cluster))
+    assert len(template.of_type("AWS::ECS::Cluster")) == 1
+    (own,) = template.of_type("AWS::ECS::Cluster")
+    assert {str(service["Cluster"]) for service in template.services().values()} == {str({"Ref": own})}
+
+
+def test_closed_network_without_a_registry_is_warned_about(stack: cdk.Stack) -> None:
+    network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
+    (warning,) = _warnings(workers)
+    assert "DifyRelease(registry=...)" in warning
+
+
+def test_existing_secret_key_and_snapshot_move_an_installation_in(stack: cdk.Stack) -> None:
+    key = secretsmanager.Secret.from_secret_name_v2(stack, "Key", "old-secret-key")
+    network = DifyNetwork(stack, "Network")
+    data = DifyData(
+        stack, "Data", vpc=network.vpc, secret_key=key, snapshot_identifier="old", master_user="root_user"
+    )
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
+    (cluster,) = template.properties("AWS::RDS::DBCluster").values()
+    assert cluster["SnapshotIdentifier"] == "old"
+    assert "MasterUsername" not in cluster
+    assert "old-secret-key" in str(template.secrets("api")["SECRET_KEY"])
+    assert not any("SecretKey" in id for id in template.of_type("AWS::SecretsManager::Secret"))
+
+
+def test_destroy_is_the_callers_word(stack: cdk.Stack) -> None:
+    network = DifyNetwork(stack, "Network")
+    data = DifyData(stack, "Data", vpc=network.vpc, removal_policy=cdk.RemovalPolicy.DESTROY)
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
+    for type in ("AWS::RDS::DBCluster", "AWS::ElastiCache::ReplicationGroup", "AWS::SecretsManager::Secret"):
+        assert {r["DeletionPolicy"] for r in template.of_type(type).values()} == {"Delete"}, type
+    (cluster,) = template.properties("AWS::RDS::DBCluster").values()
+    assert cluster["DeletionProtection"] is False
