@@ -96,6 +96,12 @@ class Sandbox:
             variables["PIP_MIRROR_URL"] = self.pip_mirror_url
         return variables
 
+    def pip_mirror_host(self) -> str | None:
+        """Host of the package index, which the proxy has to let through; None without one or for a token."""
+        if self.pip_mirror_url is None or is_token(self.pip_mirror_url):
+            return None
+        return urlsplit(self.pip_mirror_url).hostname
+
 
 def _check_packages(packages: Sequence[str]) -> None:
     if isinstance(packages, str):

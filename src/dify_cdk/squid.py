@@ -214,15 +214,6 @@ def command(configuration: str) -> tuple[list[str], list[str]]:
     return ["/bin/sh", "-c"], [script]
 
 
-def health_command(port: int = DEFAULT_PORT) -> list[str]:
-    """Container health check: somebody listens on the port. The image has neither curl nor squidclient.
-
-    Args:
-        port: Port squid listens on.
-    """
-    return ["CMD", "/bin/bash", "-c", f"</dev/tcp/127.0.0.1/{port}"]
-
-
 def _lists(allowed_private: Sequence[str], hosts: Sequence[str], network: Sequence[str]) -> _Lists:
     """Every list of addresses and names that has an entry."""
     exceptions = _networks("allowed_private", allowed_private)

@@ -363,8 +363,3 @@ def test_any_configuration_arrives_unchanged(
 def test_fails_when_the_configuration_would_end_too_early() -> None:
     with pytest.raises(ValueError, match="must not hold a line END_OF_SQUID_CONFIGURATION"):
         squid.command("cache deny all\nEND_OF_SQUID_CONFIGURATION\nrm -rf /\n")
-
-
-def test_the_health_check_connects_to_the_port() -> None:
-    assert squid.health_command() == ["CMD", "/bin/bash", "-c", "</dev/tcp/127.0.0.1/3128"]
-    assert squid.health_command(8888)[-1] == "</dev/tcp/127.0.0.1/8888"

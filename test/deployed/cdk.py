@@ -1,0 +1,190 @@
+"""The real CDK command line against the emulator, with failures that say why."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployed.emulator import ACCOUNT, REGION, Emulator
+from deployed.tools import PROGRAMS
+from dify_cdk._assets import examples_dir
+
+STACK = "Dify"
+_APP = Path(__file__).parent / "app.py"
+_OPTIONS = ("--ci", "--no-notices", "--no-version-reporting", "--no-color")
+_SECONDS = 240
+_SHOWN_EVENTS = 15
+_SHOWN_FIELDS = ("ResourceStatus", "LogicalResourceId", "ResourceStatusReason")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What a command did.
+
+    Attributes:
+        code: Exit code.
+        output: Everything it printed.
+        seconds: How long it took.
+        since: When it began, for the events of its own.
+    """
+
+    code: int
+    output: str
+    seconds: float
+    since: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cdk:
+    """The command line in a folder with the examples' feature flags.
+
+    Attributes:
+        emulator: What stands for AWS.
+        timings: Seconds of each command so far.
+    """
+
+    emulator: Emulator
+    timings: list[str] = field(default_factory=list)
+
+    def bootstrap(self) -> Outcome:
+        """Prepare account and region."""
+        return self._run("bootstrap", f"aws://{ACCOUNT}/{REGION}")
+
+    def deploy(self, **changes: str) -> Outcome:
+        """Synthesize and deploy.
+
+        Args:
+            changes: What differs from the example, see ``app.py``.
+        """
+        context = [part for name, value in changes.items() for part in ("-c", f"{name}={value}")]
+        options = ("--require-approval", "never", "--progress", "events")
+        return self._run("deploy", STACK, *options, *context)
+
+    def destroy(self) -> Outcome:
+        """Delete the stack."""
+        return self._run("destroy", STACK, "--force")
+
+    def status(self) -> str:
+        """Status of the stack, the last one it had if it is gone."""
+        (stack,) = self.emulator.client("cloudformation").describe_stacks(StackName=self._stack_id())[
+            "Stacks"
+        ]
+        return str(stack["StackStatus"])
+
+    def events(self, since: float = 0) -> list[dict[str, Any]]:
+        """Events of the stack, oldest first."""
+        pages = self.emulator.client("cloudformation").get_paginator("describe_stack_events")
+        found = [
+            event
+            for page in pages.paginate(StackName=self._stack_id())
+            for event in page["StackEvents"]
+            if event["Timestamp"].timestamp() >= since
+        ]
+        return found[::-1]
+
+    def physical_ids(self) -> dict[str, str]:
+        """Logical id to physical id of what the stack holds."""
+        pages = self.emulator.client("cloudformation").get_paginator("list_stack_resources")
+        return {
+            row["LogicalResourceId"]: row["PhysicalResourceId"]
+            for page in pages.paginate(StackName=STACK)
+            for row in page["StackResourceSummaries"]
+        }
+
+    def template(self) -> dict[str, Any]:
+        """The deployed template."""
+        body: Any = self.emulator.client("cloudformation").get_template(StackName=STACK)["TemplateBody"]
+        loaded: dict[str, Any] = json.loads(body) if isinstance(body, str) else dict(body)
+        return loaded
+
+    def explain(self, outcome: Outcome) -> str:
+        """Why a command may have failed: the last events with their reasons, its output, the server's log."""
+        try:
+            rows = [
+                " ".join(event.get(key, "") for key in _SHOWN_FIELDS) for event in self.events(outcome.since)
+            ]
+        except Exception as error:  # there may be no stack yet
+            rows = [str(error)]
+        failed = [row for row in rows if "FAILED" in row or "ROLLBACK" in row]
+        return "\n".join(
+            [
+                f"exit code {outcome.code} after {outcome.seconds:.0f} s",
+                "---- events that failed",
+                *failed[:_SHOWN_EVENTS],
+                "---- last events",
+                *rows[-_SHOWN_EVENTS:],
+                "---- output",
+                outcome.output[-4000:],
+                "---- what IAM refused",
+                *(json.dumps(entry) for entry in self.emulator.journal("refusal")[-_SHOWN_EVENTS:]),
+                "---- server log",
+                self.emulator.log_tail(),
+            ]
+        )
+
+    def must(self, outcome: Outcome, *, code: int = 0) -> Outcome:
+        """The outcome, if it is the expected one."""
+        if outcome.code != code:
+            pytest.fail(f"expected exit code {code}\n{self.explain(outcome)}")
+        return outcome
+
+    def _stack_id(self) -> str:
+        """Known to the events of a deleted stack too, which its name is not."""
+        ids = {
+            row["StackId"]
+            for row in self.emulator.client("cloudformation").list_stacks()["StackSummaries"]
+            if row["StackName"] == STACK
+        }
+        (found,) = ids
+        return str(found)
+
+    def _run(self, *arguments: str) -> Outcome:
+        folder = self._app_folder()
+        start, since = time.monotonic(), time.time()
+        try:
+            done = subprocess.run(
+                [str(PROGRAMS / "cdk"), *arguments, *_OPTIONS],
+                cwd=folder,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+            code, output = done.returncode, done.stdout
+        except subprocess.TimeoutExpired as late:
+            code, output = -1, f"{_text(late.stdout)}\nstill running after {_SECONDS} seconds"
+        seconds = time.monotonic() - start
+        self.timings.append(f"{arguments[0]} {seconds:.0f} s")
+        return Outcome(code=code, output=output, seconds=seconds, since=since)
+
+    def _app_folder(self) -> Path:
+        folder = self.emulator.folder / "app"
+        if not folder.exists():
+            folder.mkdir()
+            settings = json.loads((examples_dir() / "cdk.json").read_text(encoding="utf-8"))
+            settings["app"] = f"{sys.executable} {_APP}"
+            settings["context"]["region"] = REGION
+            (folder / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
+        return folder
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.emulator.environment,
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "CDK_VALIDATION": "false",  # has tests of its own
+            "JSII_RUNTIME_PACKAGE_CACHE": "enabled",
+        }
+
+
+def _text(output: object) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else str(output or "")

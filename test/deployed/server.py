@@ -1,0 +1,22 @@
+"""The emulator's process: MiniStack with the missing types and the repairs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from deployed import repairs, stubs
+
+
+def main(settings_file: str) -> None:
+    """Serve until SIGTERM.
+
+    Args:
+        settings_file: File with :class:`repairs.Settings` as JSON.
+    """
+    settings = repairs.Settings(**json.loads(Path(settings_file).read_text(encoding="utf-8")))
+    stubs.register(settings.region)
+    repairs.apply(settings)
+    sys.argv[1:] = []  # MiniStack parses them
+    repairs.module("app").main()

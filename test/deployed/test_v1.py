@@ -1,0 +1,483 @@
+"""v1 deployed, updated, rolled back and destroyed by the real CDK command line, on an emulator of AWS.
+
+Real: the CDK's CLI, the synthesized template, CloudFormation's order, replacements and rollbacks as MiniStack
+follows them, the custom resources with our handlers and the CDK's own framework, the policies of their roles
+(IAM is enforced), the SQL on a PostgreSQL with pgvector, and the listener rules with requests through them.
+
+What a success does not prove:
+
+- ECS runs nothing. Services count as stable at once: no image is pulled, no health check is made, no
+  security group is asked. The migration's task is a record that ``repairs.one_off_tasks_end`` ends after two
+  seconds with exit code 0 and one line of output; its script has tests of its own.
+- Addresses, instances, rules of security groups and capacity providers are checked records, see
+  ``stubs.SHAPES``. ElastiCache has nothing behind its endpoint, the load balancer lets everyone in.
+- The database's master user comes from ``repairs.clusters_are_served_by_postgres``. It has no auto-pause, no
+  TLS, and snapshots of it are records.
+- That nothing stands in the way of a deletion: AWS keeps a network as long as anything retained is in it.
+- ``repairs.apply`` lists what else MiniStack answers differently from AWS and is put right.
+- Races: resources come one at a time, so that a dependency which is missing may still be met.
+
+The stages build on one another: each fixture takes the deployment one step further and keeps what it saw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg2
+import pytest
+
+from deployed.cdk import STACK, Outcome
+from deployed.repairs import TASK_RESULT
+from deployed.targets import start_targets
+from deployed.world import World
+from dify_cdk.roles import Role
+from dify_cdk.routes import route_of, served
+from support import DATA, Template
+from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
+
+pytestmark = pytest.mark.slow
+
+OTHER_TAG = "1.17.0"
+MISSING_EXTENSION = "no_such_extension"
+RETAINING = {"Retain", "RetainExceptOnCreate"}
+CLUSTER, CACHE, BUCKET = "DataDatabaseCluster9D84B022", "DataCache3513A55E", "DataStorageBucket80E5F8B8"
+FILE = "upload_files/kept.txt"
+OWNERS = {"main": "dify", "pgvector": "dify", "dify_plugin": "dify_plugin"}
+EXTENSIONS = {"main": {"uuid-ossp"}, "pgvector": {"uuid-ossp", "vector"}, "dify_plugin": {"uuid-ossp"}}
+EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
+BEHIND_THE_DOOR = {Role.API, Role.WEB, Role.PLUGIN_DAEMON}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What must outlive every update.
+
+    Attributes:
+        ids: Physical ids of the resources in the contract file.
+        secrets: ARN to value.
+        databases: Everything about databases and roles that making them anew would change.
+        rows: What the application wrote.
+    """
+
+    ids: Mapping[str, str]
+    secrets: Mapping[str, str]
+    databases: object
+    rows: object
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One step of the deployment.
+
+    Attributes:
+        outcome: What the command said.
+        before: State before it.
+        after: State after it.
+        migrations: The RunTask requests of the step.
+        answers: The custom resources that were invoked.
+        images: Image of each role's service after it.
+    """
+
+    outcome: Outcome
+    before: State
+    after: State
+    migrations: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+    images: Mapping[str, str]
+
+
+def secret_of(world: World, description: str) -> dict[str, str]:
+    """Content of the secret with a description, as an operator would find it."""
+    manager = world.client("secretsmanager")
+    (arn,) = [row["ARN"] for row in secrets(world) if row["Description"] == description]
+    content: dict[str, str] = json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])
+    return content
+
+
+def credentials(secret: str) -> tuple[str, str]:
+    """The part that stays when the cluster goes, which takes its address out of the master user's secret."""
+    content = json.loads(secret)
+    return content["username"], content["password"]
+
+
+def secrets(world: World) -> list[dict[str, Any]]:
+    pages = world.client("secretsmanager").get_paginator("list_secrets").paginate()
+    return [row for page in pages for row in page["SecretList"]]
+
+
+def as_role(world: World, role: str, database: str, sql: str) -> list[tuple[Any, ...]]:
+    """Rows of a statement, logged in with what the role's secret says."""
+    secret = secret_of(world, f"Dify: database role {role}")
+    return world.postgres.query(secret["username"], secret["password"], database, sql)
+
+
+def observe(world: World) -> State:
+    contract = json.loads((DATA / "stateful-ids.json").read_text(encoding="utf-8"))
+    ids = world.cdk.physical_ids()
+    manager = world.client("secretsmanager")
+    values = {
+        row["ARN"]: manager.get_secret_value(SecretId=row["ARN"])["SecretString"] for row in secrets(world)
+    }
+    return State(
+        ids={logical_id: ids[logical_id] for logical_id in contract},
+        secrets=values,
+        databases=world.postgres.as_superuser(
+            "SELECT oid, datname, datacl::text FROM pg_database "
+            "UNION SELECT oid, rolname, rolpassword FROM pg_authid ORDER BY 1, 2"
+        ),
+        rows=world.postgres.as_superuser("SELECT text FROM notes", "main"),
+    )
+
+
+def step(world: World, **changes: str) -> Stage:
+    """Deploy and keep what happened."""
+    before = observe(world)
+    seen = {kind: len(world.emulator.journal(kind)) for kind in ("run_task", "custom_resource")}
+    outcome = world.cdk.deploy(**changes)
+    return Stage(
+        outcome=outcome,
+        before=before,
+        after=observe(world),
+        migrations=world.emulator.journal("run_task")[seen["run_task"] :],
+        answers=world.emulator.journal("custom_resource")[seen["custom_resource"] :],
+        images=images(world),
+    )
+
+
+def images(world: World) -> dict[str, str]:
+    """Image of each role whose service is active, as ECS sees it."""
+    ecs = world.client("ecs")
+    (cluster,) = ecs.list_clusters()["clusterArns"]
+    arns = ecs.list_services(cluster=cluster, maxResults=100)["serviceArns"]
+    services = ecs.describe_services(cluster=cluster, services=arns)["services"]
+    found = {}
+    for service in services:
+        definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
+        (container,) = definition["taskDefinition"]["containerDefinitions"]
+        found[container["name"]] = container["image"]
+    return found
+
+
+# ---- stages
+
+
+@pytest.fixture(scope="module")
+def deployed(world: World) -> World:
+    world.cdk.must(world.cdk.deploy())
+    as_role(world, "dify", "main", "CREATE TABLE notes (text text)")
+    as_role(world, "dify", "main", "INSERT INTO notes VALUES ('kept')")
+    world.client("s3").put_object(Bucket=world.cdk.physical_ids()[BUCKET], Key=FILE, Body=b"kept")
+    return world
+
+
+@pytest.fixture(scope="module")
+def repeated(deployed: World) -> Stage:
+    stage = step(deployed)
+    deployed.cdk.must(stage.outcome)
+    return stage
+
+
+@pytest.fixture(scope="module")
+def failed(deployed: World, repeated: Stage) -> Stage:
+    """An upgrade that also asks for an extension which the database does not have."""
+    stage = step(deployed, image_tag=OTHER_TAG, revision="2", extension=MISSING_EXTENSION)
+    deployed.cdk.must(stage.outcome, code=1)
+    return stage
+
+
+@pytest.fixture(scope="module")
+def recovered(deployed: World, failed: Stage) -> Stage:
+    """The same upgrade without the mistake."""
+    stage = step(deployed, image_tag=OTHER_TAG, revision="2")
+    deployed.cdk.must(stage.outcome)
+    return stage
+
+
+@pytest.fixture(scope="module")
+def refused(deployed: World, recovered: Stage) -> Outcome:
+    """A first attempt to destroy."""
+    return deployed.cdk.must(deployed.cdk.destroy(), code=1)
+
+
+@pytest.fixture(scope="module")
+def destroyed(deployed: World, recovered: Stage, refused: Outcome) -> State:
+    """The second attempt, after what the first one asks for; what was there before."""
+    cluster = recovered.after.ids[CLUSTER]
+    protected = deployed.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)
+    assert protected["DBClusters"][0]["DeletionProtection"]
+    deployed.client("rds").modify_db_cluster(DBClusterIdentifier=cluster, DeletionProtection=False)
+    deployed.cdk.must(deployed.cdk.destroy())
+    return recovered.after
+
+
+# ---- the first deployment
+
+
+def test_every_custom_resource_was_invoked_and_answered(deployed: World) -> None:
+    template = Template(deployed.cdk.template())
+    types = {id: row["Type"] for id, row in template.resources.items()}
+    expected = {id: type for id, type in types.items() if type.startswith("Custom::")}
+    answers = deployed.emulator.journal("custom_resource")
+    created = {row["logical_id"]: row["type"] for row in answers if row["request"] == "Create"}
+    assert created == expected
+    assert set(expected.values()) >= {"Custom::DifyDatabaseInit", "Custom::DifyMigration"}
+    assert {row["status"] for row in answers} == {"SUCCESS"}
+
+
+def test_the_default_security_group_is_empty(deployed: World) -> None:
+    vpc = deployed.cdk.physical_ids()["NetworkVpc7FB7348F"]
+    filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]
+    (group,) = deployed.client("ec2").describe_security_groups(Filters=filters)["SecurityGroups"]
+    assert (group["IpPermissions"], group["IpPermissionsEgress"]) == ([], [])
+
+
+def test_databases_belong_to_their_roles(deployed: World) -> None:
+    rows = deployed.postgres.as_superuser("SELECT datname, pg_get_userbyid(datdba) FROM pg_database")
+    assert {name: owner for name, owner in rows if name in OWNERS} == OWNERS
+
+
+@pytest.mark.parametrize("database", OWNERS)
+def test_extensions_are_there(deployed: World, database: str) -> None:
+    rows = deployed.postgres.as_superuser("SELECT extname FROM pg_extension", database)
+    assert {name for (name,) in rows} - {"plpgsql"} == EXTENSIONS[database]
+
+
+@pytest.mark.parametrize(("database", "owner"), OWNERS.items())
+def test_each_role_logs_in_with_its_secret_and_works(deployed: World, database: str, owner: str) -> None:
+    assert as_role(deployed, owner, database, "SELECT current_user::text") == [(owner,)]
+    as_role(deployed, owner, database, "CREATE TABLE probe (id int); DROP TABLE probe")
+
+
+def test_vectors_work(deployed: World) -> None:
+    assert as_role(deployed, "dify", "pgvector", "SELECT '[0,3]'::vector <-> '[4,0]'::vector") == [(5.0,)]
+
+
+@pytest.mark.parametrize("database", ["main", "pgvector"])
+def test_plugins_cannot_connect_to_other_databases(deployed: World, database: str) -> None:
+    with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
+        as_role(deployed, "dify_plugin", database, "SELECT 1")
+
+
+def test_the_migration_ran_once_in_the_app_subnets(deployed: World) -> None:
+    (run,) = deployed.emulator.journal("run_task")
+    request, ec2 = run["request"], deployed.client("ec2")
+    network = request["networkConfiguration"]["awsvpcConfiguration"]
+    subnets = ec2.describe_subnets(SubnetIds=network["subnets"])["Subnets"]
+    names = {tag["Value"] for subnet in subnets for tag in subnet["Tags"] if tag["Key"] == "Name"}
+    assert names == {"Dify/Network/Vpc/AppSubnet1", "Dify/Network/Vpc/AppSubnet2"}
+    (group,) = ec2.describe_security_groups(GroupIds=network["securityGroups"])["SecurityGroups"]
+    assert group["Description"] == "Dify migration"
+    assert network["assignPublicIp"] == "DISABLED"
+    definition = deployed.client("ecs").describe_task_definition(taskDefinition=request["taskDefinition"])
+    (container,) = definition["taskDefinition"]["containerDefinitions"]
+    assert (container["name"], container["image"]) == ("migration", "langgenius/dify-api:1.17.1")
+
+
+def test_the_migration_waited_for_its_task_and_read_its_output(deployed: World) -> None:
+    answers = deployed.emulator.journal("custom_resource")
+    (answer,) = [row for row in answers if row["type"] == "Custom::DifyMigration"]
+    (run,) = deployed.emulator.journal("run_task")
+    assert answer["data"] == {"Result": TASK_RESULT, "Task": run["tasks"][0], "Warning": ""}
+    assert answer["time"] > run["time"] + 2
+
+
+@pytest.mark.parametrize("role", [Role.API, Role.WORKER, Role.BEAT])
+def test_dify_starts_after_the_migration(deployed: World, role: str) -> None:
+    template = Template(deployed.cdk.template())
+    containers = {
+        id: row["ContainerDefinitions"][0]["Name"]
+        for id, row in template.properties("AWS::ECS::TaskDefinition").items()
+    }
+    services = template.properties("AWS::ECS::Service").items()
+    (service,) = [id for id, row in services if containers[row["TaskDefinition"]["Ref"]] == role]
+    (migration,) = template.of_type("Custom::DifyMigration")
+    order = [(row["LogicalResourceId"], row["ResourceStatus"]) for row in deployed.cdk.events()]
+    assert order.index((migration, "CREATE_COMPLETE")) < order.index((service, "CREATE_IN_PROGRESS"))
+
+
+def test_every_container_finds_and_may_read_its_secrets(deployed: World) -> None:
+    """ECS would ask for them when a task starts."""
+    ecs, iam, manager = (deployed.client(name) for name in ("ecs", "iam", "secretsmanager"))
+    asked = {}
+    for arn in ecs.list_task_definitions()["taskDefinitionArns"]:
+        definition = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+        (container,) = definition["containerDefinitions"]
+        for secret in container.get("secrets", []):
+            *parts, field = secret["valueFrom"].removesuffix("::").split(":", 7)
+            source, field = (":".join(parts), field) if len(parts) > 6 else (secret["valueFrom"], "")
+            value = manager.get_secret_value(SecretId=source)["SecretString"]
+            (answer,) = iam.simulate_principal_policy(
+                PolicySourceArn=definition["executionRoleArn"],
+                ActionNames=["secretsmanager:GetSecretValue"],
+                ResourceArns=[source],
+            )["EvaluationResults"]
+            found = json.loads(value)[field] if field else value
+            asked[container["name"], secret["name"]] = (bool(found), answer["EvalDecision"])
+    assert set(asked.values()) == {(True, "allowed")}
+    assert {role for role, _ in asked} >= {"api", "worker", "plugin_daemon", "sandbox", "migration"}
+
+
+# ---- requests
+
+
+@pytest.fixture(scope="module")
+def door(deployed: World) -> Iterator[str]:
+    """Host name of the load balancer, with a test server registered for every role behind it."""
+    template, ids = Template(deployed.cdk.template()), deployed.cdk.physical_ids()
+    groups = {
+        balancer["ContainerName"]: ids[balancer["TargetGroupArn"]["Ref"]]
+        for service in template.services().values()
+        for balancer in service.get("LoadBalancers", ())
+    }
+    assert set(groups) == BEHIND_THE_DOOR
+    elbv2 = deployed.client("elbv2")
+    (balancer,) = elbv2.describe_load_balancers()["LoadBalancers"]
+    with start_targets(groups) as ports:
+        targets = {role: [{"Id": "127.0.0.1", "Port": port}] for role, port in ports.items()}
+        for role, group in groups.items():
+            elbv2.register_targets(TargetGroupArn=group, Targets=targets[role])
+        yield balancer["DNSName"]
+
+
+def ask(world: World, host: str, path: str) -> dict[str, str]:
+    """What the server behind the load balancer answers."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", world.emulator.port, timeout=10)) as wire:
+        wire.request("GET", path, headers={"Host": host})
+        answer = wire.getresponse()
+        body = answer.read()
+    assert answer.status == 200, body
+    found: dict[str, str] = json.loads(body)
+    return found
+
+
+@pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
+def test_a_request_reaches_its_role(deployed: World, door: str, path: str, role: str) -> None:
+    assert ask(deployed, door, path) == {"role": role, "path": path}
+
+
+@pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
+def test_a_private_path_reaches_web_only(deployed: World, door: str, path: str) -> None:
+    assert ask(deployed, door, path)["role"] == Role.WEB
+
+
+def test_the_query_arrives(deployed: World, door: str) -> None:
+    path = "/files/1/file-preview?timestamp=1&nonce=a%2Fb&sign=c%3D"
+    assert ask(deployed, door, path) == {"role": Role.API, "path": path}
+
+
+def test_requests_cover_every_prefix_of_the_route_table() -> None:
+    prefixes = {route.prefix for route in served(BEHIND_THE_DOOR)}
+    assert {route_of(path, BEHIND_THE_DOOR).prefix for path in LEADS_TO} == prefixes
+
+
+# ---- updates
+
+
+def test_a_second_deployment_changes_nothing(repeated: Stage) -> None:
+    assert "Dify (no changes)" in repeated.outcome.output
+    assert repeated.after == repeated.before
+    assert (repeated.migrations, repeated.answers) == ([], [])
+
+
+def test_a_failing_initialisation_says_why(deployed: World, failed: Stage) -> None:
+    assert f'extension "{MISSING_EXTENSION}" is not available' in " ".join(failed.outcome.output.split())
+    assert [(row["type"], row["request"], row["status"]) for row in failed.answers] == [
+        ("Custom::DifyDatabaseInit", "Update", "FAILED"),
+        ("Custom::DifyDatabaseInit", "Update", "SUCCESS"),  # back to the old layout
+    ]
+
+
+def test_a_failing_initialisation_rolls_back(deployed: World, failed: Stage) -> None:
+    events = deployed.cdk.events(failed.outcome.since)
+    statuses = [row["ResourceStatus"] for row in events if row["LogicalResourceId"] == STACK]
+    assert statuses[-1] == "UPDATE_ROLLBACK_COMPLETE"
+    assert failed.after == failed.before
+
+
+def test_a_failed_upgrade_leaves_the_old_images(failed: Stage, repeated: Stage) -> None:
+    assert failed.images == repeated.images
+
+
+def test_nothing_is_migrated_when_the_initialisation_fails(failed: Stage) -> None:
+    assert failed.migrations == []
+
+
+def test_the_next_deployment_succeeds_and_loses_nothing(recovered: Stage) -> None:
+    assert recovered.after == recovered.before
+    assert recovered.after.rows == [("kept",)]
+
+
+def test_another_image_migrates_once(deployed: World, recovered: Stage) -> None:
+    (run,) = recovered.migrations
+    ecs = deployed.client("ecs")
+    definition = ecs.describe_task_definition(taskDefinition=run["request"]["taskDefinition"])
+    (container,) = definition["taskDefinition"]["containerDefinitions"]
+    assert container["image"] == f"langgenius/dify-api:{OTHER_TAG}"
+    migrations = [row for row in recovered.answers if row["type"] == "Custom::DifyMigration"]
+    # The new id makes CloudFormation send a Delete for the old one, which does nothing.
+    assert [row["request"] for row in migrations] == ["Update", "Delete"]
+    assert {row["status"] for row in recovered.answers} == {"SUCCESS"}
+
+
+def test_another_image_reaches_the_services(recovered: Stage) -> None:
+    found = recovered.images
+    assert {found[role] for role in ("api", "worker", "beat")} == {f"langgenius/dify-api:{OTHER_TAG}"}
+    assert found["web"] == f"langgenius/dify-web:{OTHER_TAG}"
+
+
+# ---- the end
+
+
+def test_destroy_stops_at_the_protected_cluster(deployed: World, refused: Outcome) -> None:
+    events = deployed.cdk.events(refused.since)
+    stopped = [row["LogicalResourceId"] for row in events if row["ResourceStatus"] == "DELETE_FAILED"]
+    assert stopped == [CLUSTER, STACK]
+    assert "deletion protection" in refused.output
+
+
+def test_destroy_then_deletes_all_but_what_must_stay(deployed: World, destroyed: State) -> None:
+    template = Template(deployed.cdk.template())
+    ends = {row["LogicalResourceId"]: row["ResourceStatus"] for row in deployed.cdk.events()}
+    assert ends.pop(STACK) == "DELETE_COMPLETE"
+    retained = {id for id, row in template.resources.items() if row.get("DeletionPolicy") in RETAINING}
+    assert {id for id, status in ends.items() if status == "DELETE_SKIPPED"} == retained
+    assert {ends[id] for id in template.resources.keys() - retained} == {"DELETE_COMPLETE"}
+    types = Counter(template.resources[id]["Type"] for id in retained)
+    assert types == {
+        "AWS::ElastiCache::ReplicationGroup": 1,
+        "AWS::S3::Bucket": 2,
+        "AWS::SecretsManager::Secret": 10,
+    }
+
+
+def test_what_must_stay_is_there(deployed: World, destroyed: State) -> None:
+    manager = deployed.client("secretsmanager")
+    for arn, value in destroyed.secrets.items():
+        kept = manager.get_secret_value(SecretId=arn)["SecretString"]
+        assert kept == value or credentials(kept) == credentials(value)
+    body = deployed.client("s3").get_object(Bucket=destroyed.ids[BUCKET], Key=FILE)["Body"]
+    with contextlib.closing(body):
+        assert body.read() == b"kept"
+    (group,) = deployed.client("elasticache").describe_replication_groups()["ReplicationGroups"]
+    assert group["ReplicationGroupId"] == destroyed.ids[CACHE]
+    (snapshot,) = deployed.client("rds").describe_db_cluster_snapshots()["DBClusterSnapshots"]
+    assert snapshot["DBClusterIdentifier"] == destroyed.ids[CLUSTER]
+
+
+def test_what_costs_money_is_gone(deployed: World, destroyed: State) -> None:
+    rds, ecs, elbv2 = (deployed.client(name) for name in ("rds", "ecs", "elbv2"))
+    assert rds.describe_db_clusters()["DBClusters"] == rds.describe_db_instances()["DBInstances"] == []
+    assert ecs.list_clusters()["clusterArns"] == []
+    assert elbv2.describe_load_balancers()["LoadBalancers"] == []
+    assert deployed.client("lambda").list_functions()["Functions"] == []
+
+
+def test_no_role_ever_lacked_a_permission(deployed: World, destroyed: State) -> None:
+    assert deployed.emulator.journal("refusal") == []
