@@ -61,7 +61,7 @@ class Platform:
         extras: Variables added by the user.
         options: Values of variables that follow from arguments, by variable name.
         mesh: Security groups.
-        namespace: Name of the private DNS namespace.
+        namespace: The private DNS namespace.
         names: The private DNS service of each role that has a name.
         ready: What has to exist before any task can start.
     """
@@ -75,13 +75,15 @@ class Platform:
     extras: Extras
     options: Mapping[str, str]
     mesh: Mesh
-    namespace: str
+    namespace: servicediscovery.INamespace
     names: Mapping[Role, servicediscovery.IService]
     ready: Sequence[IDependable]
 
     def context(self, door: Door | None) -> Context:
         """What the variables of a role are made of."""
-        return Context(data=self.data.endpoints, namespace=self.namespace, door=door, options=self.options)
+        return Context(
+            data=self.data.endpoints, namespace=self.namespace.namespace_name, door=door, options=self.options
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,6 +191,7 @@ class RoleTask(Construct):
             ),
             entry_point=list(start.entry_point) if start.entry_point else None,
             command=list(start.command) if start.command else None,
+            linux_parameters=_linux(self, role),
             stop_timeout=cdk.Duration.seconds(_STOP_SECONDS),
             health_check=_health_check(role),
         )
@@ -218,6 +221,7 @@ class RoleService(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._role = role
+        self._platform = platform
         self._task = RoleTask(self, "Task", role=role, platform=platform, door=door, start=start)
         minimum, maximum = _NEVER_TWICE if role is Role.BEAT else _RELOCATABLE
         rebalancing = ecs.AvailabilityZoneRebalancing
@@ -267,6 +271,41 @@ class RoleService(Construct):
         """The role's security group."""
         return self._service.connections
 
+    def join_service_connect(self, discovery_name: str) -> None:
+        """Register the tasks with Cloud Map in the form that API Gateway's private integrations need.
+
+        Server side only: nobody inside the network uses the name. The L2 always adds a client alias, which
+        would change the hosts file of every other task in the namespace.
+
+        Args:
+            discovery_name: Name in the namespace, other than the role's own DNS name.
+        """
+        resource = self._service.node.find_child("Service")
+        assert isinstance(resource, ecs.CfnService)
+        resource.add_property_override(
+            "ServiceConnectConfiguration",
+            {
+                "Enabled": True,
+                "Namespace": self._platform.namespace.namespace_arn,
+                "Services": [
+                    {
+                        "PortName": self._role.dns_label,
+                        "DiscoveryName": discovery_name,
+                        # Zero is no limit: the door's own timeout is the only one that counts.
+                        "Timeout": {"PerRequestTimeoutSeconds": 0},
+                    }
+                ],
+                "LogConfiguration": {
+                    "LogDriver": "awslogs",
+                    "Options": {
+                        "awslogs-group": self._task.logs.log_group_name,
+                        "awslogs-region": cdk.Stack.of(self).region,
+                        "awslogs-stream-prefix": "service-connect",
+                    },
+                },
+            },
+        )
+
     def wait_for(self, *dependencies: IDependable) -> None:
         """Start only after something else is done."""
         self._service.node.add_dependency(*dependencies)
@@ -287,6 +326,11 @@ def _processor(role: Role, platform: Platform) -> ecs.RuntimePlatform:
         cpu_architecture=ecs.CpuArchitecture.ARM64 if arm else ecs.CpuArchitecture.X86_64,
         operating_system_family=ecs.OperatingSystemFamily.LINUX,
     )
+
+
+def _linux(scope: Construct, role: Role) -> ecs.LinuxParameters | None:
+    """The sandbox's start script is a shell that stays process 1, where it ignores the signal to stop."""
+    return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True) if role is Role.SANDBOX else None
 
 
 def _port_mapping(role: Role) -> list[ecs.PortMapping] | None:

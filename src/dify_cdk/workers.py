@@ -30,6 +30,7 @@ DEFAULT_RELEASE = DifyRelease()
 DEFAULT_SANDBOX = Sandbox()
 DEFAULT_SCHEDULER = DEFAULT_SIZES[Role.BEAT]
 
+PLUGIN_DISCOVERY_NAME = "daemon-http"
 _DNS_TTL_SECONDS = 10
 _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
@@ -93,8 +94,7 @@ class DifyWorkers(Construct):
         if scheduler is not None:
             own_sizes[Role.BEAT] = scheduler
         tiers = tiers_of(data.vpc, app=app_subnets)
-        name = namespace or self._default_namespace()
-        dns = self._define_namespace(name, data.vpc)
+        dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
         self._platform = Platform(
             cluster=cluster,
@@ -106,14 +106,15 @@ class DifyWorkers(Construct):
             extras=environment or {},
             options=sandbox.environment(),
             mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
-            namespace=name,
+            namespace=dns,
             names={role: _define_name(dns, role) for role in NAMED_ROLES},
             ready=[*tiers.way_out, *providers],
         )
         self._migration = Migration(self, "Migration", platform=self._platform)
+        self._mirror = sandbox.pip_mirror_host()
         self._services = self._define_services(scheduler is not None, sandbox)
         self._plugin_targets: list[dict[str, object]] = []
-        self._write_plugin_doors()
+        self._close_plugin_doors()
         self._warn(scheduler, release)
         self.node.add_validation(_Announcement(self))
 
@@ -130,7 +131,7 @@ class DifyWorkers(Construct):
     @property
     def namespace(self) -> str:
         """Name of the private DNS namespace."""
-        return self._platform.namespace
+        return self._platform.namespace.namespace_name
 
     @property
     def is_announced(self) -> bool:
@@ -180,19 +181,31 @@ class DifyWorkers(Construct):
                 "TargetGroupArn": target_group.target_group_arn,
             }
         )
-        self._write_plugin_doors()
+        self._override_plugin_service("LoadBalancers", self._plugin_targets)
         self._services[Role.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
 
-    def _write_plugin_doors(self) -> None:
+    def admit_plugin_discovery(self) -> str:
+        """Register the plugin daemon for private integrations of API Gateway; all doors share the entry.
+
+        Returns:
+            The discovery name.
+        """
+        self._services[Role.PLUGIN_DAEMON].join_service_connect(PLUGIN_DISCOVERY_NAME)
+        return PLUGIN_DISCOVERY_NAME
+
+    def _close_plugin_doors(self) -> None:
         """Write both door properties of the plugin daemon out, also when they are empty.
 
         ECS leaves a service's load balancers and Service Connect as they are when the property is absent,
         so that a removed frontend could never let go. The L2 leaves both out.
         """
+        self._override_plugin_service("LoadBalancers", [])
+        self._override_plugin_service("ServiceConnectConfiguration", {"Enabled": False})
+
+    def _override_plugin_service(self, name: str, value: object) -> None:
         resource = self._services[Role.PLUGIN_DAEMON].service.node.find_child("Service")
         assert isinstance(resource, ecs.CfnService)
-        resource.add_property_override("LoadBalancers", self._plugin_targets)
-        resource.add_property_override("ServiceConnectConfiguration", {"Enabled": False})
+        resource.add_property_override(name, value)
 
     def _default_namespace(self) -> str:
         unique = cdk.Names.unique_resource_name(self, max_length=50, separator="-")
@@ -244,7 +257,7 @@ class DifyWorkers(Construct):
     def _proxy_start(self, allowed_hosts: Sequence[str] = ()) -> Start:
         configuration = squid.configuration(
             port=PORTS[Role.SSRF_PROXY],
-            allowed_hosts=allowed_hosts,
+            allowed_hosts=[*allowed_hosts, *([self._mirror] if self._mirror else [])],
             network=[self._platform.data.vpc.vpc_cidr_block],
         )
         entry_point, command = squid.command(configuration)
