@@ -196,8 +196,11 @@ def command(configuration: str) -> tuple[list[str], list[str]]:
         What belongs into ``entryPoint`` and ``command`` of the container.
 
     Raises:
-        ValueError: If the configuration holds the line that marks its end in the command.
+        ValueError: If the configuration holds the line that marks its end in the command, or anything but
+            ASCII, of which dash 0.5.12 loses bytes in such a place.
     """
+    if not configuration.isascii():
+        raise ValueError("configuration must be ASCII")
     if _END in configuration.splitlines():
         raise ValueError(f"configuration must not hold a line {_END}")
     script = "\n".join(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dify_cdk import sandbox
@@ -94,7 +94,8 @@ def accepted(package: str) -> bool:
     return True
 
 
-@given(st.text(max_size=30).filter(accepted))
+@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@given(st.text("ab1-_.[]=<>~!,;*+ '\"$`|&#@{}:\\/\n", max_size=12).filter(accepted))
 def test_no_accepted_requirement_leaves_its_line(package: str) -> None:
     assert len(package.splitlines()) == 1
     assert not set(package) & set("$`\\&|/@#{}:")
