@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dify_cdk.domain import Domain
     from dify_cdk.environment import Purpose
     from dify_cdk.frontends.alb import AlbScheme, DifyAlbFrontend
+    from dify_cdk.frontends.http_api import DifyHttpApiFrontend, Throttle
     from dify_cdk.frontends.protocol import DifyFrontend
     from dify_cdk.limits import Limits
     from dify_cdk.network import DifyNetwork, Egress
@@ -34,6 +35,7 @@ _MODULES = {
     "DifyAlbFrontend": "frontends.alb",
     "DifyData": "data",
     "DifyFrontend": "frontends.protocol",
+    "DifyHttpApiFrontend": "frontends.http_api",
     "DifyNetwork": "network",
     "DifyRelease": "release",
     "DifyWorkers": "workers",
@@ -45,6 +47,7 @@ _MODULES = {
     "RoleSize": "sizes",
     "Sandbox": "sandbox",
     "Storage": "storage",
+    "Throttle": "frontends.http_api",
 }
 
 __all__ = [
@@ -58,6 +61,7 @@ __all__ = [
     "DifyAlbFrontend",
     "DifyData",
     "DifyFrontend",
+    "DifyHttpApiFrontend",
     "DifyNetwork",
     "DifyRelease",
     "DifyWorkers",
@@ -69,6 +73,7 @@ __all__ = [
     "RoleSize",
     "Sandbox",
     "Storage",
+    "Throttle",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,3 +22,53 @@ class Limits:
     streaming: bool
     websocket: bool
     max_body_mb: float | None
+
+
+DOORS = MappingProxyType(
+    {
+        "DifyAlbFrontend": Limits(
+            request_timeout_seconds=4000, streaming=True, websocket=True, max_body_mb=None
+        ),
+        "DifyHttpApiFrontend": Limits(
+            request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10
+        ),
+    }
+)
+"""The most that each frontend can carry.
+
+See https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html and
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+"""
+
+
+def require_carries(door: str, wanted: Limits) -> None:
+    """Check that a frontend can carry what is asked of it.
+
+    Args:
+        door: Name of the frontend's class.
+        wanted: What it shall carry at least.
+
+    Raises:
+        ValueError: If it cannot; the message names what is too much and the frontends that can.
+    """
+    shortfalls = _shortfalls(DOORS[door], wanted)
+    if shortfalls:
+        able = [name for name, most in DOORS.items() if not _shortfalls(most, wanted)]
+        advice = f"use {' or '.join(able)}" if able else "no frontend can"
+        raise ValueError(f"{door} cannot carry {', '.join(shortfalls)}: {advice}")
+
+
+def _shortfalls(most: Limits, wanted: Limits) -> list[str]:
+    found = []
+    if wanted.request_timeout_seconds > most.request_timeout_seconds:
+        found.append(
+            f"requests of {wanted.request_timeout_seconds} seconds, only of {most.request_timeout_seconds}"
+        )
+    if wanted.streaming and not most.streaming:
+        found.append("streamed answers")
+    if wanted.websocket and not most.websocket:
+        found.append("WebSocket connections")
+    if most.max_body_mb is not None and (wanted.max_body_mb is None or wanted.max_body_mb > most.max_body_mb):
+        size = "of any size" if wanted.max_body_mb is None else f"of {wanted.max_body_mb:g} MB"
+        found.append(f"bodies {size}, only of {most.max_body_mb:g} MB")
+    return found

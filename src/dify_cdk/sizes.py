@@ -84,6 +84,32 @@ SINGLETON_ROLES = (Role.BEAT, Role.PLUGIN_DAEMON, Role.MIGRATION)
 """Roles of which exactly one task may run: two schedulers run every job twice."""
 
 
+_PROXY_CPU_UNITS = 256
+"""What the proxy of ECS Service Connect takes from a task, beside 64 MiB of memory.
+
+See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html
+"""
+
+
+def with_room_for_proxy(role: Role, size: RoleSize) -> RoleSize:
+    """The size of a role whose tasks also run the proxy of ECS Service Connect.
+
+    A default size grows by what is missing; an own size has to be large enough.
+
+    Raises:
+        ValueError: If an own size leaves no processor time for Dify beside the proxy.
+    """
+    floor = DEFAULT_SIZES[role]
+    if is_token(size.cpu_units) or size.cpu_units > _PROXY_CPU_UNITS:
+        return size
+    if (size.cpu_units, size.memory_mib) != (floor.cpu_units, floor.memory_mib):
+        raise ValueError(
+            f"sizes of role {role}: cpu_units must be 512 or more, since the proxy of Service Connect takes "
+            f"{_PROXY_CPU_UNITS}, got {size.cpu_units}"
+        )
+    return RoleSize(cpu_units=2 * _PROXY_CPU_UNITS, memory_mib=max(1024, floor.memory_mib), tasks=size.tasks)
+
+
 def sizes_with(own: Mapping[Role, RoleSize]) -> dict[Role, RoleSize]:
     """The default sizes with the user's own in their place.
 

@@ -23,7 +23,7 @@ LAYERS = {
     "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
     "parts of frontends": {
         *("frontends", "frontends.protocol", "frontends._alb", "frontends._domain"),
-        *("frontends._edge", "frontends._http_api"),
+        *("frontends._authorizer", "frontends._edge", "frontends._http_api", "frontends._same_stack"),
     },
     "workers": {"workers"},
     "tasks": {"migration", "_fargate", "_mesh"},
@@ -32,13 +32,20 @@ LAYERS = {
     "network": {"network"},
     "helpers": {"_acknowledge", "_deploy", "_prefix_list", "_secrets"},
     "report": {
-        *("report", "report.containers", "report.files", "report.inventory", "report.limits"),
+        *(
+            "report",
+            "report.containers",
+            "report.files",
+            "report.http_apis",
+            "report.inventory",
+            "report.limits",
+        ),
         *("report.listeners", "report.plan", "report.pricing", "report.regions", "report.render"),
         "report.template",
     },
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
-        *("squid", "sandbox", "_checks", "_assets"),
+        *("squid", "sandbox", "llrt", "_checks", "_assets"),
     },
 }
 FRONTENDS = LAYERS["frontends"]

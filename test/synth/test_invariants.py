@@ -125,7 +125,7 @@ def test_containers_get_every_secret_of_the_table(template: Template) -> None:
 
 def test_backend_roles_share_one_environment(template: Template) -> None:
     present = [role for role in BACKEND_ROLES if role in template.containers()]
-    own = {"MODE", "MIGRATION_ENABLED", "GUNICORN_TIMEOUT"}
+    own = {"MODE", "MIGRATION_ENABLED", "GUNICORN_TIMEOUT", "APP_MAX_EXECUTION_TIME"}  # of one role by nature
     announced = {**template.environment(Role.WORKER)}
     for role in present:
         environment = template.environment(role)
@@ -251,7 +251,12 @@ def test_data_roles_touch_only_their_objects(template: Template) -> None:
 
 
 def test_policies_allow_no_action_everywhere_without_a_condition(template: Template) -> None:
-    unlimited = {"ecr:GetAuthorizationToken", "ec2:DescribeManagedPrefixLists"}  # take no resource
+    # These take no resource.
+    unlimited = {
+        "ecr:GetAuthorizationToken",
+        "ec2:DescribeManagedPrefixLists",
+        "servicediscovery:ListServices",
+    }
     for id, policy in template.properties("AWS::IAM::Policy").items():
         for statement in policy["PolicyDocument"]["Statement"]:
             if statement["Resource"] == "*" and "Condition" not in statement:

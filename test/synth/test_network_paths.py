@@ -11,8 +11,7 @@ import aws_cdk as cdk
 import pytest
 
 from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
-from dify_cdk._assets import examples_dir
-from support import Template
+from support import VARIANTS, Template
 
 VPC_CIDR = "10.0.0.0/16"
 
@@ -30,10 +29,7 @@ CALLS = [
     ("worker", "api", 5001),
     *((role, "database", 5432) for role in ("api", "worker", "beat", "migration", "plugin_daemon")),
     *((role, "cache", 6379) for role in ("api", "worker", "beat", "migration", "plugin_daemon")),
-    *(
-        ("load_balancer", role, port)
-        for role, port in (("api", 5001), ("web", 3000), ("plugin_daemon", 5002))
-    ),
+    *(("door", role, port) for role, port in (("api", 5001), ("web", 3000), ("plugin_daemon", 5002))),
 ]
 FORBIDDEN = [
     *(
@@ -45,12 +41,13 @@ FORBIDDEN = [
     ("web", "cache"),
     ("web", "sandbox"),
     ("web", "plugin_daemon"),
-    ("load_balancer", "database"),
-    ("load_balancer", "cache"),
-    ("load_balancer", "sandbox"),
-    ("load_balancer", "ssrf_proxy"),
-    ("load_balancer", "worker"),
+    ("door", "database"),
+    ("door", "cache"),
+    ("door", "sandbox"),
+    ("door", "ssrf_proxy"),
+    ("door", "worker"),
 ]
+_ALB, _LINK = "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ApiGatewayV2::VpcLink"
 PORTS = [22, 80, 443, 3000, 3128, 5001, 5002, 5003, 5432, 6379, 8194]
 
 
@@ -85,9 +82,12 @@ class Groups:
         if name == "cache":
             (cache,) = self._template.properties("AWS::ElastiCache::ReplicationGroup").values()
             return [_group(group) for group in cache["SecurityGroupIds"]]
-        if name == "load_balancer":
-            (alb,) = self._template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
-            return [_group(group) for group in alb["SecurityGroups"]]
+        if name == "door":
+            doors = [
+                *(p["SecurityGroups"] for p in self._template.properties(_ALB).values()),
+                *(p["SecurityGroupIds"] for p in self._template.properties(_LINK).values()),
+            ]
+            return [_group(group) for groups in doors for group in groups]
         if name == "migration":
             (migration,) = self._template.properties("Custom::DifyMigration").values()
             return [_group(group) for group in migration["SecurityGroups"]]
@@ -145,14 +145,13 @@ def _closed(app: cdk.App) -> Template:
     return Template(Synthesized.from_stack(stack).to_json())
 
 
-@pytest.fixture(scope="module", params=["v1", "closed"])
+@pytest.fixture(scope="module", params=[*VARIANTS, "closed"])
 def groups(
     request: pytest.FixtureRequest,
     templates: Callable[[str], Template],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Groups:
     if request.param != "closed":
-        assert (examples_dir() / f"{request.param}.py").is_file()
         return Groups(templates(request.param))
     return Groups(_closed(cdk.App(outdir=str(tmp_path_factory.mktemp("closed")), analytics_reporting=False)))
 
@@ -168,7 +167,7 @@ def test_no_path_exists_on_any_port(groups: Groups, caller: str, callee: str) ->
 
 
 def test_nobody_is_let_in_by_address_but_at_the_door(groups: Groups) -> None:
-    door = set(groups.of("load_balancer"))
+    door = set(groups.of("door"))
     for role in (
         "api",
         "web",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 
 import aws_cdk as cdk
@@ -16,12 +17,13 @@ from dify_cdk.domain import Domain
 from dify_cdk.environment import Door
 from dify_cdk.frontends._alb import LoadBalancer
 from dify_cdk.frontends._domain import DomainName
-from dify_cdk.limits import Limits
+from dify_cdk.frontends._same_stack import require_same_stack
+from dify_cdk.limits import DOORS, Limits, require_carries
 from dify_cdk.roles import Role
 from dify_cdk.workers import DifyWorkers
 
 _DEFAULT_TIMEOUT_SECONDS = 600
-_MAX_TIMEOUT_SECONDS = 4000
+_NAME = "DifyAlbFrontend"
 
 
 class AlbScheme(StrEnum):
@@ -52,6 +54,7 @@ class DifyAlbFrontend(Construct):
         request_timeout: How long a request may stay silent, 1 to 4,000 seconds; also told to Dify, so that
             no inner hop gives up earlier. Streamed answers are never silent for long. Default: ten minutes.
         scheme: Public or internal. Default: public.
+        must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
             frontend beside the first one needs ``False``.
 
@@ -76,6 +79,7 @@ class DifyAlbFrontend(Construct):
         domain: Domain | None = None,
         request_timeout: cdk.Duration | None = None,
         scheme: AlbScheme = AlbScheme.INTERNET_FACING,
+        must_carry: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
@@ -83,11 +87,10 @@ class DifyAlbFrontend(Construct):
             raise ValueError(
                 "Access.countries cannot be enforced by a load balancer, only by CloudFront: list networks"
             )
-        _require_same_stack(self, workers)
-        seconds = _seconds(request_timeout)
-        self._limits = Limits(
-            request_timeout_seconds=seconds, streaming=True, websocket=True, max_body_mb=None
-        )
+        require_same_stack(self, workers)
+        if must_carry is not None:
+            require_carries(_NAME, must_carry)
+        self._limits = replace(DOORS[_NAME], request_timeout_seconds=_seconds(request_timeout))
         platform = workers.platform
         public = scheme is AlbScheme.INTERNET_FACING
         name = DomainName(self, "Domain", domain=domain) if domain else None
@@ -99,7 +102,7 @@ class DifyAlbFrontend(Construct):
             public=public,
             access=access,
             certificate=name.certificate if name else None,
-            idle_timeout_seconds=seconds,
+            idle_timeout_seconds=self._limits.request_timeout_seconds,
         )
         self._door = self._describe(domain, internal=not public)
         self._services = {
@@ -159,13 +162,7 @@ class DifyAlbFrontend(Construct):
 def _seconds(request_timeout: cdk.Duration | None) -> int:
     seconds = _DEFAULT_TIMEOUT_SECONDS if request_timeout is None else request_timeout.to_seconds()
     require_literal("DifyAlbFrontend.request_timeout", seconds, "timeouts inside Dify are computed from it")
-    require_between("DifyAlbFrontend.request_timeout in seconds", seconds, 1, _MAX_TIMEOUT_SECONDS)
+    require_between(
+        "DifyAlbFrontend.request_timeout in seconds", seconds, 1, DOORS[_NAME].request_timeout_seconds
+    )
     return int(seconds)
-
-
-def _require_same_stack(frontend: Construct, workers: DifyWorkers) -> None:
-    if cdk.Stack.of(frontend) is not cdk.Stack.of(workers):
-        raise ValueError(
-            f"{frontend.node.path} and its workers must share a stack: the workers need the frontend's "
-            "target group and the frontend the workers' cluster and names"
-        )

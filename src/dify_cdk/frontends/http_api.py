@@ -1,0 +1,234 @@
+"""v2: an API Gateway HTTP API before api and web on ECS Fargate, without a load balancer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import aws_cdk as cdk
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_route53_targets as targets
+from constructs import Construct
+
+from dify_cdk._checks import require_between, require_literal
+from dify_cdk._fargate import Platform, RoleService
+from dify_cdk.access import Access
+from dify_cdk.domain import Domain
+from dify_cdk.environment import Door
+from dify_cdk.frontends._authorizer import IpAuthorizer
+from dify_cdk.frontends._domain import DomainName
+from dify_cdk.frontends._http_api import PrivateApi
+from dify_cdk.frontends._same_stack import require_same_stack
+from dify_cdk.limits import DOORS, Limits, require_carries
+from dify_cdk.roles import Role
+from dify_cdk.routes import http_api_routes
+from dify_cdk.sizes import with_room_for_proxy
+from dify_cdk.workers import DifyWorkers
+
+_NAME = "DifyHttpApiFrontend"
+_DEFAULT_CACHE_SECONDS = 300
+
+# X-Forwarded-* is reserved in parameter mappings; Dify reads CF-Connecting-IP first.
+_CLIENT_ADDRESS = {"CF-Connecting-IP": "$context.identity.sourceIp"}
+_HOOK_URL = {"Dify-Hook-Url": "https://${context.domainName}${request.path}"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throttle:
+    """How many requests an HTTP API lets through; the others are answered with 429.
+
+    Attributes:
+        requests_per_second: Steady rate, 1 to 10,000, the default quota of an account and region.
+        burst: Requests at one moment, 1 to 5,000.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    See https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+    """
+
+    requests_per_second: float
+    burst: int
+
+    def __post_init__(self) -> None:
+        """Check both."""
+        require_between("Throttle.requests_per_second", self.requests_per_second, 1, 10_000)
+        require_between("Throttle.burst", self.burst, 1, 5_000)
+
+
+class DifyHttpApiFrontend(Construct):
+    """An HTTP API that leads to api, web and the plugin daemon's endpoints through a VPC link.
+
+    No load balancer and no hourly price: every request is paid for, and TLS comes without an own domain. It
+    does not stream, ends requests after 30 seconds, takes bodies of 10 MB and carries no WebSocket; Dify's
+    own limits are set to that, so that users see Dify's message and not a gateway error.
+
+    ECS Service Connect registers the tasks with Cloud Map in the form that private integrations need. A
+    VPC link without traffic for 60 days goes to sleep, and requests fail for some minutes when it wakes up.
+
+    Args:
+        workers: The background half; api and web take images, sizes and variables from it. Their default
+            sizes leave room for the proxy of Service Connect.
+        access: Who may enter: a Lambda authorizer asks by source address. ``Access.anyone()`` has none.
+        domain: Own host name. Default: the API's own, with TLS.
+        request_timeout: How long a request may take, 1 to 30 seconds; also told to Dify. Default: 30.
+        throttle: How many requests are let through. Default: the account's limits.
+        authorizer_cache_seconds: How long the verdict for an address is kept, 0 to 3,600 seconds; 0 asks
+            for every request. Default: five minutes.
+        llrt_bootstrap: Path of an own LLRT binary that runs the authorizer instead of Python. LLRT is
+            experimental; its start is faster. Default: Python.
+        must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
+        announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
+            frontend beside the first one needs ``False``.
+
+    Raises:
+        ValueError: If ``access`` filters by country or has a list that does not fit, something is asked for
+            that the API cannot carry, the LLRT binary is none, another frontend has announced itself, or the
+            workers are in another stack.
+
+    See https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+
+    Example:
+        >>> DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=Access(ipv4=["203.0.113.0/24"]))
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        workers: DifyWorkers,
+        access: Access,
+        domain: Domain | None = None,
+        request_timeout: cdk.Duration | None = None,
+        throttle: Throttle | None = None,
+        authorizer_cache_seconds: int = _DEFAULT_CACHE_SECONDS,
+        llrt_bootstrap: Path | None = None,
+        must_carry: Limits | None = None,
+        announce: bool = True,
+    ) -> None:
+        super().__init__(scope, id)
+        if access.countries:
+            raise ValueError(
+                "Access.countries cannot be enforced by an HTTP API, only by CloudFront: list networks"
+            )
+        require_same_stack(self, workers)
+        self._limits = _limits(request_timeout)
+        if must_carry is not None:
+            require_carries(_NAME, must_carry)
+        platform = workers.platform
+        kind = Construct(self, "HttpApi")
+        authorizer = None
+        if not access.is_anyone:
+            authorizer = IpAuthorizer(
+                kind,
+                "Authorizer",
+                access=access,
+                cache_seconds=authorizer_cache_seconds,
+                llrt_bootstrap=llrt_bootstrap,
+            ).authorizer
+        self._api = PrivateApi(
+            kind,
+            "PrivateApi",
+            platform=platform,
+            authorizer=authorizer,
+            throttle=_throttle(throttle),
+            default_endpoint=domain is None,
+        )
+        host = domain.host_name if domain else _host(self._api.api)
+        self._door = Door(scheme="https", host=host, limits=self._limits)
+        self._services = self._define_services(kind, platform)
+        self._services[Role.API].wait_for(workers.migration)
+        self._connect(workers)
+        if domain:
+            self._take_over(domain)
+        if announce:
+            workers.announce(self._door)
+
+    @property
+    def url(self) -> str:
+        """What users type, without a trailing slash; a token unless there is a domain."""
+        return self._door.url
+
+    @property
+    def limits(self) -> Limits:
+        """What this way in carries."""
+        return self._limits
+
+    @property
+    def api(self) -> apigateway.HttpApi:
+        """The HTTP API."""
+        return self._api.api
+
+    @property
+    def services(self) -> dict[Role, RoleService]:
+        """The services of api and web."""
+        return dict(self._services)
+
+    def _define_services(self, kind: Construct, platform: Platform) -> dict[Role, RoleService]:
+        roles = (Role.API, Role.WEB)
+        sizes = {role: with_room_for_proxy(role, platform.sizes[role]) for role in roles}
+        roomy = replace(platform, sizes={**platform.sizes, **sizes})
+        services = {
+            role: RoleService(kind, role.construct_id, role=role, platform=roomy, door=self._door)
+            for role in roles
+        }
+        for role, service in services.items():
+            service.join_service_connect(f"{role.dns_label}-httpapi")
+        return services
+
+    def _connect(self, workers: DifyWorkers) -> None:
+        """One integration per role, and every path of the route table."""
+        daemon = workers.services[Role.PLUGIN_DAEMON]
+        ends = {
+            role: self._api.integrate(service, f"{role.dns_label}-httpapi", _CLIENT_ADDRESS)
+            for role, service in self._services.items()
+        }
+        ends[Role.PLUGIN_DAEMON] = self._api.integrate(
+            daemon, workers.admit_plugin_discovery(), {**_CLIENT_ADDRESS, **_HOOK_URL}
+        )
+        for path, route in http_api_routes(ends):
+            self._api.api.add_routes(
+                path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.role]
+            )
+        self._api.finish()
+
+    def _take_over(self, domain: Domain) -> None:
+        """Serve the own host name."""
+        name = DomainName(self, "Domain", domain=domain)
+        own = apigateway.DomainName(
+            self._api,
+            "DomainName",
+            domain_name=domain.host_name,
+            certificate=name.certificate,
+            endpoint_type=apigateway.EndpointType.REGIONAL,
+            security_policy=apigateway.SecurityPolicy.TLS_1_2,
+        )
+        apigateway.ApiMapping(self._api, "Mapping", api=self._api.api, domain_name=own, stage=self._api.stage)
+        name.point_at(
+            targets.ApiGatewayv2DomainProperties(own.regional_domain_name, own.regional_hosted_zone_id)
+        )
+
+
+def _limits(request_timeout: cdk.Duration | None) -> Limits:
+    most = DOORS[_NAME]
+    if request_timeout is None:
+        return most
+    seconds = request_timeout.to_seconds()
+    require_literal(f"{_NAME}.request_timeout", seconds, "timeouts inside Dify are computed from it")
+    limits = replace(most, request_timeout_seconds=int(seconds))
+    require_carries(_NAME, limits)
+    require_between(f"{_NAME}.request_timeout in seconds", seconds, 1, most.request_timeout_seconds)
+    return limits
+
+
+def _throttle(throttle: Throttle | None) -> apigateway.ThrottleSettings | None:
+    if throttle is None:
+        return None
+    return apigateway.ThrottleSettings(rate_limit=throttle.requests_per_second, burst_limit=throttle.burst)
+
+
+def _host(api: apigateway.HttpApi) -> str:
+    region = cdk.Stack.of(api).region
+    suffix = cdk.Stack.of(api).url_suffix
+    return f"{api.api_id}.execute-api.{region}.{suffix}"

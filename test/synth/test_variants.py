@@ -1,0 +1,70 @@
+"""What lets the variants replace each other in place: only the door differs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dify_cdk.environment import TABLE, Context, DataEndpoints, Door, plain_variables
+from dify_cdk.limits import Limits
+from dify_cdk.roles import Role
+from support import VARIANTS, Template, normalise
+
+OTHERS = [variant for variant in VARIANTS if variant != "v1"]
+DOOR_PROPERTIES = ("LoadBalancers", "ServiceConnectConfiguration")
+
+
+def _announced() -> set[str]:
+    """The variables whose values need a door."""
+    data = DataEndpoints(database_host="d", cache_host="c", bucket_name="b", region="r")
+    limits = Limits(request_timeout_seconds=1, streaming=False, websocket=False, max_body_mb=1)
+    door = Door(scheme="https", host="h", limits=limits)
+    with_door = Context(data=data, namespace="n", door=door)
+    without = Context(data=data, namespace="n", door=None)
+    return {
+        name
+        for role in Role
+        for name in set(plain_variables(role, with_door)) - set(plain_variables(role, without))
+    } | {row.name for row in TABLE if row.free_when_unset}
+
+
+def _backstage(template: Template) -> dict[str, dict[str, Any]]:
+    """Network, data and workers without what a door announces, registers or lets in."""
+    announced = _announced()
+    resources = copy.deepcopy(normalise(template.body)["Resources"])
+    kept = {}
+    for id, resource in resources.items():
+        if not id.startswith(("Network", "Data", "Workers")):
+            continue
+        properties = resource.get("Properties", {})
+        if resource["Type"] == "AWS::ECS::TaskDefinition":
+            (container,) = properties["ContainerDefinitions"]
+            rows = container.get("Environment", [])
+            container["Environment"] = [row for row in rows if row["Name"] not in announced]
+        if resource["Type"] == "AWS::ECS::Service" and "PluginDaemon" in id:
+            resource["DependsOn"] = [
+                name for name in resource["DependsOn"] if not name.startswith("Frontend")
+            ]
+            for name in DOOR_PROPERTIES:
+                properties.pop(name, None)
+        if resource["Type"] == "AWS::EC2::SecurityGroupIngress" and "Frontend" in str(properties):
+            continue  # the door's own way to api, web and the plugin daemon
+        kept[id] = resource
+    return kept
+
+
+@pytest.mark.parametrize("variant", OTHERS)
+def test_everything_behind_the_door_is_the_same(templates: Callable[[str], Template], variant: str) -> None:
+    assert _backstage(templates(variant)) == _backstage(templates("v1"))
+
+
+@pytest.mark.parametrize("variant", OTHERS)
+def test_no_door_shares_an_id_with_another(templates: Callable[[str], Template], variant: str) -> None:
+    """Stateless things are added and removed, never morphed; only an own domain stays where it is."""
+    first, second = (
+        {id for id in templates(name).resources if id.startswith("Frontend")} for name in ("v1", variant)
+    )
+    assert first & second == set()
