@@ -40,6 +40,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dify_cdk.report.containers import RoleRow
+from dify_cdk.report.http_apis import HTTP_API
 from dify_cdk.report.inventory import Inventory, TypeCount
 from dify_cdk.report.listeners import Destination, Listener, RouteRow
 
@@ -295,13 +296,14 @@ def short_image(image: str) -> str:
 
 def _routes(inventory: Inventory) -> Iterator[RenderableType]:
     if not inventory.listeners:
-        yield _text("No load balancer listener in this template.")
+        yield _text("No load balancer listener and no HTTP API in this template.")
     for number, listener in enumerate(inventory.listeners):
         yield _text(("\n" if number else "") + _listener_line(listener), "italic")
         table = _table(("rank", "right"), ("requests", "left"), ("lead to", "left"))
         for route in listener.routes:
             alone = len(listener.routes) == 1
-            table.add_row(_rank(route), _text(_when(route, alone=alone)), _text(_leads_to(route)))
+            rank = "" if listener.kind == HTTP_API and not route.default else _rank(route)
+            table.add_row(rank, _text(_when(route, alone=alone)), _text(_leads_to(route)))
         yield table
     if inventory.other_doors:
         yield _text("")
@@ -311,9 +313,8 @@ def _routes(inventory: Inventory) -> Iterator[RenderableType]:
 def _listener_line(listener: Listener) -> str:
     port = "" if listener.port is None else str(listener.port)
     entry = " ".join(filter(None, (listener.protocol, port))) or f"listener {listener.id}"
-    where = " ".join(
-        filter(None, (listener.scheme, f"{listener.kind} load balancer", listener.load_balancer))
-    )
+    kind = listener.kind if listener.kind == HTTP_API else f"{listener.kind} load balancer"
+    where = " ".join(filter(None, (listener.scheme, kind, listener.load_balancer)))
     known = listener.load_balancer or listener.scheme
     return f"{entry} on the {where}" if known else f"{entry}, not in this template"
 
