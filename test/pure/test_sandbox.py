@@ -94,7 +94,7 @@ def accepted(package: str) -> bool:
     return True
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(st.text("ab1-_.[]=<>~!,;*+ '\"$`|&#@{}:\\/\n", max_size=12).filter(accepted))
 def test_no_accepted_requirement_leaves_its_line(package: str) -> None:
     assert len(package.splitlines()) == 1

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cfnlint.api import lint  # type: ignore[import-untyped]
@@ -18,17 +19,23 @@ from support import REGION, VARIANTS, Template
 OWN_WARNINGS = {"Annotation::DifyNetworkZones", "Annotation::DifyAlbWithoutTls"}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_validator_and_nag_find_nothing(variant: str, tmp_path: Path) -> None:
-    program = Path(__file__).with_name("validate_example.py")
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Findings of every variant, from one process with the validator switched on."""
+    program = Path(__file__).with_name("validate_examples.py")
     environment = {**os.environ, "CDK_VALIDATION": "true"}
-    command = [sys.executable, str(program), variant, REGION, str(tmp_path)]
+    command = [sys.executable, str(program), REGION, str(tmp_path_factory.mktemp("validated")), *VARIANTS]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    result = json.loads(run.stdout.splitlines()[-1])
-    unexpected = [finding for finding in result["findings"] if finding[0] not in OWN_WARNINGS]
+    found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_validator_and_nag_find_nothing(results: dict[str, Any], variant: str) -> None:
+    unexpected = [finding for finding in results[variant]["findings"] if finding[0] not in OWN_WARNINGS]
     assert unexpected == []
-    assert not result["failed"]
+    assert not results[variant]["failed"]
 
 
 def test_validator_reports_a_mistake(tmp_path: Path) -> None:
