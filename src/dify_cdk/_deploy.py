@@ -64,6 +64,9 @@ class DeployFunction(Construct):
         return self._function
 
 
+LOG_DAYS = 30
+
+
 def log_group(scope: Construct, id: str) -> logs.LogGroup:
     """A log group that is kept for a month and deleted with its stack."""
     return logs.LogGroup(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
@@ -39,7 +39,7 @@ _HEALTH_COMMANDS: Mapping[Role, list[str]] = {
 """Checks that work inside the images. worker and beat have none that is cheap, the proxy none at all."""
 
 _STOP_SECONDS = 120  # Fargate's longest wait between SIGTERM and SIGKILL
-_START_SECONDS = 180  # api imports for up to a minute on a small task
+START_SECONDS = 180  # api imports for up to a minute on a small task
 _LOG_BUFFER_MIB = 25  # the default of 10 MiB loses lines when a burst is logged
 _RELOCATABLE = (100, 200)
 _NEVER_TWICE = (0, 100)
@@ -78,6 +78,10 @@ class Platform:
     namespace: servicediscovery.INamespace
     names: Mapping[Role, servicediscovery.IService]
     ready: Sequence[IDependable]
+
+    def with_size(self, role: Role, size: RoleSize) -> Platform:
+        """The same platform with another size of one role."""
+        return replace(self, sizes={**self.sizes, role: size})
 
     def context(self, door: Door | None) -> Context:
         """What the variables of a role are made of."""
@@ -241,12 +245,13 @@ class RoleService(Construct):
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
             security_groups=[platform.mesh.group(role)],
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
-            health_check_grace_period=cdk.Duration.seconds(_START_SECONDS) if grace else None,
+            health_check_grace_period=cdk.Duration.seconds(START_SECONDS) if grace else None,
             enable_execute_command=False,
             enable_ecs_managed_tags=True,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
-        self.wait_for(*platform.mesh.rules_of(role), *platform.ready)
+        # The L2 waits for the task role's policy only; the execution role's lets the task read its secrets.
+        self.wait_for(self._task, *platform.mesh.rules_of(role), *platform.ready)
         name = platform.names.get(role)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
@@ -352,5 +357,5 @@ def _health_check(role: Role) -> ecs.HealthCheck | None:
         interval=cdk.Duration.seconds(15),
         timeout=cdk.Duration.seconds(10),
         retries=3,
-        start_period=cdk.Duration.seconds(_START_SECONDS),
+        start_period=cdk.Duration.seconds(START_SECONDS),
     )

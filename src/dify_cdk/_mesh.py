@@ -5,7 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct
 
-from dify_cdk._prefix_list import managed_prefix_list
+from dify_cdk._prefix_list import managed_prefix_list, s3_list
 from dify_cdk.data import DifyData
 from dify_cdk.environment import CACHE_PORT, DATABASE_PORT
 from dify_cdk.network import Tiers, network_of
@@ -38,7 +38,7 @@ class Mesh(Construct):
         super().__init__(scope, id)
         self._vpc = data.vpc
         self._closed = tiers.closed
-        self._s3 = managed_prefix_list(self, "S3PrefixList", "s3") if tiers.closed else None
+        self._s3 = managed_prefix_list(self, "S3PrefixList", s3_list(self)) if tiers.closed else None
         self._groups = {role: self._define_group(role) for role in Role}
         self._rules: dict[Role, list[Construct]] = {role: [] for role in Role}
         for callee, callers in CALLERS.items():

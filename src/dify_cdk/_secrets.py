@@ -11,7 +11,7 @@ from constructs import Construct
 from dify_cdk._acknowledge import acknowledge
 
 SECRET_REASONS = {
-    "AwsSolutions-SMG4": "the containers read it at start: it rotates by a deployment, not behind their back",
+    "AwsSolutions-SMG4": "Dify reads it when it starts and cannot follow a rotation behind its back",
 }
 
 KEY_LENGTH = 43

@@ -71,6 +71,11 @@ class Access:
         return self._everyone
 
     @property
+    def filters_addresses(self) -> bool:
+        """Whether single networks are let in; countries alone let every address of theirs in."""
+        return not self._everyone and bool(self.ipv4 or self.ipv6)
+
+    @property
     def all_ipv4(self) -> tuple[str, ...]:
         """The IPv4 networks together with the single addresses of ``also`` as ``/32``."""
         return (*self.ipv4, *(f"{address}/32" for address in self.also))

@@ -26,21 +26,24 @@ class Domain:
         zone: Route 53 hosted zone of the host name. Default: no records are defined.
         certificate: Certificate for the host name in the frontend's region. Default: one is defined and
             validated through ``zone``.
+        edge_certificate: Certificate in us-east-1 for a frontend behind CloudFront. Default: in a stack of
+            us-east-1 the one above; elsewhere it has to be given.
 
     Raises:
-        ValueError: If the host name is malformed, lies outside the zone, or both ``zone`` and
-            ``certificate`` are missing.
+        ValueError: If the host name is malformed, lies outside the zone, or ``zone`` and both certificates
+            are missing.
     """
 
     host_name: str
     zone: route53.IHostedZone | None = None
     certificate: acm.ICertificate | None = None
+    edge_certificate: acm.ICertificate | None = None
 
     def __post_init__(self) -> None:
         """Check the host name and that TLS is possible."""
         meaning = "a lower-case host name such as dify.example.com, without scheme, port or path"
         require_match("Domain.host_name", self.host_name, _HOST_NAME, meaning)
-        if self.zone is None and self.certificate is None:
+        if self.zone is None and self.certificate is None and self.edge_certificate is None:
             raise ValueError(
                 f"Domain {self.host_name} needs zone= or certificate=, or no TLS certificate exists"
             )

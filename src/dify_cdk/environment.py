@@ -144,24 +144,24 @@ def _endpoint_template(context: Context) -> str | None:
     return f"{context.door.url}/e/{{hook_id}}" if context.door else None
 
 
-def _at_least(context: Context, seconds: int) -> int | None:
-    """An inner timeout: as long as the door's, and not under Dify's own where answers stream."""
-    if context.door is None:
-        return None
-    limits = context.door.limits
-    return (
-        max(seconds, limits.request_timeout_seconds) if limits.streaming else limits.request_timeout_seconds
-    )
+def _at_least(seconds: int) -> Callable[[Context], str | None]:
+    """An inner timeout: never under the door's, and never under Dify's own."""
+
+    def timeout(context: Context) -> str | None:
+        return str(max(seconds, context.door.limits.request_timeout_seconds)) if context.door else None
+
+    return timeout
 
 
-def _gunicorn_timeout(context: Context) -> str | None:
-    seconds = _at_least(context, _GUNICORN_TIMEOUT_SECONDS)
-    return None if seconds is None else str(seconds)
+def _answer_timeout(context: Context) -> str | None:
+    """How long api waits for a plugin: where nothing streams, no longer than somebody waits for api."""
+    if context.door is None or context.door.limits.streaming:
+        return _plugin_timeout(context)
+    return str(context.door.limits.request_timeout_seconds)
 
 
-def _plugin_timeout(context: Context) -> str | None:
-    seconds = _at_least(context, _PLUGIN_TIMEOUT_SECONDS)
-    return None if seconds is None else str(seconds)
+_gunicorn_timeout = _at_least(_GUNICORN_TIMEOUT_SECONDS)  # a stuck process, not a long request
+_plugin_timeout = _at_least(_PLUGIN_TIMEOUT_SECONDS)  # background jobs run plugins for nobody who waits
 
 
 def _execution_limit(context: Context) -> str | None:
@@ -216,6 +216,7 @@ def _region(context: Context) -> str:
 
 _API = (Role.API, Role.API_WEBSOCKET)
 _BACKEND = BACKEND_ROLES
+_JOBS = tuple(role for role in BACKEND_ROLES if role not in _API)
 _WEBSOCKET = (Role.API_WEBSOCKET,)
 _DAEMON = (Role.PLUGIN_DAEMON,)
 _WEB = (Role.WEB,)
@@ -255,7 +256,8 @@ _PUBLIC = (
     Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
     Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOOR_OPTION),
     Row("GUNICORN_TIMEOUT", _API, _gunicorn_timeout, _TIMEOUT_OPTION),
-    Row("PLUGIN_DAEMON_TIMEOUT", _BACKEND, _plugin_timeout, _TIMEOUT_OPTION),
+    Row("PLUGIN_DAEMON_TIMEOUT", _API, _answer_timeout, _TIMEOUT_OPTION),
+    Row("PLUGIN_DAEMON_TIMEOUT", _JOBS, _plugin_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_MAX_EXECUTION_TIMEOUT", _DAEMON, _plugin_timeout, _TIMEOUT_OPTION),
     Row("APP_MAX_EXECUTION_TIME", _API, _execution_limit, _TIMEOUT_OPTION, free_when_unset=True),
     Row("TEXT_GENERATION_TIMEOUT_MS", _WEB, _browser_timeout, _TIMEOUT_OPTION),

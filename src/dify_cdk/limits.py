@@ -24,6 +24,12 @@ class Limits:
     max_body_mb: float | None
 
 
+EDGE_READ_TIMEOUT_SECONDS = 120
+"""CloudFront's longest wait for the next packet of an origin without a quota request.
+
+See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
+"""
+
 DOORS = MappingProxyType(
     {
         "DifyAlbFrontend": Limits(
@@ -31,6 +37,12 @@ DOORS = MappingProxyType(
         ),
         "DifyHttpApiFrontend": Limits(
             request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10
+        ),
+        "DifyCloudFrontLambdaFrontend": Limits(
+            request_timeout_seconds=EDGE_READ_TIMEOUT_SECONDS,
+            streaming=True,
+            websocket=False,
+            max_body_mb=None,
         ),
     }
 )

@@ -26,6 +26,7 @@ _APP_STEP = 4
 _WIDEST_PREFIX = 16  # AWS's largest VPC
 _NARROWEST_PREFIX = 19  # a load balancer needs subnets of /27 or larger
 
+_MAX_ZONES = 3
 _IPV6_SUBNETS = 8  # how many /64 ranges are cut from the VPC's /56
 _IPV6_HOST_BITS = "64"
 
@@ -151,6 +152,7 @@ class DifyNetwork(Construct):
             ip_addresses=ec2.IpAddresses.cidr(cidr),
             availability_zones=list(zones) if zones else None,
             max_azs=None if zones else self._zone_count,
+            reserved_azs=_MAX_ZONES - self._zone_count,  # room for a third zone that moves no subnet
             subnet_configuration=_subnets(egress, prefix_length),
             nat_gateways={Egress.NAT_GATEWAYS: self._zone_count, Egress.NAT_INSTANCE: 1, Egress.ISOLATED: 0}[
                 egress
@@ -202,9 +204,13 @@ class DifyNetwork(Construct):
     def _define_way_out(self) -> ec2.NatProvider | None:
         if self._egress is Egress.ISOLATED:
             return None
-        count = self._zone_count if self._egress is Egress.NAT_GATEWAYS else 1
+        # Ids by kind: while one kind of egress replaces the other both exist, and neither NAT gateway nor
+        # instance can take an address that the other still has.
+        kind, count = (
+            ("Gateway", self._zone_count) if self._egress is Egress.NAT_GATEWAYS else ("Instance", 1)
+        )
         self._addresses = [
-            ec2.CfnEIP(self, f"Address{number}", domain="vpc") for number in range(1, count + 1)
+            ec2.CfnEIP(self, f"{kind}Address{number}", domain="vpc") for number in range(1, count + 1)
         ]
         if self._egress is Egress.NAT_GATEWAYS:
             return ec2.NatProvider.gateway(eip_allocation_ids=[a.attr_allocation_id for a in self._addresses])
@@ -260,6 +266,10 @@ class DifyNetwork(Construct):
             "AddressAssociation",
             allocation_id=self._addresses[0].attr_allocation_id,
             instance_id=provider.configured_gateways[0].gateway_id,
+        )
+        # The internet gateway must be attached first, and cannot be detached while the address is mapped.
+        association.node.add_dependency(
+            *(subnet.internet_connectivity_established for subnet in self._vpc.public_subnets)
         )
         return [association]
 
@@ -402,7 +412,7 @@ def _check_zones(zones: Sequence[str] | None, region: str) -> None:
     require_list("DifyNetwork.zones", zones, "zone names")
     if is_token(list(zones)):
         return
-    if len(zones) not in (2, 3) or len(set(zones)) != len(zones):
+    if len(zones) not in (2, _MAX_ZONES) or len(set(zones)) != len(zones):
         raise ValueError(f"DifyNetwork.zones must be two or three different zone names, got {list(zones)!r}")
     if is_token(region):
         return

@@ -15,7 +15,7 @@ from constructs import Construct, IDependable, IValidation
 from dify_cdk import squid
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._checks import require_match
-from dify_cdk._fargate import Extras, Platform, RoleService, Start
+from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
 from dify_cdk._mesh import Mesh
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
@@ -24,7 +24,7 @@ from dify_cdk.network import tiers_of
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import NAMED_ROLES, PORTS, Role, require_roles
 from dify_cdk.sandbox import Sandbox
-from dify_cdk.sizes import DEFAULT_SIZES, Architecture, RoleSize, sizes_with
+from dify_cdk.sizes import DEFAULT_SIZES, Architecture, RoleSize, sizes_with, with_room_for_proxy
 
 DEFAULT_RELEASE = DifyRelease()
 DEFAULT_SANDBOX = Sandbox()
@@ -87,6 +87,7 @@ class DifyWorkers(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._announced: Door | None = None
+        self._claimed: set[tuple[str, str]] = set()
         own_sizes = dict(sizes or {})
         if Role.BEAT in own_sizes:
             raise ValueError("sizes of role beat: use scheduler= of DifyWorkers")
@@ -182,14 +183,33 @@ class DifyWorkers(Construct):
             }
         )
         self._override_plugin_service("LoadBalancers", self._plugin_targets)
+        # Refused without a load balancer, so it cannot be there from the start.
+        self._override_plugin_service("HealthCheckGracePeriodSeconds", START_SECONDS)
         self._services[Role.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
+
+    def claim(self, what: str, name: str) -> None:
+        """Reserve a name that AWS lets only one frontend have.
+
+        Raises:
+            ValueError: If another frontend beside these workers has it.
+        """
+        if (what, name) in self._claimed:
+            raise ValueError(
+                f"another frontend beside {self.node.path} has the {what} {name} already: two cannot stand "
+                "side by side with it"
+            )
+        self._claimed.add((what, name))
 
     def admit_plugin_discovery(self) -> str:
         """Register the plugin daemon for private integrations of API Gateway; all doors share the entry.
 
         Returns:
             The discovery name.
+
+        Raises:
+            ValueError: If the daemon's size leaves no room for the proxy of Service Connect.
         """
+        with_room_for_proxy(Role.PLUGIN_DAEMON, self._platform.sizes[Role.PLUGIN_DAEMON])
         self._services[Role.PLUGIN_DAEMON].join_service_connect(PLUGIN_DISCOVERY_NAME)
         return PLUGIN_DISCOVERY_NAME
 

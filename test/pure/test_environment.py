@@ -350,12 +350,15 @@ class TestDoor:
         assert web["TEXT_GENERATION_TIMEOUT_MS"] == web["WORKFLOW_GENERATION_TIMEOUT_MS"] == f"{seconds}000"
         assert "APP_MAX_EXECUTION_TIME" not in api
 
-    def test_where_nothing_streams_everything_stops_with_the_door(self) -> None:
+    def test_where_nothing_streams_requests_stop_with_the_door_and_jobs_go_on(self) -> None:
         api = plain_variables(Role.API, BUFFERED)
         daemon = plain_variables(Role.PLUGIN_DAEMON, BUFFERED)
         web = plain_variables(Role.WEB, BUFFERED)
-        assert api["GUNICORN_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "29"
-        assert api["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "29"
+        worker = plain_variables(Role.WORKER, BUFFERED)
+        assert api["PLUGIN_DAEMON_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "29"
+        assert api["GUNICORN_TIMEOUT"] == "360"  # of a stuck process, not of a request
+        # Jobs run without anybody waiting at the door.
+        assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "600"
         assert web["TEXT_GENERATION_TIMEOUT_MS"] == "29000"
 
     @pytest.mark.parametrize("role", [Role.API, Role.WORKER, Role.PLUGIN_DAEMON])

@@ -16,7 +16,6 @@ STATEFUL_TYPES = (
     "AWS::RDS::DBClusterParameterGroup",
     "AWS::RDS::DBInstance",
     "AWS::RDS::DBSubnetGroup",
-    "AWS::SecretsManager::Secret",
 )
 
 
@@ -26,7 +25,7 @@ def stateful_ids(template: Template) -> dict[str, str]:
     for id, subnet in template.properties("AWS::EC2::Subnet").items():
         if "DataSubnet" in id:
             found[id] = f"AWS::EC2::Subnet {subnet['CidrBlock']}"
-    for type in ("AWS::EC2::SecurityGroup", "AWS::S3::Bucket"):
+    for type in ("AWS::EC2::SecurityGroup", "AWS::S3::Bucket", "AWS::SecretsManager::Secret"):
         found |= {id: type for id in template.of_type(type) if id.startswith("Data")}
     return found
 

@@ -251,3 +251,29 @@ def test_ipv6_reaches_the_balancer_only_where_the_network_has_it(stack: cdk.Stac
     }
     routes = [p for p in template.properties("AWS::EC2::Route").values() if "DestinationIpv6CidrBlock" in p]
     assert [route["DestinationIpv6CidrBlock"] for route in routes] == ["::/0", "::/0"]
+
+
+def test_port_80_keeps_its_listener_when_a_domain_comes_or_goes() -> None:
+    """CloudFormation adds before it removes, and a load balancer refuses a second listener on a port."""
+
+    def listeners(with_domain: bool) -> dict[int, str]:
+        stack = cdk.Stack(cdk.App(analytics_reporting=False), "S", env=cdk.Environment(region="us-west-2"))
+        data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+        zone = route53.HostedZone.from_hosted_zone_attributes(
+            stack, "Zone", hosted_zone_id="Z1", zone_name="example.com"
+        )
+        DifyAlbFrontend(
+            stack,
+            "Frontend",
+            workers=DifyWorkers(stack, "Workers", data=data),
+            access=Access.anyone(),
+            domain=Domain(host_name="dify.example.com", zone=zone) if with_domain else None,
+        )
+        template = Template(Synthesized.from_stack(stack).to_json())
+        found = template.properties("AWS::ElasticLoadBalancingV2::Listener").items()
+        return {properties["Port"]: id for id, properties in found}
+
+    without, with_domain = listeners(False), listeners(True)
+    assert set(without) == {80}
+    assert set(with_domain) == {80, 443}
+    assert without[80] == with_domain[80]

@@ -15,6 +15,7 @@ from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
+    DifyAlbFrontend,
     DifyData,
     DifyHttpApiFrontend,
     DifyNetwork,
@@ -169,9 +170,8 @@ def test_tasks_leave_room_for_the_proxy(v2: Template) -> None:
 
 def test_dify_is_told_what_the_door_carries(v2: Template) -> None:
     api, worker, daemon = (v2.environment(role) for role in ("api", "worker", "plugin_daemon"))
-    assert api["GUNICORN_TIMEOUT"] == "30"
-    assert api["APP_MAX_EXECUTION_TIME"] == "30"
-    assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "30"
+    assert api["PLUGIN_DAEMON_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "30"
+    assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "600"
     assert int(api["UPLOAD_FILE_SIZE_LIMIT"]) * 1024 * 1024 < 10_000_000
     assert int(api["UPLOAD_VIDEO_FILE_SIZE_LIMIT"]) * 1024 * 1024 < 10_000_000
     assert int(daemon["MAX_PLUGIN_PACKAGE_SIZE"]) <= 10_000_000
@@ -345,3 +345,35 @@ def test_fails_when_a_limit_of_the_door_is_set_by_hand(stack: cdk.Stack) -> None
         ValueError, match="UPLOAD_FILE_SIZE_LIMIT is set by dify_cdk, use a frontend that carries"
     ):
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
+
+
+def test_ipv6_networks_can_arrive_by_ipv6(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=Access(ipv6=["2001:db8::/32"]))
+    (api,) = _synthesize(stack).properties("AWS::ApiGatewayV2::Api").values()
+    assert api["IpAddressType"] == "dualstack"
+
+
+def test_fails_when_two_http_apis_want_the_same_discovery_names(
+    stack: cdk.Stack, workers: DifyWorkers
+) -> None:
+    DifyHttpApiFrontend(stack, "First", workers=workers, access=Access.anyone())
+    with pytest.raises(ValueError, match="discovery names of DifyHttpApiFrontend already"):
+        DifyHttpApiFrontend(stack, "Second", workers=workers, access=Access.anyone(), announce=False)
+
+
+def test_fails_when_the_plugin_daemon_leaves_no_room_for_the_proxy(stack: cdk.Stack) -> None:
+    sizes = {Role.PLUGIN_DAEMON: RoleSize(cpu_units=256, memory_mib=1024)}
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+    workers = DifyWorkers(stack, "Workers", data=data, sizes=sizes)
+    with pytest.raises(ValueError, match="sizes of role plugin_daemon: cpu_units must be 512 or more"):
+        DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
+
+
+def test_fails_when_two_doors_want_one_host_name(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    zone = route53.HostedZone.from_hosted_zone_attributes(
+        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
+    )
+    domain = Domain(host_name="dify.example.com", zone=zone)
+    DifyAlbFrontend(stack, "First", workers=workers, access=OFFICE, domain=domain)
+    with pytest.raises(ValueError, match=r"has the host name dify\.example\.com already"):
+        DifyHttpApiFrontend(stack, "Second", workers=workers, access=OFFICE, domain=domain, announce=False)

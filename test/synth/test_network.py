@@ -35,14 +35,26 @@ def _subnets(template: Template, group: str) -> dict[str, str]:
     many=st.sampled_from([2, 3]),
     prefix=st.integers(16, 19),
 )
-def test_data_and_app_subnets_never_move(
-    before: Egress, after: Egress, few: int, many: int, prefix: int
-) -> None:
+def test_subnets_never_move(before: Egress, after: Egress, few: int, many: int, prefix: int) -> None:
     cidr = f"10.32.0.0/{prefix}"
     old = _network(before, ZONES[: min(few, many)], cidr)
     new = _network(after, ZONES[: max(few, many)], cidr)
-    for group in ("Data", "App"):
+    # CloudFormation adds before it removes: public subnets that make room collide with what is added there.
+    groups = ("Data", "App") if Egress.ISOLATED in (before, after) else ("Data", "App", "Public")
+    for group in groups:
         assert _subnets(old, group).items() <= _subnets(new, group).items()
+
+
+def test_no_address_is_shared_between_kinds_of_egress() -> None:
+    """While one replaces the other both exist: a gateway refuses an address that an instance has."""
+    kinds = [set(_network(egress).of_type("AWS::EC2::EIP")) for egress in Egress]
+    assert kinds[0].isdisjoint(kinds[1])
+
+
+def test_nat_instance_takes_its_address_after_the_internet_gateway() -> None:
+    template = _network(Egress.NAT_INSTANCE)
+    (association,) = template.of_type("AWS::EC2::EIPAssociation").values()
+    assert any("PublicSubnet1DefaultRoute" in id for id in association["DependsOn"])
 
 
 @pytest.mark.parametrize(
@@ -123,3 +135,12 @@ def test_imported_isolated_vpc_is_closed(stack: cdk.Stack) -> None:
         isolated_subnet_route_table_ids=["rtb-i1", "rtb-i2"],
     )
     assert tiers_of(vpc).closed
+
+
+def test_nat_instance_forwards_after_a_reboot_too(stack: cdk.Stack) -> None:
+    DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
+    (instance,) = Template(Synthesized.from_stack(stack).to_json()).properties("AWS::EC2::Instance").values()
+    script = instance["UserData"]["Fn::Base64"]
+    assert instance["SourceDestCheck"] is False
+    for line in ("systemctl enable --now iptables", "net.ipv4.ip_forward=1", "MASQUERADE", "iptables-save"):
+        assert line in script

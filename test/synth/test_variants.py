@@ -14,7 +14,7 @@ from dify_cdk.roles import Role
 from support import VARIANTS, Template, normalise
 
 OTHERS = [variant for variant in VARIANTS if variant != "v1"]
-DOOR_PROPERTIES = ("LoadBalancers", "ServiceConnectConfiguration")
+DOOR_PROPERTIES = ("LoadBalancers", "HealthCheckGracePeriodSeconds", "ServiceConnectConfiguration")
 
 
 def _announced() -> set[str]:

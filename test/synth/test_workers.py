@@ -12,6 +12,7 @@ from aws_cdk.assertions import Template as Synthesized
 from dify_cdk import (
     Access,
     Architecture,
+    DatabaseCapacity,
     DifyAlbFrontend,
     DifyData,
     DifyNetwork,
@@ -22,7 +23,7 @@ from dify_cdk import (
     RoleSize,
     Sandbox,
 )
-from support import Template
+from support import REGION, Template, recommended_flags
 
 
 @pytest.fixture
@@ -160,7 +161,9 @@ def test_closed_network_without_a_registry_is_warned_about(stack: cdk.Stack) -> 
     assert "DifyRelease(registry=...)" in warning
 
 
-def test_existing_secret_key_and_snapshot_move_an_installation_in(stack: cdk.Stack) -> None:
+def test_existing_secret_key_and_snapshot_move_an_installation_in() -> None:
+    app = cdk.App(context=recommended_flags(), analytics_reporting=False)  # turns findings into errors
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
     key = secretsmanager.Secret.from_secret_name_v2(stack, "Key", "old-secret-key")
     network = DifyNetwork(stack, "Network")
     data = DifyData(
@@ -182,3 +185,14 @@ def test_destroy_is_the_callers_word(stack: cdk.Stack) -> None:
         assert {r["DeletionPolicy"] for r in template.of_type(type).values()} == {"Delete"}, type
     (cluster,) = template.properties("AWS::RDS::DBCluster").values()
     assert cluster["DeletionProtection"] is False
+
+
+def test_database_that_pauses_ends_idle_sessions(stack: cdk.Stack) -> None:
+    capacity = DatabaseCapacity(min_acu=0, pause_after_minutes=10)
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, capacity=capacity)
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
+    (cluster,) = template.properties("AWS::RDS::DBCluster").values()
+    scaling = cluster["ServerlessV2ScalingConfiguration"]
+    assert (scaling["MinCapacity"], scaling["SecondsUntilAutoPause"]) == (0, 600)
+    (group,) = template.properties("AWS::RDS::DBClusterParameterGroup").values()
+    assert group["Parameters"]["idle_session_timeout"] == "60000"

@@ -14,6 +14,7 @@ from constructs import Construct
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._checks import is_token
 from dify_cdk._fargate import Platform, RoleService
+from dify_cdk._prefix_list import CLOUDFRONT, managed_prefix_list
 from dify_cdk.access import Access
 from dify_cdk.network import network_of, require_two_zones
 from dify_cdk.roles import PORTS, Role
@@ -40,7 +41,7 @@ class LoadBalancer(Construct):
     Args:
         platform: Where the services run.
         public: Whether it has public addresses.
-        access: Who may enter.
+        access: Who may enter. None lets nobody in but CloudFront, through a VPC origin.
         certificate: Turns on TLS, and redirects HTTP to it. Default: plain HTTP.
         idle_timeout_seconds: Longest silence of a connection, 1 to 4000.
     """
@@ -52,7 +53,7 @@ class LoadBalancer(Construct):
         *,
         platform: Platform,
         public: bool,
-        access: Access,
+        access: Access | None,
         certificate: acm.ICertificate | None,
         idle_timeout_seconds: int,
     ) -> None:
@@ -82,7 +83,10 @@ class LoadBalancer(Construct):
         )
         self._alb.log_access_logs(self._define_log_bucket())
         self._ports = (_HTTP,) if certificate is None else (_HTTP, _HTTPS)
-        self._admit(access, dual_stack)
+        if access is None:
+            self._admit_cloudfront()
+        else:
+            self._admit(access, dual_stack)
         self._listener = self._define_listeners(certificate)
 
     @property
@@ -102,7 +106,11 @@ class LoadBalancer(Construct):
         own = {service.role: service for service in services}
         roles = [*own, Role.PLUGIN_DAEMON]
         groups = {role: self._define_targets(role, own.get(role)) for role in roles}
-        self._listener.add_target_groups("Default", target_groups=[groups[Role.WEB]])
+        if Role.WEB in groups:
+            self._listener.add_target_groups("Default", target_groups=[groups[Role.WEB]])
+        else:
+            not_found = elbv2.ListenerAction.fixed_response(404)
+            self._listener.add_action("Default", action=not_found)
         for rule in alb_rules(roles):
             elbv2.ApplicationListenerRule(
                 self,
@@ -145,18 +153,18 @@ class LoadBalancer(Construct):
         )
 
     def _define_listeners(self, certificate: acm.ICertificate | None) -> elbv2.ApplicationListener:
-        if certificate is None:
-            return self._alb.add_listener(
-                "Http", port=_HTTP, protocol=elbv2.ApplicationProtocol.HTTP, open=False
-            )
         redirect = elbv2.ListenerAction.redirect(protocol="HTTPS", port=str(_HTTPS), permanent=True)
-        self._alb.add_listener(
-            "Redirect",
+        # One id for port 80 with and without TLS: CloudFormation adds before it removes, and a load balancer
+        # refuses a second listener on a port.
+        plain = self._alb.add_listener(
+            "Http",
             port=_HTTP,
             protocol=elbv2.ApplicationProtocol.HTTP,
             open=False,
-            default_action=redirect,
+            default_action=redirect if certificate else None,
         )
+        if certificate is None:
+            return plain
         return self._alb.add_listener(
             "Https",
             port=_HTTPS,
@@ -186,6 +194,12 @@ class LoadBalancer(Construct):
                 self._group, {"AwsSolutions-EC23": "addresses known at deployment are the caller's choice"}
             )
 
+    def _admit_cloudfront(self) -> None:
+        """The managed list counts as 55 rules of the group's 60: one port, and nobody else."""
+        peer = managed_prefix_list(self, "CloudFrontPrefixList", CLOUDFRONT)
+        for port in self._ports:
+            self._group.add_ingress_rule(peer, ec2.Port.tcp(port), "CloudFront")
+
     def _define_log_bucket(self) -> s3.Bucket:
         if is_token(cdk.Stack.of(self).region):
             raise ValueError(
@@ -206,8 +220,10 @@ class LoadBalancer(Construct):
         return bucket
 
 
-def _speaks_ipv6(vpc: ec2.IVpc, access: Access, public: bool) -> bool:
+def _speaks_ipv6(vpc: ec2.IVpc, access: Access | None, public: bool) -> bool:
     """Whether the load balancer gets IPv6 addresses, which its subnets must be able to give."""
+    if access is None:
+        return False
     listed = bool(access.ipv6) and not access.is_anyone
     if listed and not public:
         raise ValueError(

@@ -1,12 +1,19 @@
-"""An own host name: certificate and records, with the same ids behind every kind of frontend."""
+"""An own host name: certificates and records, with the same ids behind every kind of frontend."""
 
 from __future__ import annotations
 
+import re
+from functools import cached_property
+
+import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
 from dify_cdk.domain import Domain
+
+_EDGE_REGION = "us-east-1"
+_REGION_OF_ARN = re.compile(r"arn:[^:]+:acm:([^:]+):")
 
 
 class DomainName(Construct):
@@ -19,22 +26,57 @@ class DomainName(Construct):
     def __init__(self, scope: Construct, id: str, *, domain: Domain) -> None:
         super().__init__(scope, id)
         self._domain = domain
-        self._certificate = domain.certificate or acm.Certificate(
+
+    @property
+    def host_name(self) -> str:
+        """The host name."""
+        return self._domain.host_name
+
+    @cached_property
+    def certificate(self) -> acm.ICertificate:
+        """Certificate in the stack's region; one is defined when first asked for, if none was given.
+
+        Raises:
+            ValueError: If none was given and there is no hosted zone to validate one.
+        """
+        if self._domain.certificate is None and self._domain.zone is None:
+            raise ValueError(
+                f"Domain {self.host_name} needs zone= or certificate= for this frontend's region"
+            )
+        return self._domain.certificate or acm.Certificate(
             self,
             "Certificate",
-            domain_name=domain.host_name,
-            validation=acm.CertificateValidation.from_dns(domain.zone),
+            domain_name=self._domain.host_name,
+            validation=acm.CertificateValidation.from_dns(self._domain.zone),
         )
 
     @property
-    def certificate(self) -> acm.ICertificate:
-        """Certificate in the stack's region."""
-        return self._certificate
+    def edge_certificate(self) -> acm.ICertificate:
+        """Certificate for CloudFront, which takes those of us-east-1 only.
+
+        Raises:
+            ValueError: If there is none and the stack is in another region, or it is in another region.
+        """
+        given = self._domain.edge_certificate
+        if given is None:
+            region = cdk.Stack.of(self).region
+            if region != _EDGE_REGION:
+                raise ValueError(
+                    f"Domain.edge_certificate is needed: CloudFront takes those of {_EDGE_REGION} only, "
+                    f"and the stack is in {region}"
+                )
+            return self.certificate
+        region_of_arn = _REGION_OF_ARN.match(given.certificate_arn)
+        if region_of_arn and region_of_arn[1] != _EDGE_REGION and "Token" not in region_of_arn[1]:
+            raise ValueError(
+                f"Domain.edge_certificate must be in {_EDGE_REGION}, got one in {region_of_arn[1]}"
+            )
+        return given
 
     def point_at(self, target: route53.IAliasRecordTarget) -> None:
         """Define the records, if the domain has a hosted zone.
 
-        The AAAA record of a target without IPv6 addresses has an empty answer, which is what browsers expect.
+        The AAAA record of a target without IPv6 addresses has an empty answer, as browsers expect.
         """
         if self._domain.zone is None:
             return

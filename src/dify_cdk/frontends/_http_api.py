@@ -35,6 +35,11 @@ _LOG_FORMAT = {
 }
 
 
+def ip_address_type(dual_stack: bool) -> apigateway.IpAddressType:
+    """What an API or its domain name listens on; without IPv6 no client ever arrives by it."""
+    return apigateway.IpAddressType.DUAL_STACK if dual_stack else apigateway.IpAddressType.IPV4
+
+
 class PrivateApi(Construct):
     """An HTTP API with a ``$default`` stage, a VPC link, and a resolver for what Service Connect registers.
 
@@ -43,6 +48,7 @@ class PrivateApi(Construct):
         authorizer: Who is let in. Default: everybody.
         throttle: Limits of the stage. Default: the account's.
         default_endpoint: Whether the API answers under its ``execute-api`` name.
+        dual_stack: Whether it has IPv6 addresses as well.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class PrivateApi(Construct):
         authorizer: apigateway.IHttpRouteAuthorizer | None,
         throttle: apigateway.ThrottleSettings | None,
         default_endpoint: bool,
+        dual_stack: bool,
     ) -> None:
         super().__init__(scope, id)
         self._platform = platform
@@ -74,6 +81,7 @@ class PrivateApi(Construct):
             create_default_stage=False,
             default_authorizer=authorizer,
             disable_execute_api_endpoint=not default_endpoint,
+            ip_address_type=ip_address_type(dual_stack),
             description="Dify",
         )
         if authorizer is None:

@@ -113,7 +113,8 @@ class DifyAlbFrontend(Construct):
         }
         self._services[Role.API].wait_for(workers.migration)
         self._connect(workers)
-        if name:
+        if domain and name:
+            workers.claim("host name", domain.host_name)
             name.point_at(targets.LoadBalancerTarget(self._load_balancer.alb))
         elif public:
             self._warn_about_plain_text()

@@ -17,7 +17,7 @@ from dify_cdk.domain import Domain
 from dify_cdk.environment import Door
 from dify_cdk.frontends._authorizer import IpAuthorizer
 from dify_cdk.frontends._domain import DomainName
-from dify_cdk.frontends._http_api import PrivateApi
+from dify_cdk.frontends._http_api import PrivateApi, ip_address_type
 from dify_cdk.frontends._same_stack import require_same_stack
 from dify_cdk.limits import DOORS, Limits, require_carries
 from dify_cdk.roles import Role
@@ -134,14 +134,17 @@ class DifyHttpApiFrontend(Construct):
             authorizer=authorizer,
             throttle=_throttle(throttle),
             default_endpoint=domain is None,
+            dual_stack=bool(access.ipv6),
         )
         host = domain.host_name if domain else _host(self._api.api)
         self._door = Door(scheme="https", host=host, limits=self._limits)
         self._services = self._define_services(kind, platform)
         self._services[Role.API].wait_for(workers.migration)
+        workers.claim("discovery names of", _NAME)
         self._connect(workers)
         if domain:
-            self._take_over(domain)
+            workers.claim("host name", domain.host_name)
+            self._take_over(domain, dual_stack=bool(access.ipv6))
         if announce:
             workers.announce(self._door)
 
@@ -167,10 +170,10 @@ class DifyHttpApiFrontend(Construct):
 
     def _define_services(self, kind: Construct, platform: Platform) -> dict[Role, RoleService]:
         roles = (Role.API, Role.WEB)
-        sizes = {role: with_room_for_proxy(role, platform.sizes[role]) for role in roles}
-        roomy = replace(platform, sizes={**platform.sizes, **sizes})
+        for role in roles:
+            platform = platform.with_size(role, with_room_for_proxy(role, platform.sizes[role]))
         services = {
-            role: RoleService(kind, role.construct_id, role=role, platform=roomy, door=self._door)
+            role: RoleService(kind, role.construct_id, role=role, platform=platform, door=self._door)
             for role in roles
         }
         for role, service in services.items():
@@ -193,7 +196,7 @@ class DifyHttpApiFrontend(Construct):
             )
         self._api.finish()
 
-    def _take_over(self, domain: Domain) -> None:
+    def _take_over(self, domain: Domain, *, dual_stack: bool) -> None:
         """Serve the own host name."""
         name = DomainName(self, "Domain", domain=domain)
         own = apigateway.DomainName(
@@ -202,6 +205,7 @@ class DifyHttpApiFrontend(Construct):
             domain_name=domain.host_name,
             certificate=name.certificate,
             endpoint_type=apigateway.EndpointType.REGIONAL,
+            ip_address_type=ip_address_type(dual_stack),
             security_policy=apigateway.SecurityPolicy.TLS_1_2,
         )
         apigateway.ApiMapping(self._api, "Mapping", api=self._api.api, domain_name=own, stage=self._api.stage)
