@@ -35,11 +35,20 @@ def resuming() -> ClientError:
 
 @dataclass
 class FakeSecrets:
-    """Secrets Manager: ARN to content. A password that only an application knows stands beside the secret."""
+    """boto3's ``secretsmanager`` client.
+
+    Attributes:
+        contents: ARN to content. A password that only an application knows stands beside the secret.
+        faults: Raised by the next calls, one each.
+    """
 
     contents: dict[str, dict[str, str]]
+    faults: list[Exception] = field(default_factory=list)
 
     def get_secret_value(self, *, SecretId: str) -> Mapping[str, Any]:
+        """The content of a secret."""
+        if self.faults:
+            raise self.faults.pop(0)
         return {"ARN": SecretId, "SecretString": json.dumps(self.contents[SecretId])}
 
 

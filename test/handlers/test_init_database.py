@@ -12,7 +12,7 @@ import init_database
 import psycopg2
 import pytest
 from init_database import handle
-from shared import DeployError, Retry
+from shared import SETTLE_SECONDS, DeployError, Retry
 
 from handlers.data_api_fake import CLUSTER_ARN, FakeDataApi, FakeSecrets, resuming
 from handlers.postgres import MASTER, Postgres
@@ -48,6 +48,10 @@ def request(kind: str = "Create", **properties: Any) -> dict[str, Any]:
         },
     }
     return event if kind == "Create" else {**event, "PhysicalResourceId": ID}
+
+
+def denied(action: str) -> Exception:
+    return refusal("AccessDeniedException", f"User: arn:x is not authorized to perform: {action}", 403)
 
 
 class Site:
@@ -325,24 +329,39 @@ def test_fails_when_the_master_password_is_wrong(site: Site) -> None:
     assert "wrongPassword0" not in str(caught.value)
 
 
-def test_fails_when_the_api_denies_access(site: Site) -> None:
-    site.api.faults = [
-        refusal("AccessDeniedException", "not authorized to perform: rds-data:ExecuteStatement", 403)
-    ]
-    with pytest.raises(DeployError, match="AccessDeniedException: not authorized to perform"):
+def test_fails_when_the_api_keeps_denying_access(site: Site) -> None:
+    site.api.faults = [denied("rds-data:ExecuteStatement")] * 1000
+    with pytest.raises(DeployError, match=r"^looking for roles as the master user: AccessDeniedException: "):
         site.run()
-    assert site.slept == []
+    assert SETTLE_SECONDS <= sum(site.slept) <= SETTLE_SECONDS + Retry.LONGEST
+    assert site.api.calls == []
+
+
+def test_fails_when_secrets_manager_keeps_denying_access(site: Site) -> None:
+    site.secrets.faults = [denied("secretsmanager:GetSecretValue")] * 1000
+    with pytest.raises(DeployError, match=r"^reading the secret of the role dify: AccessDeniedException: "):
+        site.run()
+    assert SETTLE_SECONDS <= sum(site.slept) <= SETTLE_SECONDS + Retry.LONGEST
+    assert site.api.writes == []
 
 
 def test_fails_when_the_secret_of_a_role_may_not_be_read(site: Site) -> None:
-    # GIVEN a complete cluster, where the second call is the log-in as dify
+    # GIVEN a complete cluster, where every second call is the log-in as dify
     site.run()
-    site.api.faults = [None, refusal("AccessDeniedException", "secretsmanager:GetSecretValue", 403)]
+    site.api.faults = [None, denied("secretsmanager:GetSecretValue")] * 1000
     # WHEN that is denied THEN nobody takes it for a wrong password
     before = len(site.api.writes)
     with pytest.raises(DeployError, match="logging in as dify: AccessDenied"):
         site.run()
     assert site.api.writes[before:] == []
+
+
+def test_fails_at_once_when_access_is_denied_late(site: Site) -> None:
+    # GIVEN a cluster that needs longer to wake up than IAM to learn a policy
+    site.api.faults = [*[resuming()] * 25, denied("rds-data:ExecuteStatement")]
+    with pytest.raises(DeployError, match="AccessDeniedException"):
+        site.run()
+    assert len(site.slept) == 25
 
 
 def test_fails_when_the_master_user_may_not_make_roles(bare_site: Site) -> None:
@@ -382,6 +401,18 @@ def test_fails_when_a_statement_has_no_effect(site: Site) -> None:
 
 
 # ---- refusals that pass
+
+
+@pytest.mark.parametrize("tries", [1, 6])
+def test_a_policy_made_moments_ago_is_waited_for(site: Site, tries: int) -> None:
+    # GIVEN a role whose permissions come one after the other, each some tries late
+    site.api.faults = [denied("rds-data:ExecuteStatement")] * tries
+    site.secrets.faults = [denied("secretsmanager:GetSecretValue")]
+    # WHEN the handler runs THEN it waits as often, and makes everything
+    site.run()
+    assert_complete(site)
+    assert len(site.slept) == tries + 1
+    assert site.second_run() == []
 
 
 def test_a_disabled_endpoint_is_waited_for(site: Site) -> None:

@@ -22,7 +22,7 @@ from init_database import (
     quote,
     wanted_roles,
 )
-from shared import DeployError, read_error
+from shared import SETTLE_SECONDS, DeployError, read_error
 
 from handlers.refusals import refusal
 
@@ -234,11 +234,11 @@ def error(code: str, message: str, status: int = 400) -> DataApiError:
     ],
 )
 def test_what_passes_by_itself_is_tried_again(code: str, message: str) -> None:
-    assert error(code, message).passes
+    assert error(code, message).passes_after(SETTLE_SECONDS)
 
 
 def test_a_server_error_is_tried_again() -> None:
-    assert error("WhateverException", "x", status=504).passes
+    assert error("WhateverException", "x", status=504).passes_after(SETTLE_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -257,8 +257,32 @@ def test_a_server_error_is_tried_again() -> None:
 )
 def test_what_stays_wrong_is_not_tried_again(code: str, message: str) -> None:
     found = error(code, message)
-    assert not found.passes
+    assert not found.passes_after(SETTLE_SECONDS)
     assert str(found) == f"trying: {code}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("AccessDeniedException", ""),
+        ("BadRequestException", "User: arn:x is not authorized to perform: secretsmanager:GetSecretValue"),
+        ("BadRequestException", "no (Service: AWSSecretsManager; Error Code: AccessDeniedException)"),
+    ],
+)
+def test_a_permission_may_be_missing_at_first(code: str, message: str) -> None:
+    assert error(code, message).passes_after(SETTLE_SECONDS - 1)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("DatabaseErrorException", "ERROR: permission denied to create role; SQLState: 42501"),
+        ("DatabaseErrorException", "ERROR: user is not authorized to perform this; SQLState: 42501"),
+        ("InvalidSecretException", "x"),
+    ],
+)
+def test_iam_has_no_part_in_the_rights_of_a_database_user(code: str, message: str) -> None:
+    assert not error(code, message).passes_after(0)
 
 
 @pytest.mark.parametrize(

@@ -195,11 +195,22 @@ def test_fails_when_it_is_throttled_all_the_time(function: Lambda) -> None:
         run(function, refusal("ThrottlingException", "Rate exceeded"))
 
 
-@pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidInput", "UnrecognizedClientException"])
+@pytest.mark.parametrize("code", ["InvalidInput", "UnrecognizedClientException"])
 def test_fails_at_once_when_another_try_would_end_the_same_way(function: Lambda, code: str) -> None:
     with pytest.raises(DeployError, match=f"{NAMESPACE} to find '{NAME}': {code}: no"):
         run(function, refusal(code, "no"), [[OURS]])
     assert function.naps == 0
+
+
+def test_a_policy_that_has_not_spread_yet_is_waited_for(function: Lambda) -> None:
+    answer = run(function, refusal("AccessDeniedException", "no"), [[OURS]])
+    assert answer["Data"]["ServiceArn"] == OURS["Arn"]
+    assert function.naps == 1
+
+
+def test_fails_when_the_policy_is_missing_for_good(function: Lambda) -> None:
+    with pytest.raises(DeployError, match=f"{NAMESPACE} to find '{NAME}': AccessDeniedException: no"):
+        run(function, refusal("AccessDeniedException", "no"))
 
 
 def test_a_mistake_of_ours_is_not_retried(function: Lambda) -> None:

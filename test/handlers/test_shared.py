@@ -6,7 +6,18 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ParamValidationError, ReadTimeoutError
 from hypothesis import given
 from hypothesis import strategies as st
-from shared import REASON_LENGTH, DeployError, Retry, read_error, require, scrub, shorten
+from shared import (
+    REASON_LENGTH,
+    SETTLE_SECONDS,
+    CallError,
+    DeployError,
+    Retry,
+    calling,
+    read_error,
+    require,
+    scrub,
+    shorten,
+)
 
 from handlers.refusals import refusal
 
@@ -32,6 +43,15 @@ def test_pauses_double_up_to_a_limit() -> None:
     for _ in range(7):
         retry.pause(DeployError("not yet"))
     assert clock.slept == [1, 2, 4, 8, 16, 20, 20]
+
+
+def test_a_retry_knows_how_long_it_has_been_at_it() -> None:
+    clock = Clock(10_000)
+    retry = Retry(clock.remaining, sleep=clock.sleep, chance=lambda: 1)
+    assert retry.seconds == 0
+    for _ in range(3):
+        retry.pause(DeployError("not yet"))
+    assert retry.seconds == 7
 
 
 def test_pauses_differ_between_parallel_runs() -> None:
@@ -108,6 +128,33 @@ def test_an_answer_passes_or_not(error: Exception, passes: bool) -> None:
     answer = read_error(error)
     assert answer is not None
     assert answer.passes is passes
+
+
+@pytest.mark.parametrize(
+    ("error", "settles"),
+    [
+        (refusal("AccessDeniedException", status=403), True),
+        (refusal("AccessDenied", status=403), True),
+        (refusal("ClientException", "ECS was unable to assume the role 'arn:x'"), True),
+        (refusal("BadRequestException", "User: arn:x is not authorized to perform: x:Y"), True),
+        (refusal("InvalidParameterException", "no such subnet"), False),
+    ],
+)
+def test_permissions_may_arrive_late(error: Exception, settles: bool) -> None:
+    answer = read_error(error)
+    assert answer is not None
+    assert answer.passes_after(SETTLE_SECONDS - 1) is settles
+    assert not answer.passes_after(SETTLE_SECONDS)
+
+
+def test_a_refused_call_becomes_a_sentence() -> None:
+    with pytest.raises(CallError, match=r"^reading: Code: text$"), calling("reading"):
+        raise refusal("Code", "text")
+
+
+def test_a_mistake_inside_a_call_stays_a_mistake() -> None:
+    with pytest.raises(KeyError), calling("reading"):
+        raise KeyError("x")
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), ParamValidationError(report="x"), DeployError("x")])

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared import Answer, DeployError, read_error
+from shared import Answer, CallError, calling
 
 if TYPE_CHECKING:
     from mypy_boto3_rds_data import RDSDataServiceClient
@@ -64,7 +64,7 @@ _NOT_PRIVILEGED = "42501"
 _NO_DATABASE = "3D000"
 
 
-class DataApiError(DeployError):
+class DataApiError(CallError):
     """A call that failed.
 
     Args:
@@ -73,24 +73,22 @@ class DataApiError(DeployError):
     """
 
     def __init__(self, action: str, answer: Answer) -> None:
-        super().__init__(f"{action}: {answer.code}: {answer.message}")
+        super().__init__(action, answer)
         found = _STATE.search(answer.message)
         self.state = found.group(1) if found else ""
-        self._answer = answer
         self._message = answer.message.lower()
 
-    @property
-    def passes(self) -> bool:
-        """Whether trying again later makes sense."""
-        if self.state:
+    def passes_after(self, seconds: float) -> bool:
+        """Whether trying again makes sense that long after the first try."""
+        if self.state:  # the database's own refusal, which IAM has nothing to do with
             return (
                 self.state in _PASSING_STATES
                 or self.state.startswith(_CONNECTION_CLASS)
                 or _CONCURRENT in self._message
             )
         return (
-            self._answer.passes
-            or self._answer.code in _PASSING_CODES
+            super().passes_after(seconds)
+            or self.answer.code in _PASSING_CODES
             or any(text in self._message for text in _PASSING_TEXTS)
         )
 
@@ -99,7 +97,7 @@ class DataApiError(DeployError):
         """Whether the user or the password of the secret was refused."""
         return (
             self.state.startswith(_AUTHENTICATION_CLASS)
-            or self._answer.code == "InvalidSecretException"
+            or self.answer.code == "InvalidSecretException"
             or "password authentication failed" in self._message
         )
 
@@ -151,7 +149,7 @@ class DataApi:
     def _execute(
         self, secret_arn: str, database: str, sql: str, action: str, *, wait: bool
     ) -> list[list[Value]]:
-        try:
+        with calling(action, DataApiError):
             answer = self.client.execute_statement(
                 resourceArn=self.cluster_arn,
                 secretArn=secret_arn,
@@ -159,12 +157,6 @@ class DataApi:
                 sql=sql,
                 continueAfterTimeout=not wait,
             )
-        except Exception as error:
-            refusal = read_error(error)
-            if refusal is None:
-                raise
-            # Not "from error": the reader gets one sentence, and its text is scrubbed.
-            raise DataApiError(action, refusal) from None
         return [[_value(field) for field in record] for record in answer.get("records", [])]
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import scram
 from data_api import DataApi, DataApiError, Value
-from shared import LOG, Context, DeployError, Event, Retry, require
+from shared import LOG, CallError, Context, DeployError, Event, Retry, calling, require
 
 if TYPE_CHECKING:
     from mypy_boto3_rds_data import RDSDataServiceClient
@@ -389,7 +389,7 @@ def converge(
         cluster: Where.
         wanted: The layout.
         password: Reads a role's password; asked for only when a password is set.
-        retry: Pauses after errors that pass by themselves.
+        retry: Pauses after errors that pass by themselves: also a lack of permissions, at first.
 
     Raises:
         DeployError: If an error does not pass, or not in time, or if statements have no effect.
@@ -407,8 +407,8 @@ def converge(
             for statement in statements:
                 cluster.run(statement, _text(statement, secrets, password))
             rounds += 1
-        except DataApiError as error:
-            if not error.passes:
+        except CallError as error:
+            if not error.passes_after(retry.seconds):
                 raise
             retry.pause(error)
 
@@ -427,7 +427,8 @@ def _text(
 
 def _password(secrets: SecretsManagerClient, role: WantedRole) -> str:
     """The role's password; the user name in the secret is what the Data API logs in with, so it must fit."""
-    text = secrets.get_secret_value(SecretId=role.secret_arn).get("SecretString", "")
+    with calling(f"reading the secret of the role {role.name}"):
+        text = secrets.get_secret_value(SecretId=role.secret_arn).get("SecretString", "")
     try:
         content = json.loads(text)
         username, password = content["username"], content["password"]

@@ -57,9 +57,6 @@ LONGEST_TIMEOUT = 3600
 MAX_TASKS = 3
 LOG_LINES = 20
 
-SETTLE_SECONDS = 120
-"""Roles and policies made moments ago are not known everywhere yet: until then a refusal is not final."""
-
 _NAME = "dify-migration"
 _SHOWS_STOPPED: tuple[Literal["RUNNING", "STOPPED"], ...] = ("RUNNING", "STOPPED")
 
@@ -69,9 +66,9 @@ _PASSING_TEXTS = (
     "resourceinitializationerror",  # network interface, secrets or log group not there yet
     "timeout waiting for network interface",
     "timeout waiting for ephemeral storage",
+    "i/o timeout",  # of an image pull while a NAT instance is being replaced
 )
 _PASSING_FAILURES = ("resource:", "capacity is unavailable")
-_UNSETTLED = ("accessdenied", "unable to assume the role")
 
 _MARKER = re.compile(r"dify-migration: ([a-z-]+): (.*)")
 _GOOD_RESULTS = frozenset({"done", "unchanged", "unknown-revision"})
@@ -380,10 +377,7 @@ def _start(ecs: ECSClient, job: Job, run: Run, number: int, now: float) -> None:
 def _passes(error: Exception, seconds: float) -> bool:
     """Whether a failed call deserves another poll instead of a failed deployment."""
     answer = read_error(error)
-    if answer is None:
-        return False
-    text = f"{answer.code} {answer.message}".lower()
-    return answer.passes or (seconds < SETTLE_SECONDS and any(each in text for each in _UNSETTLED))
+    return answer is not None and answer.passes_after(seconds)
 
 
 def _last_lines(logs: CloudWatchLogsClient, job: Job, task: Task) -> list[str]:

@@ -112,7 +112,7 @@ def resolve(client: ServiceDiscoveryClient, wanted: Wanted, retry: Retry) -> str
         try:
             found = list(_services(client, wanted))
         except Exception as error:
-            missing = _passing(error, wanted)
+            missing = _passing(error, wanted, retry)
         else:
             arn = pick(found, wanted)
             if arn is not None:
@@ -153,7 +153,7 @@ def _not_there(services: Iterable[ServiceSummaryTypeDef], wanted: Wanted) -> Dep
     )
 
 
-def _passing(error: Exception, wanted: Wanted) -> DeployError:
+def _passing(error: Exception, wanted: Wanted, retry: Retry) -> DeployError:
     """The reason for another try.
 
     Raises:
@@ -166,6 +166,6 @@ def _passing(error: Exception, wanted: Wanted) -> DeployError:
         f"cannot list the services of Cloud Map namespace {wanted.namespace} to find {wanted.name!r}: "
         f"{answer.code}: {answer.message}"
     )
-    if answer.passes or answer.code in _PASSING_CODES:
+    if answer.passes_after(retry.seconds) or answer.code in _PASSING_CODES:
         return reason
     raise reason from error

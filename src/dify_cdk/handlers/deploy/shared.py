@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +20,11 @@ Event = Mapping[str, Any]
 REASON_LENGTH = 1000
 """CloudFormation takes 4,096 bytes in all, and the framework adds its own trace to our text."""
 
+SETTLE_SECONDS = 120
+"""Roles and policies made moments ago are not known everywhere yet: until then a refusal is not final."""
+
 _SERVER_ERROR = 500
+_UNSETTLED = ("accessdenied", "not authorized to perform", "unable to assume the role")
 
 _SECRETS = (
     (re.compile(r"(://[^:/@\s]*:)[^@\s]+@"), r"\1***@"),
@@ -43,6 +48,11 @@ class Answer:
             self.status >= _SERVER_ERROR or "Throttl" in self.code or self.code == "TooManyRequestsException"
         )
 
+    def passes_after(self, seconds: float) -> bool:
+        """Whether trying again makes sense that long after the first try: IAM settles with time."""
+        text = f"{self.code} {self.message}".lower()
+        return self.passes or (seconds < SETTLE_SECONDS and any(each in text for each in _UNSETTLED))
+
 
 class Context(Protocol):
     """The part of Lambda's context object that we read."""
@@ -57,6 +67,23 @@ class DeployError(Exception):
 
     def __init__(self, text: str) -> None:
         super().__init__(shorten(scrub(text)))
+
+
+class CallError(DeployError):
+    """A call to an AWS service that failed.
+
+    Args:
+        action: What was tried, for the reader.
+        answer: What came back.
+    """
+
+    def __init__(self, action: str, answer: Answer) -> None:
+        super().__init__(f"{action}: {answer.code}: {answer.message}")
+        self.answer = answer
+
+    def passes_after(self, seconds: float) -> bool:
+        """Whether trying again makes sense that long after the first try."""
+        return self.answer.passes_after(seconds)
 
 
 def scrub(text: str) -> str:
@@ -86,6 +113,27 @@ def read_error(error: Exception) -> Answer | None:
     if isinstance(error, ConnectionError | HTTPClientError):
         return Answer(code=type(error).__name__, message=str(error), status=_SERVER_ERROR)
     return None
+
+
+@contextlib.contextmanager
+def calling(action: str, failure: type[CallError] = CallError) -> Iterator[None]:
+    """Turn a refusal of the call inside into a sentence; a mistake of ours stays what it is.
+
+    Args:
+        action: What the call is for.
+        failure: Kind of the error.
+
+    Raises:
+        CallError: If the call is refused or not answered.
+    """
+    try:
+        yield
+    except Exception as error:
+        answer = read_error(error)
+        if answer is None:
+            raise
+        # Not "from error": the reader gets one sentence, and its text is scrubbed.
+        raise failure(action, answer) from None
 
 
 def require(properties: Mapping[str, Any], *names: str) -> list[Any]:
@@ -122,9 +170,15 @@ class Retry:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._remaining_millis = remaining_millis
+        self._total_millis = remaining_millis()
         self._sleep = sleep
         self._chance = chance
         self._tries = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the function has been at it."""
+        return (self._total_millis - self._remaining_millis()) / 1000
 
     def pause(self, reason: DeployError) -> None:
         """Wait before the next try.
