@@ -1,7 +1,8 @@
-"""The app that is deployed: the example v1 itself, with what a test changes about it.
+"""The app that is deployed: an example itself, with what a test changes about it.
 
-Context keys: ``image_tag`` (tag of api and web), ``revision`` (of the database initialisation) and
-``extension`` (asked for in the main database).
+The only argument is the example's name. Context keys: ``image_tag`` (tag of api and web), ``revision`` (of
+the database initialisation), ``extension`` (asked for in the main database) and ``allowed`` (the network that
+may enter).
 """
 
 from __future__ import annotations
@@ -17,24 +18,30 @@ from dify_cdk import DifyRelease, DifyWorkers
 from dify_cdk._assets import examples_dir
 
 
-def main() -> None:
-    """Build and synthesize."""
+def main(variant: str) -> None:
+    """Build and synthesize.
+
+    Args:
+        variant: Name of the example.
+    """
     sys.path.append(str(examples_dir()))
-    example: Any = importlib.import_module("v1")
+    example: Any = importlib.import_module(variant)
     app = cdk.App()
-    tag = app.node.try_get_context("image_tag")
-    if tag:
-        example.DifyWorkers = functools.partial(DifyWorkers, release=DifyRelease(version=tag))
+    asked = app.node.try_get_context
+    if asked("image_tag"):
+        release = DifyRelease(version=asked("image_tag"))
+        example.DifyWorkers = functools.partial(DifyWorkers, release=release)
+    if asked("allowed"):
+        example.ALLOWED_NETWORKS = [asked("allowed")]
     stack = example.build(app)
     database = stack.node.find_child("Data").node.find_child("DatabaseInit").node.find_child("Resource")
     resource = database.node.default_child
-    revision = app.node.try_get_context("revision")
-    if revision:
-        resource.add_property_override("Revision", revision)
-    extension = app.node.try_get_context("extension")
-    if extension:
-        resource.add_property_override("Roles.0.Databases.0.Extensions", ["uuid-ossp", extension])
+    if asked("revision"):
+        resource.add_property_override("Revision", asked("revision"))
+    if asked("extension"):
+        extensions = ["uuid-ossp", asked("extension")]
+        resource.add_property_override("Roles.0.Databases.0.Extensions", extensions)
     app.synth()
 
 
-main()
+main(sys.argv[1])

@@ -47,10 +47,12 @@ class Cdk:
 
     Attributes:
         emulator: What stands for AWS.
+        variant: Name of the example that is deployed.
         timings: Seconds of each command so far.
     """
 
     emulator: Emulator
+    variant: str
     timings: list[str] = field(default_factory=list)
 
     def bootstrap(self) -> Outcome:
@@ -97,6 +99,11 @@ class Cdk:
             for page in pages.paginate(StackName=STACK)
             for row in page["StackResourceSummaries"]
         }
+
+    def outputs(self) -> dict[str, str]:
+        """What the stack tells its owner."""
+        stacks = self.emulator.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"]
+        return {row["OutputKey"]: row["OutputValue"] for row in stacks[0]["Outputs"]}
 
     def template(self) -> dict[str, Any]:
         """The deployed template."""
@@ -172,7 +179,7 @@ class Cdk:
         if not folder.exists():
             folder.mkdir()
             settings = json.loads((examples_dir() / "cdk.json").read_text(encoding="utf-8"))
-            settings["app"] = f"{sys.executable} {_APP}"
+            settings["app"] = f"{sys.executable} {_APP} {self.variant}"
             settings["context"]["region"] = REGION
             (folder / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
         return folder

@@ -15,17 +15,22 @@ from deployed.tools import require_tools
 from deployed.world import World
 from handlers.postgres import start_postgres
 
+pytest.register_assert_rewrite("deployed.stages")
+
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    """A bootstrapped account and region with a database server behind it, ended and removed afterwards."""
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """A bootstrapped account and region with a database server behind it, ended and removed afterwards.
+
+    The module's ``VARIANT`` is the example that its command line deploys.
+    """
     require_tools()
     # Not pytest's folder: that keeps what the last three runs left.
     folder = Path(tempfile.mkdtemp(prefix="dify-cdk-deployed-"))
     try:
         # PostgreSQL 16, as old as our cluster may be.
         with start_postgres("pginstall") as postgres, start_emulator(folder, postgres) as emulator:
-            cdk = Cdk(emulator=emulator)
+            cdk = Cdk(emulator=emulator, variant=request.module.VARIANT)
             cdk.must(cdk.bootstrap())
             yield World(cdk=cdk, emulator=emulator, postgres=postgres)
     finally:

@@ -66,9 +66,8 @@ class Journal:
             file.write(line + "\n")
 
 
-def apply(settings: Settings) -> None:
-    """Repair everything, before the server starts."""
-    journal = Journal(settings.journal)
+def apply(settings: Settings, journal: Journal) -> None:
+    """Repair what every variant meets, before the server starts."""
     requests_arrive_encrypted()
     machine_images_have_parameters(settings)
     generated_secrets_are_plain()
@@ -90,7 +89,8 @@ def module(name: str) -> Any:
     return import_module(f"ministack.{name}")
 
 
-def _handlers(type_name: str) -> dict[str, Any]:
+def handlers_of(type_name: str) -> dict[str, Any]:
+    """The functions that create, update and delete a type."""
     handlers: dict[str, Any] = module("services.cloudformation.provisioners")._RESOURCE_HANDLERS[type_name]
     return handlers
 
@@ -140,7 +140,7 @@ def generated_secrets_are_plain() -> None:
 
 def secrets_are_known_by_arn() -> None:
     """Ref of a secret is its name instead of its ARN, so that no policy statement fits it."""
-    secrets, handlers = module("services.secretsmanager"), _handlers("AWS::SecretsManager::Secret")
+    secrets, handlers = module("services.secretsmanager"), handlers_of("AWS::SecretsManager::Secret")
     create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
 
     def by_arn(created: tuple[str, dict[str, str]]) -> tuple[str, dict[str, str]]:
@@ -156,7 +156,7 @@ def secrets_are_known_by_arn() -> None:
 
 def networks_know_their_addresses() -> None:
     """``Fn::GetAtt`` of a VPC knows no ``CidrBlock``."""
-    handlers = _handlers("AWS::EC2::VPC")
+    handlers = handlers_of("AWS::EC2::VPC")
     for name, place in (("create", 1), ("update", 2)):
         handlers[name] = _with_property(handlers[name], "CidrBlock", place)
 
@@ -215,11 +215,11 @@ def calls_are_authorized_on_their_resource() -> None:
         _method, _path, headers, body = rest[:4]
         operation = headers.get("x-amz-target", "").rsplit(".", 1)[-1]
         narrow = _RESOURCES.get((service, operation))
-        return narrow(found, _json(body)) if narrow else found
+        return narrow(found, read_json(body)) if narrow else found
 
     def request_tag_context(service: str, action: str, body: bytes, params: Any) -> dict[str, Any]:
         context: dict[str, Any] = context_of(service, action, body, params)
-        return {**context, "ecs:cluster": _json(body).get("cluster")} if service == "ecs" else context
+        return {**context, "ecs:cluster": read_json(body).get("cluster")} if service == "ecs" else context
 
     actions.extract_resource_arn, actions.request_tag_context = extract_resource_arn, request_tag_context
 
@@ -253,7 +253,7 @@ def data_api_reads_the_secret_as_the_caller() -> None:
         refusal: object | None = original(method, path, headers, body, *rest)
         if refusal is not None:
             return refusal
-        secret = _json(body).get("secretArn", "")
+        secret = read_json(body).get("secretArn", "")
         answer: object | None = app._enforce_data_plane(
             "secretsmanager", "secretsmanager:GetSecretValue", headers, *rest, resource_arn=secret
         )
@@ -265,7 +265,7 @@ def data_api_reads_the_secret_as_the_caller() -> None:
 def clusters_are_served_by_postgres(server: Postgres) -> None:
     """A cluster is only a record: give it a master user in a real server, and lead the Data API there."""
     rds = module("services.rds")
-    cluster, instance = _handlers("AWS::RDS::DBCluster"), _handlers("AWS::RDS::DBInstance")
+    cluster, instance = handlers_of("AWS::RDS::DBCluster"), handlers_of("AWS::RDS::DBInstance")
     create_cluster, create_instance = cluster["create"], instance["create"]
 
     def cluster_with_master(logical_id: str, props: Mapping[str, Any], stack_name: str) -> Any:
@@ -287,7 +287,7 @@ def clusters_are_served_by_postgres(server: Postgres) -> None:
 
 def protected_clusters_stay() -> None:
     """CloudFormation deletes, and snapshots before that, a cluster that RDS's own API would refuse to."""
-    rds, cluster = module("services.rds"), _handlers("AWS::RDS::DBCluster")
+    rds, cluster = module("services.rds"), handlers_of("AWS::RDS::DBCluster")
 
     def guarded(original: Callable[..., None]) -> Callable[..., None]:
         def act(physical_id: str, props: Mapping[str, Any]) -> None:
@@ -334,7 +334,7 @@ def one_off_tasks_end(journal: Journal) -> None:
 
     def run_task(request: Mapping[str, Any]) -> Any:
         answer = original(request)
-        arns = [task["taskArn"] for task in _json(answer[2]).get("tasks", [])]
+        arns = [task["taskArn"] for task in read_json(answer[2]).get("tasks", [])]
         journal.write("run_task", request=request, tasks=arns)
         for arn in arns:
             scope = (responses.get_account_id(), responses.get_region(), arn)
@@ -346,6 +346,7 @@ def one_off_tasks_end(journal: Journal) -> None:
     ecs._ACTION_MAP["RunTask"] = run_task
 
 
-def _json(body: Any) -> dict[str, Any]:
+def read_json(body: Any) -> dict[str, Any]:
+    """A request's or an answer's object, empty if there is none."""
     loaded: dict[str, Any] = json.loads(body or b"{}")
     return loaded

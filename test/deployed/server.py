@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from deployed import repairs, stubs
+from deployed import http_api_repairs, repairs, stubs
 
 
 def main(settings_file: str) -> None:
@@ -17,6 +17,8 @@ def main(settings_file: str) -> None:
     """
     settings = repairs.Settings(**json.loads(Path(settings_file).read_text(encoding="utf-8")))
     stubs.register(settings.region)
-    repairs.apply(settings)
+    journal = repairs.Journal(settings.journal)
+    repairs.apply(settings, journal)
+    http_api_repairs.apply(settings, journal)
     sys.argv[1:] = []  # MiniStack parses them
     repairs.module("app").main()

@@ -26,7 +26,7 @@ class Shape:
     Attributes:
         ref: Attribute or property that Ref stands for.
         values: Attribute to its value, from a digest that is the resource's own.
-        groups: Properties that name a security group, which has to exist.
+        groups: Properties that name a security group or several, which have to exist.
     """
 
     ref: str
@@ -44,6 +44,11 @@ def _address(first: str) -> Callable[[str], str]:
 
 _RULE = {"Id": _id("sgr")}
 SHAPES: Mapping[str, Shape] = {
+    "AWS::ApiGatewayV2::VpcLink": Shape(
+        ref="VpcLinkId",
+        values={"VpcLinkId": lambda digest: digest[:6]},
+        groups=("SecurityGroupIds",),
+    ),
     "AWS::EC2::EIP": Shape(
         ref="PublicIp",
         values={"PublicIp": _address("198.51.100"), "AllocationId": _id("eipalloc")},
@@ -111,8 +116,13 @@ class Stub:
             if names:
                 raise ValueError(f"{self.type_name}: {problem} properties {sorted(names)}")
         for name in self.shape.groups:
-            if name in properties and properties[name] not in self.groups:
-                raise ValueError(f"{self.type_name}: {name} {properties[name]!r} does not exist")
+            for group in _listed(properties.get(name, ())):
+                if group not in self.groups:
+                    raise ValueError(f"{self.type_name}: {name} {group!r} does not exist")
+
+
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value)
 
 
 def _names(pointers: Any) -> list[str]:

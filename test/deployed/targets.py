@@ -1,17 +1,66 @@
-"""Tiny HTTP servers on loopback, one for each role that a load balancer leads to."""
+"""Tiny HTTP servers on loopback, one for each role that a door leads to, and a client before the door."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+_ASK_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What came back through a door.
+
+    Attributes:
+        status: HTTP status.
+        body: The JSON document.
+    """
+
+    status: int
+    body: Mapping[str, Any]
+
+    @property
+    def role(self) -> str:
+        """The server that answered, none if the door itself did."""
+        return str(self.body.get("role", ""))
+
+    @property
+    def path(self) -> str:
+        """Path and query that arrived there."""
+        return str(self.body["path"])
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers that arrived there, in lower case."""
+        return {name.lower(): value for name, value in self.body["headers"]}
+
+
+def ask(port: int, host: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+    """Get a path.
+
+    Args:
+        port: Port on loopback.
+        host: Name of the door.
+        path: Path and query.
+        headers: More headers.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ASK_SECONDS)
+    with contextlib.closing(connection) as wire:
+        wire.request("GET", path, headers={"Host": host, **(headers or {})})
+        answer = wire.getresponse()
+        return Answer(status=answer.status, body=json.loads(answer.read()))
 
 
 @contextlib.contextmanager
 def start_targets(roles: Iterable[str]) -> Iterator[dict[str, int]]:
-    """One server per role, which answers with its role and the path it was asked for.
+    """One server per role, which answers with its role and what it was asked for.
 
     Args:
         roles: Names.
@@ -27,7 +76,8 @@ def start_targets(roles: Iterable[str]) -> Iterator[dict[str, int]]:
 def _serve(role: str) -> Iterator[int]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps({"role": role, "path": self.path}).encode()
+            asked = {"role": role, "path": self.path, "headers": self.headers.items()}
+            body = json.dumps(asked).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

@@ -52,6 +52,18 @@ def test_replaces_on_the_properties_that_aws_replaces_on() -> None:
     assert STUB.replacing() == ("GroupId", "IpProtocol")
 
 
+def test_every_security_group_of_a_list_has_to_exist() -> None:
+    stub = replace(
+        STUB,
+        shape=SHAPES["AWS::ApiGatewayV2::VpcLink"],
+        schema={"properties": {"SecurityGroupIds": {}, "VpcLinkId": {}}},
+    )
+    physical_id, attributes = stub.create("Link", {"SecurityGroupIds": ["sg-1", "sg-2"]}, "Stack")
+    assert attributes == {"VpcLinkId": physical_id}
+    with pytest.raises(ValueError, match="SecurityGroupIds 'sg-9' does not exist"):
+        stub.create("Link", {"SecurityGroupIds": ["sg-1", "sg-9"]}, "Stack")
+
+
 def test_ref_may_be_a_property() -> None:
     stub = replace(
         STUB,

@@ -22,147 +22,45 @@ The stages build on one another: each fixture takes the deployment one step furt
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import psycopg2
 import pytest
 
 from deployed.cdk import STACK, Outcome
 from deployed.repairs import TASK_RESULT
-from deployed.targets import start_targets
+from deployed.stages import (
+    CLUSTER,
+    ROWS,
+    Stage,
+    State,
+    as_role,
+    assert_custom_resources_answered,
+    assert_data_stayed,
+    assert_nothing_changed,
+    assert_only_what_must_stay_was_skipped,
+    assert_what_costs_money_is_gone,
+    leave_traces,
+    step,
+    unprotect,
+)
+from deployed.targets import Answer, ask, start_targets
 from deployed.world import World
 from dify_cdk.roles import Role
 from dify_cdk.routes import route_of, served
-from support import DATA, Template
+from support import Template
 from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
 
 pytestmark = pytest.mark.slow
 
+VARIANT = "v1"
 OTHER_TAG = "1.17.0"
 MISSING_EXTENSION = "no_such_extension"
-RETAINING = {"Retain", "RetainExceptOnCreate"}
-CLUSTER, CACHE, BUCKET = "DataDatabaseCluster9D84B022", "DataCache3513A55E", "DataStorageBucket80E5F8B8"
-FILE = "upload_files/kept.txt"
 OWNERS = {"main": "dify", "pgvector": "dify", "dify_plugin": "dify_plugin"}
 EXTENSIONS = {"main": {"uuid-ossp"}, "pgvector": {"uuid-ossp", "vector"}, "dify_plugin": {"uuid-ossp"}}
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
 BEHIND_THE_DOOR = {Role.API, Role.WEB, Role.PLUGIN_DAEMON}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class State:
-    """What must outlive every update.
-
-    Attributes:
-        ids: Physical ids of the resources in the contract file.
-        secrets: ARN to value.
-        databases: Everything about databases and roles that making them anew would change.
-        rows: What the application wrote.
-    """
-
-    ids: Mapping[str, str]
-    secrets: Mapping[str, str]
-    databases: object
-    rows: object
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stage:
-    """One step of the deployment.
-
-    Attributes:
-        outcome: What the command said.
-        before: State before it.
-        after: State after it.
-        migrations: The RunTask requests of the step.
-        answers: The custom resources that were invoked.
-        images: Image of each role's service after it.
-    """
-
-    outcome: Outcome
-    before: State
-    after: State
-    migrations: list[dict[str, Any]]
-    answers: list[dict[str, Any]]
-    images: Mapping[str, str]
-
-
-def secret_of(world: World, description: str) -> dict[str, str]:
-    """Content of the secret with a description, as an operator would find it."""
-    manager = world.client("secretsmanager")
-    (arn,) = [row["ARN"] for row in secrets(world) if row["Description"] == description]
-    content: dict[str, str] = json.loads(manager.get_secret_value(SecretId=arn)["SecretString"])
-    return content
-
-
-def credentials(secret: str) -> tuple[str, str]:
-    """The part that stays when the cluster goes, which takes its address out of the master user's secret."""
-    content = json.loads(secret)
-    return content["username"], content["password"]
-
-
-def secrets(world: World) -> list[dict[str, Any]]:
-    pages = world.client("secretsmanager").get_paginator("list_secrets").paginate()
-    return [row for page in pages for row in page["SecretList"]]
-
-
-def as_role(world: World, role: str, database: str, sql: str) -> list[tuple[Any, ...]]:
-    """Rows of a statement, logged in with what the role's secret says."""
-    secret = secret_of(world, f"Dify: database role {role}")
-    return world.postgres.query(secret["username"], secret["password"], database, sql)
-
-
-def observe(world: World) -> State:
-    contract = json.loads((DATA / "stateful-ids.json").read_text(encoding="utf-8"))
-    ids = world.cdk.physical_ids()
-    manager = world.client("secretsmanager")
-    values = {
-        row["ARN"]: manager.get_secret_value(SecretId=row["ARN"])["SecretString"] for row in secrets(world)
-    }
-    return State(
-        ids={logical_id: ids[logical_id] for logical_id in contract},
-        secrets=values,
-        databases=world.postgres.as_superuser(
-            "SELECT oid, datname, datacl::text FROM pg_database "
-            "UNION SELECT oid, rolname, rolpassword FROM pg_authid ORDER BY 1, 2"
-        ),
-        rows=world.postgres.as_superuser("SELECT text FROM notes", "main"),
-    )
-
-
-def step(world: World, **changes: str) -> Stage:
-    """Deploy and keep what happened."""
-    before = observe(world)
-    seen = {kind: len(world.emulator.journal(kind)) for kind in ("run_task", "custom_resource")}
-    outcome = world.cdk.deploy(**changes)
-    return Stage(
-        outcome=outcome,
-        before=before,
-        after=observe(world),
-        migrations=world.emulator.journal("run_task")[seen["run_task"] :],
-        answers=world.emulator.journal("custom_resource")[seen["custom_resource"] :],
-        images=images(world),
-    )
-
-
-def images(world: World) -> dict[str, str]:
-    """Image of each role whose service is active, as ECS sees it."""
-    ecs = world.client("ecs")
-    (cluster,) = ecs.list_clusters()["clusterArns"]
-    arns = ecs.list_services(cluster=cluster, maxResults=100)["serviceArns"]
-    services = ecs.describe_services(cluster=cluster, services=arns)["services"]
-    found = {}
-    for service in services:
-        definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
-        (container,) = definition["taskDefinition"]["containerDefinitions"]
-        found[container["name"]] = container["image"]
-    return found
 
 
 # ---- stages
@@ -171,9 +69,7 @@ def images(world: World) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def deployed(world: World) -> World:
     world.cdk.must(world.cdk.deploy())
-    as_role(world, "dify", "main", "CREATE TABLE notes (text text)")
-    as_role(world, "dify", "main", "INSERT INTO notes VALUES ('kept')")
-    world.client("s3").put_object(Bucket=world.cdk.physical_ids()[BUCKET], Key=FILE, Body=b"kept")
+    leave_traces(world)
     return world
 
 
@@ -209,10 +105,7 @@ def refused(deployed: World, recovered: Stage) -> Outcome:
 @pytest.fixture(scope="module")
 def destroyed(deployed: World, recovered: Stage, refused: Outcome) -> State:
     """The second attempt, after what the first one asks for; what was there before."""
-    cluster = recovered.after.ids[CLUSTER]
-    protected = deployed.client("rds").describe_db_clusters(DBClusterIdentifier=cluster)
-    assert protected["DBClusters"][0]["DeletionProtection"]
-    deployed.client("rds").modify_db_cluster(DBClusterIdentifier=cluster, DeletionProtection=False)
+    unprotect(deployed, recovered.after.ids[CLUSTER])
     deployed.cdk.must(deployed.cdk.destroy())
     return recovered.after
 
@@ -221,14 +114,7 @@ def destroyed(deployed: World, recovered: Stage, refused: Outcome) -> State:
 
 
 def test_every_custom_resource_was_invoked_and_answered(deployed: World) -> None:
-    template = Template(deployed.cdk.template())
-    types = {id: row["Type"] for id, row in template.resources.items()}
-    expected = {id: type for id, type in types.items() if type.startswith("Custom::")}
-    answers = deployed.emulator.journal("custom_resource")
-    created = {row["logical_id"]: row["type"] for row in answers if row["request"] == "Create"}
-    assert created == expected
-    assert set(expected.values()) >= {"Custom::DifyDatabaseInit", "Custom::DifyMigration"}
-    assert {row["status"] for row in answers} == {"SUCCESS"}
+    assert_custom_resources_answered(deployed)
 
 
 def test_the_default_security_group_is_empty(deployed: World) -> None:
@@ -328,8 +214,8 @@ def test_every_container_finds_and_may_read_its_secrets(deployed: World) -> None
 
 
 @pytest.fixture(scope="module")
-def door(deployed: World) -> Iterator[str]:
-    """Host name of the load balancer, with a test server registered for every role behind it."""
+def door(deployed: World) -> Iterator[Callable[[str], Answer]]:
+    """Asks the load balancer for a path, with a test server registered for every role behind it."""
     template, ids = Template(deployed.cdk.template()), deployed.cdk.physical_ids()
     groups = {
         balancer["ContainerName"]: ids[balancer["TargetGroupArn"]["Ref"]]
@@ -343,33 +229,24 @@ def door(deployed: World) -> Iterator[str]:
         targets = {role: [{"Id": "127.0.0.1", "Port": port}] for role, port in ports.items()}
         for role, group in groups.items():
             elbv2.register_targets(TargetGroupArn=group, Targets=targets[role])
-        yield balancer["DNSName"]
-
-
-def ask(world: World, host: str, path: str) -> dict[str, str]:
-    """What the server behind the load balancer answers."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", world.emulator.port, timeout=10)) as wire:
-        wire.request("GET", path, headers={"Host": host})
-        answer = wire.getresponse()
-        body = answer.read()
-    assert answer.status == 200, body
-    found: dict[str, str] = json.loads(body)
-    return found
+        yield lambda path: ask(deployed.emulator.port, balancer["DNSName"], path)
 
 
 @pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
-def test_a_request_reaches_its_role(deployed: World, door: str, path: str, role: str) -> None:
-    assert ask(deployed, door, path) == {"role": role, "path": path}
+def test_a_request_reaches_its_role(door: Callable[[str], Answer], path: str, role: str) -> None:
+    answer = door(path)
+    assert (answer.status, answer.role, answer.path) == (200, role, path)
 
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
-def test_a_private_path_reaches_web_only(deployed: World, door: str, path: str) -> None:
-    assert ask(deployed, door, path)["role"] == Role.WEB
+def test_a_private_path_reaches_web_only(door: Callable[[str], Answer], path: str) -> None:
+    assert door(path).role == Role.WEB
 
 
-def test_the_query_arrives(deployed: World, door: str) -> None:
+def test_the_query_arrives(door: Callable[[str], Answer]) -> None:
     path = "/files/1/file-preview?timestamp=1&nonce=a%2Fb&sign=c%3D"
-    assert ask(deployed, door, path) == {"role": Role.API, "path": path}
+    answer = door(path)
+    assert (answer.status, answer.role, answer.path) == (200, Role.API, path)
 
 
 def test_requests_cover_every_prefix_of_the_route_table() -> None:
@@ -381,9 +258,7 @@ def test_requests_cover_every_prefix_of_the_route_table() -> None:
 
 
 def test_a_second_deployment_changes_nothing(repeated: Stage) -> None:
-    assert "Dify (no changes)" in repeated.outcome.output
-    assert repeated.after == repeated.before
-    assert (repeated.migrations, repeated.answers) == ([], [])
+    assert_nothing_changed(repeated)
 
 
 def test_a_failing_initialisation_says_why(deployed: World, failed: Stage) -> None:
@@ -411,7 +286,7 @@ def test_nothing_is_migrated_when_the_initialisation_fails(failed: Stage) -> Non
 
 def test_the_next_deployment_succeeds_and_loses_nothing(recovered: Stage) -> None:
     assert recovered.after == recovered.before
-    assert recovered.after.rows == [("kept",)]
+    assert recovered.after.rows == ROWS
 
 
 def test_another_image_migrates_once(deployed: World, recovered: Stage) -> None:
@@ -443,40 +318,15 @@ def test_destroy_stops_at_the_protected_cluster(deployed: World, refused: Outcom
 
 
 def test_destroy_then_deletes_all_but_what_must_stay(deployed: World, destroyed: State) -> None:
-    template = Template(deployed.cdk.template())
-    ends = {row["LogicalResourceId"]: row["ResourceStatus"] for row in deployed.cdk.events()}
-    assert ends.pop(STACK) == "DELETE_COMPLETE"
-    retained = {id for id, row in template.resources.items() if row.get("DeletionPolicy") in RETAINING}
-    assert {id for id, status in ends.items() if status == "DELETE_SKIPPED"} == retained
-    assert {ends[id] for id in template.resources.keys() - retained} == {"DELETE_COMPLETE"}
-    types = Counter(template.resources[id]["Type"] for id in retained)
-    assert types == {
-        "AWS::ElastiCache::ReplicationGroup": 1,
-        "AWS::S3::Bucket": 2,
-        "AWS::SecretsManager::Secret": 10,
-    }
+    assert_only_what_must_stay_was_skipped(deployed, buckets=2)
 
 
 def test_what_must_stay_is_there(deployed: World, destroyed: State) -> None:
-    manager = deployed.client("secretsmanager")
-    for arn, value in destroyed.secrets.items():
-        kept = manager.get_secret_value(SecretId=arn)["SecretString"]
-        assert kept == value or credentials(kept) == credentials(value)
-    body = deployed.client("s3").get_object(Bucket=destroyed.ids[BUCKET], Key=FILE)["Body"]
-    with contextlib.closing(body):
-        assert body.read() == b"kept"
-    (group,) = deployed.client("elasticache").describe_replication_groups()["ReplicationGroups"]
-    assert group["ReplicationGroupId"] == destroyed.ids[CACHE]
-    (snapshot,) = deployed.client("rds").describe_db_cluster_snapshots()["DBClusterSnapshots"]
-    assert snapshot["DBClusterIdentifier"] == destroyed.ids[CLUSTER]
+    assert_data_stayed(deployed, destroyed)
 
 
 def test_what_costs_money_is_gone(deployed: World, destroyed: State) -> None:
-    rds, ecs, elbv2 = (deployed.client(name) for name in ("rds", "ecs", "elbv2"))
-    assert rds.describe_db_clusters()["DBClusters"] == rds.describe_db_instances()["DBInstances"] == []
-    assert ecs.list_clusters()["clusterArns"] == []
-    assert elbv2.describe_load_balancers()["LoadBalancers"] == []
-    assert deployed.client("lambda").list_functions()["Functions"] == []
+    assert_what_costs_money_is_gone(deployed)
 
 
 def test_no_role_ever_lacked_a_permission(deployed: World, destroyed: State) -> None:
