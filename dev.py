@@ -253,7 +253,18 @@ COMMANDS = {
     "projen": (("python", ".projenrc.py"),),
     "lock": (
         (*PIN, "-o", "requirements/build.txt", "--group", "build"),
-        (*PIN, "-o", "requirements/dev.txt", "--group", "dev", "--extra", "cli", "pyproject.toml"),
+        (
+            *PIN,
+            "-o",
+            "requirements/dev.txt",
+            "--group",
+            "dev",
+            "--extra",
+            "cli",
+            "--extra",
+            "cloud-build",
+            "pyproject.toml",
+        ),
     ),
 }
 

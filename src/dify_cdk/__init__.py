@@ -12,9 +12,13 @@ if TYPE_CHECKING:
     from dify_cdk.database import Database, DatabaseCapacity
     from dify_cdk.domain import Domain
     from dify_cdk.environment import Purpose
+    from dify_cdk.frontends._images import CloudBuild, LocalBuild, ReadyImages
+    from dify_cdk.frontends._uploads import Uploads
     from dify_cdk.frontends.alb import AlbScheme, DifyAlbFrontend
+    from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
     from dify_cdk.frontends.http_api import DifyHttpApiFrontend, Throttle
     from dify_cdk.frontends.protocol import DifyFrontend
+    from dify_cdk.functions import FunctionSize
     from dify_cdk.limits import Limits
     from dify_cdk.network import DifyNetwork, Egress
     from dify_cdk.release import DifyRelease
@@ -30,9 +34,11 @@ _MODULES = {
     "Architecture": "sizes",
     "Cache": "cache",
     "CacheSize": "cache",
+    "CloudBuild": "frontends._images",
     "Database": "database",
     "DatabaseCapacity": "database",
     "DifyAlbFrontend": "frontends.alb",
+    "DifyCloudFrontLambdaFrontend": "frontends.cloudfront_lambda",
     "DifyData": "data",
     "DifyFrontend": "frontends.protocol",
     "DifyHttpApiFrontend": "frontends.http_api",
@@ -41,13 +47,17 @@ _MODULES = {
     "DifyWorkers": "workers",
     "Domain": "domain",
     "Egress": "network",
+    "FunctionSize": "functions",
     "Limits": "limits",
+    "LocalBuild": "frontends._images",
     "Purpose": "environment",
+    "ReadyImages": "frontends._images",
     "Role": "roles",
     "RoleSize": "sizes",
     "Sandbox": "sandbox",
     "Storage": "storage",
     "Throttle": "frontends.http_api",
+    "Uploads": "frontends._uploads",
 }
 
 __all__ = [
@@ -56,9 +66,11 @@ __all__ = [
     "Architecture",
     "Cache",
     "CacheSize",
+    "CloudBuild",
     "Database",
     "DatabaseCapacity",
     "DifyAlbFrontend",
+    "DifyCloudFrontLambdaFrontend",
     "DifyData",
     "DifyFrontend",
     "DifyHttpApiFrontend",
@@ -67,13 +79,17 @@ __all__ = [
     "DifyWorkers",
     "Domain",
     "Egress",
+    "FunctionSize",
     "Limits",
+    "LocalBuild",
     "Purpose",
+    "ReadyImages",
     "Role",
     "RoleSize",
     "Sandbox",
     "Storage",
     "Throttle",
+    "Uploads",
 ]
 
 

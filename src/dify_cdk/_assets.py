@@ -39,4 +39,9 @@ def use_wheel_node() -> None:
 
 def migration_script() -> Path:
     """The shell script that the migration task runs inside Dify's api image."""
-    return _PACKAGE / "docker" / "migration" / "migrate.sh"
+    return docker_dir("migration") / "migrate.sh"
+
+
+def docker_dir(name: str) -> Path:
+    """The folder of what runs inside the container image ``name``."""
+    return _PACKAGE / "docker" / name

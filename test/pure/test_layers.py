@@ -23,7 +23,8 @@ LAYERS = {
     "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
     "parts of frontends": {
         *("frontends", "frontends.protocol", "frontends._alb", "frontends._domain"),
-        *("frontends._authorizer", "frontends._edge", "frontends._http_api", "frontends._same_stack"),
+        *("frontends._authorizer", "frontends._edge", "frontends._functions", "frontends._http_api"),
+        *("frontends._images", "frontends._same_stack", "frontends._uploads"),
     },
     "workers": {"workers"},
     "tasks": {"migration", "_fargate", "_mesh"},
@@ -45,7 +46,7 @@ LAYERS = {
     },
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
-        *("squid", "sandbox", "llrt", "_checks", "_assets"),
+        *("squid", "sandbox", "llrt", "viewer_function", "functions", "_checks", "_assets"),
     },
 }
 FRONTENDS = LAYERS["frontends"]
@@ -53,6 +54,7 @@ RANKS = {module: rank for rank, modules in enumerate(reversed(LAYERS.values())) 
 
 PURE = LAYERS["tables"] | LAYERS["report"] | {"cli", "_init"}
 CDK = {"aws_cdk", "constructs", "jsii"}
+BUILD = {"cdklabs"}  # of the extra ``cloud-build``: drawn in only when images are built in AWS
 RICH = {"rich"}  # of the extra ``cli``: drawn in only when a table is printed
 
 
@@ -123,7 +125,7 @@ HANDLERS = {path.relative_to(PACKAGE).as_posix(): read(path) for path in PACKAGE
 MODULES = {
     name_of(path): read(path)
     for path in sorted(PACKAGE.rglob("*.py"))
-    if not {"handlers", "_examples"} & set(path.relative_to(PACKAGE).parts)
+    if not {"handlers", "docker", "_examples"} & set(path.relative_to(PACKAGE).parts)
 }
 SUBMODULES = {name: found for name, found in MODULES.items() if name}
 
@@ -240,6 +242,7 @@ class TestThirdParties:
     def test_only_the_dependencies_of_the_project_are_used(self, module: str) -> None:
         """So that no module of a handler is imported by its bare name either."""
         allowed = CDK | {"dify_cdk"} | (RICH if module.startswith(("report", "cli")) else set())
+        allowed |= BUILD if module == "frontends._images" else set()
         assert {one.root for one in MODULES[module]} - sys.stdlib_module_names <= allowed
 
     @pytest.mark.parametrize("module", MODULES)

@@ -74,7 +74,8 @@ class DifyHttpApiFrontend(Construct):
         request_timeout: How long a request may take, 1 to 30 seconds; also told to Dify. Default: 30.
         throttle: How many requests are let through. Default: the account's limits.
         authorizer_cache_seconds: How long the verdict for an address is kept, 0 to 3,600 seconds; 0 asks
-            for every request. Default: five minutes.
+            for every request. A widened list reaches who was denied before only then, or at once after
+            ``aws apigatewayv2 reset-authorizers-cache``. Default: five minutes.
         llrt_bootstrap: Path of an own LLRT binary that runs the authorizer instead of Python. LLRT is
             experimental; its start is faster. Default: Python.
         must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.

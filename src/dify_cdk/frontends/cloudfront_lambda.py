@@ -1,0 +1,268 @@
+"""v3: CloudFront before api and web on AWS Lambda, unchanged behind Lambda Web Adapter."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+
+from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution
+from dify_cdk._assets import handler_dir
+from dify_cdk._checks import is_token
+from dify_cdk._deploy import LOG_DAYS
+from dify_cdk._fargate import Platform, RoleService
+from dify_cdk.access import Access
+from dify_cdk.domain import Domain
+from dify_cdk.environment import Door
+from dify_cdk.frontends._domain import DomainName
+from dify_cdk.frontends._edge import Behavior, Edge
+from dify_cdk.frontends._functions import PublicName, RoleFunction
+from dify_cdk.frontends._images import LambdaImages, LocalBuild
+from dify_cdk.frontends._same_stack import require_same_stack
+from dify_cdk.frontends._uploads import (
+    HttpApiUploads,
+    UploadDoor,
+    Uploads,
+    VpcOriginUploads,
+    upload_patterns,
+)
+from dify_cdk.functions import DEFAULT_API, DEFAULT_WEB, FunctionSize
+from dify_cdk.limits import EDGE_READ_TIMEOUT_SECONDS, Limits
+from dify_cdk.roles import Role
+from dify_cdk.routes import cloudfront_behaviors
+from dify_cdk.sizes import with_room_for_proxy
+from dify_cdk.workers import DifyWorkers
+
+DEFAULT_IMAGES = LocalBuild()
+
+_LARGEST_BODY_MB = {
+    Uploads.EDGE_SIGNED: 1.048576,  # what Lambda@Edge sees of a body: 1 MiB
+    Uploads.HTTP_API: 10,
+    Uploads.VPC_ORIGIN: None,
+}
+
+
+class DifyCloudFrontLambdaFrontend(Construct):
+    """CloudFront before Lambda functions that run Dify's api and web images, with streaming.
+
+    Defines two functions with function URLs that only the distribution may call, the distribution with TLS
+    and an IP filter, a function at the edge that hashes bodies for the signature, and one small Fargate
+    api that answers inside the network and takes uploads. Nothing that answers users runs while nobody asks,
+    and the first one to ask waits for a cold start.
+
+    CloudFront gives up after 120 silent seconds; streams live up to the function's timeout. Bodies end at
+    1 MB except on the paths that carry files, see :class:`Uploads`.
+
+    Args:
+        workers: The background half; api and web take images, sizes and variables from it.
+        access: Who may enter. Addresses are filtered at the edge, countries by CloudFront.
+        domain: Own host name, with a certificate in us-east-1. Default: CloudFront's own, with TLS.
+        uploads: Where files and the plugin daemon's endpoints go. Default: an HTTP API, 10 MB.
+        images: Where the two Lambda images come from. Default: Docker on the machine that deploys.
+        api: Size of the api function. Default: 2 GiB, 15 minutes.
+        web: Size of the web function. Default: 1 GiB, one minute.
+        web_acl_arn: ARN of an AWS WAF web ACL in us-east-1. Default: none.
+        announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
+            frontend beside the first one needs ``False``.
+
+    Raises:
+        ValueError: If the stack has no region, provisioned concurrency is asked for without a domain, the
+            list of networks does not fit, another frontend has announced itself, or the workers are in
+            another stack.
+
+    See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
+
+    Example:
+        >>> DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        workers: DifyWorkers,
+        access: Access,
+        domain: Domain | None = None,
+        uploads: Uploads = Uploads.HTTP_API,
+        images: LambdaImages = DEFAULT_IMAGES,
+        api: FunctionSize = DEFAULT_API,
+        web: FunctionSize = DEFAULT_WEB,
+        web_acl_arn: str | None = None,
+        announce: bool = True,
+    ) -> None:
+        super().__init__(scope, id)
+        require_same_stack(self, workers)
+        _check(self, domain, {Role.API: api, Role.WEB: web})
+        self._limits = Limits(
+            request_timeout_seconds=EDGE_READ_TIMEOUT_SECONDS,
+            streaming=True,
+            websocket=False,
+            max_body_mb=_LARGEST_BODY_MB[uploads],
+        )
+        if domain:
+            workers.claim("host name", domain.host_name)
+        name = DomainName(self, "Domain", domain=domain) if domain else None
+        kind = Construct(self, "Lambda")
+        public = PublicName(
+            host=name.host_name if name else None, parameter=_parameter_name(self), limits=self._limits
+        )
+        self._functions = {
+            role: RoleFunction(
+                kind,
+                f"{role.construct_id}Function",
+                role=role,
+                platform=workers.platform,
+                name=public,
+                size=size,
+                images=images,
+            )
+            for role, size in ((Role.API, api), (Role.WEB, web))
+        }
+        self._functions[Role.API].function.node.add_dependency(workers.migration)
+        second = _define_upload_door(kind, uploads, workers.platform)
+        behaviors = self._behaviors(self._define_signer(kind), second)
+        self._edge = Edge(
+            self, "Edge", behaviors=behaviors, access=access, name=name, web_acl_arn=web_acl_arn
+        )
+        host = public.host or self._edge.distribution.distribution_domain_name
+        self._door = Door(scheme="https", host=host, limits=self._limits)
+        if public.host is None:
+            ssm.StringParameter(kind, "PublicUrl", parameter_name=public.parameter, string_value=self.url)
+        self._serve_inside(kind, workers, second)
+        if announce:
+            workers.announce(self._door)
+
+    @property
+    def url(self) -> str:
+        """What users type, without a trailing slash; a token unless there is a domain."""
+        return self._door.url
+
+    @property
+    def limits(self) -> Limits:
+        """What this way in carries."""
+        return self._limits
+
+    @property
+    def distribution(self) -> cloudfront.Distribution:
+        """The CloudFront distribution."""
+        return self._edge.distribution
+
+    @property
+    def functions(self) -> dict[Role, lambda_.DockerImageFunction]:
+        """The functions of api and web."""
+        return {role: function.function for role, function in self._functions.items()}
+
+    def _behaviors(self, signer: cloudfront.EdgeLambda, second: UploadDoor | None) -> list[Behavior]:
+        """File patterns come before the prefixes that contain them."""
+        found = []
+        if second is not None:
+            found = [
+                Behavior(pattern=pattern, origin=second.origin, keeps_host=second.keeps_host)
+                for pattern in upload_patterns()
+            ]
+        signed = {
+            # Built once each: every call makes another origin, access control and pair of permissions.
+            role: origins.FunctionUrlOrigin.with_origin_access_control(
+                function.url,
+                read_timeout=cdk.Duration.seconds(EDGE_READ_TIMEOUT_SECONDS),
+                keepalive_timeout=cdk.Duration.seconds(60),
+            )
+            for role, function in self._functions.items()
+        }
+        # A prefix of which every path carries files, such as /triggers, leads to the second origin whole.
+        taken = {behavior.pattern for behavior in found}
+        patterns = [pattern for pattern, _ in cloudfront_behaviors([Role.API]) if pattern not in taken]
+        for pattern, role in (*((pattern, Role.API) for pattern in patterns), ("*", Role.WEB)):
+            found.append(
+                Behavior(pattern=pattern, origin=signed[role], keeps_host=False, edge_lambdas=[signer])
+            )
+        return found
+
+    def _define_signer(self, kind: Construct) -> cloudfront.EdgeLambda:
+        """The function that hashes bodies, in us-east-1, where all edge functions live."""
+        unique = cdk.Names.unique_resource_name(self, max_length=60, separator="-")
+        function = cloudfront.experimental.EdgeFunction(
+            kind,
+            "BodySigner",
+            stack_id=f"{unique}-edge",
+            runtime=lambda_.Runtime.NODEJS_22_X,
+            handler="index.handler",
+            code=lambda_.Code.from_asset(str(handler_dir("body_signer"))),
+            memory_size=128,
+            timeout=cdk.Duration.seconds(10),
+            description="Dify: hashes bodies for signed requests",
+        )
+        _limit_logs(function.lambda_)
+        acknowledge(
+            function.lambda_, {"AwsSolutions-L1": "the newest runtime that runs at the edge everywhere"}
+        )
+        acknowledge_basic_execution(function.lambda_)
+        return cloudfront.EdgeLambda(
+            function_version=function.current_version,
+            event_type=cloudfront.LambdaEdgeEventType.ORIGIN_REQUEST,
+            include_body=True,
+        )
+
+    def _serve_inside(self, kind: Construct, workers: DifyWorkers, second: UploadDoor | None) -> None:
+        """The small Fargate api: the plugin daemon's and web's calls, and uploads."""
+        platform = workers.platform
+        roomy = with_room_for_proxy(Role.API, platform.sizes[Role.API])
+        service = RoleService(
+            kind,
+            Role.API.construct_id,
+            role=Role.API,
+            platform=platform.with_size(Role.API, roomy),
+            door=self._door,
+            grace=isinstance(second, VpcOriginUploads),
+        )
+        service.wait_for(workers.migration)
+        if second is not None:
+            second.connect(service, workers)
+
+
+def _define_upload_door(kind: Construct, uploads: Uploads, platform: Platform) -> UploadDoor | None:
+    match uploads:
+        case Uploads.HTTP_API:
+            return HttpApiUploads(kind, "Uploads", platform=platform)
+        case Uploads.VPC_ORIGIN:
+            return VpcOriginUploads(
+                kind, "VpcOrigin", platform=platform, timeout_seconds=EDGE_READ_TIMEOUT_SECONDS
+            )
+        case Uploads.EDGE_SIGNED:
+            return None
+
+
+def _parameter_name(frontend: Construct) -> str:
+    """A name with the construct's path in it, known before the parameter is defined."""
+    return f"/dify/{cdk.Names.unique_resource_name(frontend, max_length=100, separator='-')}/public-url"
+
+
+def _check(frontend: Construct, domain: Domain | None, sizes: dict[Role, FunctionSize]) -> None:
+    if is_token(cdk.Stack.of(frontend).region):
+        raise ValueError(
+            "edge functions need the stack's region, give the stack env=cdk.Environment(region=...)"
+        )
+    if domain is None and any(size.provisioned_concurrency for size in sizes.values()):
+        raise ValueError(
+            "FunctionSize.provisioned_concurrency needs domain=: such environments start before "
+            "CloudFront's host name is known"
+        )
+
+
+def _limit_logs(function: lambda_.IFunction) -> None:
+    """Where a feature flag makes the CDK define a log group for the function, ours is like all others.
+
+    The group cannot be passed: it would have to be in the edge function's own stack.
+    """
+    group = function.node.try_find_child("LogGroup")
+    if group is None:
+        return
+    resource = group.node.default_child
+    assert isinstance(resource, logs.CfnLogGroup)
+    resource.retention_in_days = LOG_DAYS
+    resource.apply_removal_policy(cdk.RemovalPolicy.DESTROY)

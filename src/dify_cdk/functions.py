@@ -1,0 +1,46 @@
+"""How large the Lambda function of a role is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dify_cdk._checks import require_between
+
+_MIN_MEMORY, _MAX_MEMORY = 128, 10_240
+_MAX_SECONDS = 900
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FunctionSize:
+    """Memory, time and concurrency of one Lambda function. Every open stream holds one environment.
+
+    Attributes:
+        memory_mib: Memory, 128 to 10,240 MiB; 1,769 MiB are one vCPU.
+        timeout_seconds: Longest request, 1 to 900 seconds.
+        reserved_concurrency: Most environments at once, which also limits database connections: each holds
+            up to five. Default: the account's limit.
+        provisioned_concurrency: Environments that are always ready, billed always; needs an own domain,
+            because they start before CloudFront's host name is known. Default: none.
+
+    Raises:
+        ValueError: If a value is out of range.
+
+    See https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+    """
+
+    memory_mib: int
+    timeout_seconds: int = _MAX_SECONDS
+    reserved_concurrency: int | None = None
+    provisioned_concurrency: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value."""
+        require_between("FunctionSize.memory_mib", self.memory_mib, _MIN_MEMORY, _MAX_MEMORY)
+        require_between("FunctionSize.timeout_seconds", self.timeout_seconds, 1, _MAX_SECONDS)
+        require_between("FunctionSize.provisioned_concurrency", self.provisioned_concurrency, 0, 1000)
+        if self.reserved_concurrency is not None:
+            require_between("FunctionSize.reserved_concurrency", self.reserved_concurrency, 1, 1000)
+
+
+DEFAULT_API = FunctionSize(memory_mib=2048)
+DEFAULT_WEB = FunctionSize(memory_mib=1024, timeout_seconds=60)

@@ -1,0 +1,432 @@
+"""v3's door: where each path leads, what is signed, cached and filtered, and where no secret is."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_ecr as ecr
+from aws_cdk import aws_route53 as route53
+from aws_cdk.assertions import Template as Synthesized
+
+from dify_cdk import (
+    Access,
+    Architecture,
+    CloudBuild,
+    DifyCloudFrontLambdaFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyWorkers,
+    Domain,
+    FunctionSize,
+    ReadyImages,
+    Uploads,
+)
+from dify_cdk.environment import secret_variables
+from dify_cdk.roles import Role
+from support import Template, known_names, strings
+from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
+
+OFFICE = Access(ipv4=["203.0.113.0/24"])
+API_URL, WEB_URL, UPLOADS = "api function", "web function", "uploads"
+CARRIES_FILES = [
+    "/console/api/files/upload",
+    "/console/api/workspaces/current/plugin/upload/pkg",
+    "/console/api/apps/imports",
+    "/api/files/upload",
+    "/api/audio-to-text",
+    "/v1/files/upload",
+    "/v1/datasets/1/document/create-by-file",
+    "/v1/datasets/1/document/create_by_file",
+    "/v1/datasets/1/documents/2/update-by-file",
+    "/files/upload/for-plugin",
+    "/triggers/webhook/1",
+    "/e/hook",
+]
+
+
+class Routing:
+    """The behaviors of a distribution as a function from path to origin."""
+
+    def __init__(self, template: Template) -> None:
+        (distribution,) = template.properties("AWS::CloudFront::Distribution").values()
+        self.config: Mapping[str, Any] = distribution["DistributionConfig"]
+        self.origins = {origin["Id"]: _kind(origin) for origin in self.config["Origins"]}
+        self.behaviors: list[Mapping[str, Any]] = list(self.config["CacheBehaviors"])
+        self.default: Mapping[str, Any] = self.config["DefaultCacheBehavior"]
+
+    def behavior(self, path: str) -> Mapping[str, Any]:
+        """The first behavior whose pattern matches."""
+        for behavior in self.behaviors:
+            if fnmatch.fnmatchcase(path, behavior["PathPattern"]):
+                return behavior
+        return self.default
+
+    def origin(self, path: str) -> str:
+        """Where a path ends."""
+        return self.origins[self.behavior(path)["TargetOriginId"]]
+
+
+def _kind(origin: Mapping[str, Any]) -> str:
+    domain = json.dumps(origin["DomainName"])
+    if "execute-api" in domain or "VpcOriginConfig" in origin:
+        return UPLOADS
+    return API_URL if "ApiFunction" in domain else WEB_URL
+
+
+@pytest.fixture(scope="module")
+def v3(templates: Callable[[str], Template]) -> Template:
+    return templates("v3")
+
+
+@pytest.fixture
+def workers(stack: cdk.Stack) -> DifyWorkers:
+    network = DifyNetwork(stack, "Network")
+    return DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
+
+
+def _synthesize(stack: cdk.Stack) -> Template:
+    return Template(Synthesized.from_stack(stack).to_json())
+
+
+@pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
+def test_path_leads_to_its_role(v3: Template, path: str, role: str) -> None:
+    ends = {"api": API_URL, "web": WEB_URL, "plugin_daemon": UPLOADS}
+    expected = UPLOADS if path in CARRIES_FILES else ends[role]
+    assert Routing(v3).origin(path) == expected
+
+
+@pytest.mark.parametrize("path", CARRIES_FILES)
+def test_files_and_hooks_go_where_large_bodies_can(v3: Template, path: str) -> None:
+    assert Routing(v3).origin(path) == UPLOADS
+
+
+@pytest.mark.parametrize("path", NEVER_AT_API_OR_DAEMON)
+def test_private_paths_reach_neither_api_nor_plugin_daemon(v3: Template, path: str) -> None:
+    assert Routing(v3).origin(path) == WEB_URL
+
+
+def test_uploads_door_has_two_routes_and_the_hooks_end_at_the_daemon(v3: Template) -> None:
+    routes = {p["RouteKey"]: p for p in v3.properties("AWS::ApiGatewayV2::Route").values()}
+    assert set(routes) == {"ANY /e/{proxy+}", "ANY /{proxy+}"}
+    names = {}
+    for key, properties in routes.items():
+        integration = v3.resources[properties["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
+        discovery = v3.resources[integration["IntegrationUri"]["Fn::GetAtt"][0]]["Properties"]
+        names[key] = discovery["DiscoveryName"]
+        assert not integration.get("RequestParameters")  # CloudFront's function set both headers already
+    assert names == {"ANY /e/{proxy+}": "daemon-http", "ANY /{proxy+}": "api-lambda"}
+
+
+def test_only_the_distribution_gets_through_the_uploads_door(v3: Template) -> None:
+    (authorizer,) = v3.properties("AWS::ApiGatewayV2::Authorizer").values()
+    assert authorizer["IdentitySource"] == ["$request.header.x-dify-origin"]
+    assert authorizer["AuthorizerResultTtlInSeconds"] == 300
+    for route in v3.properties("AWS::ApiGatewayV2::Route").values():
+        assert route["AuthorizationType"] == "CUSTOM"
+    (function,) = [p for id, p in v3.properties("AWS::Lambda::Function").items() if "UploadsAuthorizer" in id]
+    assert set(function["Environment"]["Variables"]) == {"SECRET_ARN"}
+
+
+def test_secret_of_the_origin_header_is_stateless_and_only_cloudfront_has_it(v3: Template) -> None:
+    secrets = {id: r for id, r in v3.of_type("AWS::SecretsManager::Secret").items() if "OriginHeader" in id}
+    ((id, secret),) = secrets.items()
+    assert secret["DeletionPolicy"] == "Delete"
+    found = [path for path, text in strings(v3.resources) if "{{resolve:" in text and "DataC" not in path]
+    assert [path.split("/Properties/")[0] for path in found if "DataDatabase" not in path] == [
+        "/" + next(iter(v3.of_type("AWS::CloudFront::Distribution")))
+    ]
+    assert id in json.dumps(v3.resources[next(iter(v3.of_type("AWS::CloudFront::Distribution")))])
+
+
+def test_functions_are_called_by_this_distribution_only(v3: Template) -> None:
+    (distribution,) = v3.of_type("AWS::CloudFront::Distribution")
+    permissions = [
+        p
+        for p in v3.properties("AWS::Lambda::Permission").values()
+        if p["Principal"] == "cloudfront.amazonaws.com"
+    ]
+    actions = sorted((p["Action"], bool(p.get("InvokedViaFunctionUrl"))) for p in permissions)
+    assert actions == sorted(
+        [("lambda:InvokeFunctionUrl", False)] * 2 + [("lambda:InvokeFunction", True)] * 2
+    )
+    assert all(distribution in json.dumps(p["SourceArn"]) for p in permissions)
+    for url in v3.properties("AWS::Lambda::Url").values():
+        assert url["AuthType"] == "AWS_IAM"
+        assert url["InvokeMode"] == "RESPONSE_STREAM"
+
+
+def test_signed_origins_are_built_once(v3: Template) -> None:
+    assert len(Routing(v3).config["Origins"]) == 3
+    assert len(v3.of_type("AWS::CloudFront::OriginAccessControl")) == 2
+
+
+def test_bodies_are_hashed_wherever_a_request_is_signed(v3: Template) -> None:
+    routing = Routing(v3)
+    for behavior in (*routing.behaviors, routing.default):
+        signed = routing.origins[behavior["TargetOriginId"]] != UPLOADS
+        edge = behavior.get("LambdaFunctionAssociations", [])
+        writes = "POST" in behavior["AllowedMethods"]
+        assert bool(edge) == (signed and writes), behavior.get("PathPattern")
+        assert all(e["EventType"] == "origin-request" and e["IncludeBody"] for e in edge)
+
+
+def test_only_hashed_files_are_cached_and_errors_never(v3: Template) -> None:
+    routing = Routing(v3)
+    disabled = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # AWS's policy CachingDisabled
+    cached = [b["PathPattern"] for b in routing.behaviors if b["CachePolicyId"] != disabled]
+    assert cached == ["/_next/static/*"]
+    assert routing.default["CachePolicyId"] == disabled
+    errors = {row["ErrorCode"]: row["ErrorCachingMinTTL"] for row in routing.config["CustomErrorResponses"]}
+    assert {404, 403, 500, 502, 503, 504} <= set(errors)
+    assert set(errors.values()) == {0}
+
+
+def test_every_behavior_has_tls_and_the_viewer_function(v3: Template) -> None:
+    routing = Routing(v3)
+    (function,) = v3.of_type("AWS::CloudFront::Function")
+    for behavior in (*routing.behaviors, routing.default):
+        assert behavior["ViewerProtocolPolicy"] == "redirect-to-https"
+        (association,) = behavior["FunctionAssociations"]
+        assert association["EventType"] == "viewer-request"
+        assert association["FunctionARN"]["Fn::GetAtt"][0] == function
+
+
+def test_behaviors_fit_the_quota(v3: Template) -> None:
+    assert len(Routing(v3).behaviors) + 1 <= 75
+
+
+def test_origins_wait_as_long_as_cloudfront_can(v3: Template) -> None:
+    timeouts = {_kind(o): o["CustomOriginConfig"]["OriginReadTimeout"] for o in Routing(v3).config["Origins"]}
+    assert timeouts == {API_URL: 120, WEB_URL: 120, UPLOADS: 60}
+
+
+@pytest.mark.parametrize("role", [Role.API, Role.WEB])
+def test_function_knows_where_its_secrets_are_and_none_of_them(v3: Template, role: Role) -> None:
+    variables = _function(v3, role)["Environment"]["Variables"]
+    assert not any("{{resolve:" in text for _, text in strings(variables))
+    assert not set(secret_variables(role)) & set(variables)
+    own = {name for name in variables if name.startswith(("DIFY_CDK_", "AWS_LWA_"))}
+    assert set(variables) - own <= known_names(role)
+    if role is Role.API:
+        listed = variables["DIFY_CDK_SECRETS"]
+        fields = {
+            name: field for entry in json.loads(_joined(listed)) for name, field in entry["env"].items()
+        }
+        assert fields == {name: source.field for name, source in secret_variables(role).items()}
+    else:
+        assert "DIFY_CDK_SECRETS" not in variables
+
+
+def test_function_reads_its_url_because_it_cannot_know_it(v3: Template) -> None:
+    (parameter,) = v3.properties("AWS::SSM::Parameter").values()
+    for role in (Role.API, Role.WEB):
+        variables = _function(v3, role)["Environment"]["Variables"]
+        assert variables["DIFY_CDK_URL_PARAMETER"] == parameter["Name"]
+        templates = json.loads(variables["DIFY_CDK_URL_TEMPLATES"])
+        assert templates["CONSOLE_API_URL"] == "{url}"
+        assert not set(templates) & set(variables)
+    assert (
+        json.loads(_function(v3, Role.WEB)["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])[
+            "NEXT_PUBLIC_SOCKET_URL"
+        ]
+        == "wss://{host}"
+    )
+    api = json.loads(_function(v3, Role.API)["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])
+    assert api["ENDPOINT_URL_TEMPLATE"] == "{url}/e/{hook_id}"
+
+
+def test_function_may_read_its_secrets_its_url_and_its_objects_only(v3: Template) -> None:
+    role = _function(v3, Role.API)["Role"]["Fn::GetAtt"][0]
+    policies = [p for p in v3.properties("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"]]
+    statements = [s for policy in policies for s in policy["PolicyDocument"]["Statement"]]
+    actions = {
+        a for s in statements for a in ([s["Action"]] if isinstance(s["Action"], str) else s["Action"])
+    }
+    objects = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
+    assert actions == objects | {"secretsmanager:GetSecretValue", "ssm:GetParameter"}
+
+
+def test_function_of_api_waits_for_the_migration(v3: Template) -> None:
+    (migration,) = v3.of_type("Custom::DifyMigration")
+    functions = v3.of_type("AWS::Lambda::Function").items()
+    (function,) = [resource for id, resource in functions if "LambdaApiFunction" in id]
+    assert migration in function["DependsOn"]
+
+
+def test_functions_live_in_the_network_with_their_roles_groups(v3: Template) -> None:
+    for role in (Role.API, Role.WEB):
+        vpc = _function(v3, role)["VpcConfig"]
+        assert len(vpc["SubnetIds"]) == 2
+        (group,) = vpc["SecurityGroupIds"]
+        assert group["Fn::GetAtt"][0].startswith(f"WorkersMesh{role.construct_id}")
+
+
+def test_one_small_api_answers_inside_the_network(v3: Template) -> None:
+    assert "api" in v3.services()
+    assert "web" not in v3.services()
+    assert v3.services()["api"]["ServiceRegistries"]
+    assert v3.environment("web") if "web" in v3.containers() else True
+
+
+def test_without_a_second_door_bodies_end_at_one_megabyte(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    frontend = DifyCloudFrontLambdaFrontend(
+        stack, "Frontend", workers=workers, access=OFFICE, uploads=Uploads.EDGE_SIGNED
+    )
+    template = _synthesize(stack)
+    assert template.of_type("AWS::ApiGatewayV2::Api", "AWS::CloudFront::VpcOrigin") == {}
+    routing = Routing(template)
+    assert routing.origin("/v1/files/upload") == API_URL
+    assert routing.origin("/e/hook") == WEB_URL
+    assert frontend.limits.max_body_mb is not None
+    assert frontend.limits.max_body_mb < 2
+    assert template.environment("worker")["UPLOAD_FILE_SIZE_LIMIT"] == "1"
+
+
+def test_vpc_origin_has_no_wall_and_lets_only_cloudfront_in(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    frontend = DifyCloudFrontLambdaFrontend(
+        stack, "Frontend", workers=workers, access=OFFICE, uploads=Uploads.VPC_ORIGIN
+    )
+    template = _synthesize(stack)
+    assert frontend.limits.max_body_mb is None
+    (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    assert alb["Scheme"] == "internal"
+    (group,) = [id for id in template.of_type("AWS::EC2::SecurityGroup") if "InternalAlb" in id]
+    assert "SecurityGroupIngress" not in template.resources[group]["Properties"]
+    rules = template.properties("AWS::EC2::SecurityGroupIngress").values()
+    into = [rule for rule in rules if rule["GroupId"]["Fn::GetAtt"][0] == group]
+    assert [(rule["FromPort"], "SourcePrefixListId" in rule) for rule in into] == [(80, True)]
+    routing = Routing(template)
+    assert routing.origin("/v1/files/upload") == UPLOADS
+    assert routing.origin("/e/hook") == UPLOADS
+    assert template.services()["plugin_daemon"]["LoadBalancers"]
+    listener = next(iter(template.properties("AWS::ElasticLoadBalancingV2::Listener").values()))
+    assert listener["DefaultActions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
+
+
+def test_domain_needs_no_parameter_and_allows_provisioned_concurrency(
+    stack: cdk.Stack, workers: DifyWorkers
+) -> None:
+    zone = route53.HostedZone.from_hosted_zone_attributes(
+        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
+    )
+    domain = Domain(host_name="dify.example.com", zone=zone)
+    api = FunctionSize(memory_mib=3008, provisioned_concurrency=2, reserved_concurrency=20)
+    DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, domain=domain, api=api)
+    template = _synthesize(stack)
+    assert template.of_type("AWS::SSM::Parameter") == {}
+    function = _function(template, Role.API)
+    variables = function["Environment"]["Variables"]
+    assert variables["CONSOLE_API_URL"] == "https://dify.example.com"
+    assert variables["AWS_LWA_ASYNC_INIT"] == "false"
+    assert function["ReservedConcurrentExecutions"] == 20
+    (alias,) = template.properties("AWS::Lambda::Alias").values()
+    assert alias["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 2}
+    routing = Routing(template)
+    assert routing.config["Aliases"] == ["dify.example.com"]
+    assert routing.config["ViewerCertificate"]["MinimumProtocolVersion"] == "TLSv1.2_2021"
+
+
+def test_countries_are_filtered_by_cloudfront(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=Access(countries=["JP", "US"]))
+    restrictions = Routing(_synthesize(stack)).config["Restrictions"]["GeoRestriction"]
+    assert restrictions == {"Locations": ["JP", "US"], "RestrictionType": "whitelist"}
+
+
+def test_ready_images_are_used_as_they_are(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    repositories = {
+        name: ecr.Repository.from_repository_name(stack, f"{name}-repository", f"dify-{name}")
+        for name in ("api", "web")
+    }
+    images = ReadyImages(**repositories, tag_or_digest="7")
+    DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, images=images)
+    template = _synthesize(stack)
+    assert "dify-api:7" in json.dumps(_function(template, Role.API)["Code"])
+    assert "dify-web:7" in json.dumps(_function(template, Role.WEB)["Code"])
+
+
+def test_images_can_be_built_in_aws(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, images=CloudBuild())
+    template = _synthesize(stack)
+    assert template.of_type("AWS::CodeBuild::Project")
+    assert len(template.of_type("AWS::ECR::Repository")) >= 1
+
+
+def test_architecture_of_functions_and_images_agree(stack: cdk.Stack) -> None:
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+    workers = DifyWorkers(stack, "Workers", data=data, architecture=Architecture.ARM64)
+    DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE)
+    template = _synthesize(stack)
+    assert _function(template, Role.API)["Architectures"] == ["arm64"]
+
+
+BAD: Mapping[str, tuple[dict[str, Any], str]] = {
+    "provisioned_concurrency_without_a_domain": (
+        {"api": FunctionSize(memory_mib=2048, provisioned_concurrency=1)},
+        r"provisioned_concurrency needs domain=",
+    ),
+    "more_networks_than_a_function_holds": (
+        {
+            "access": Access(
+                ipv4=[
+                    f"{a}.{b}.{c}.0/24" for a in (11, 12) for b in range(0, 256, 7) for c in range(0, 256, 5)
+                ]
+            )
+        },
+        "10,?240|CloudFront Function|merge",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_fails_when_a_distribution_is_asked_for(stack: cdk.Stack, workers: DifyWorkers, case: str) -> None:
+    arguments, message = BAD[case]
+    with pytest.raises(ValueError, match=message):
+        DifyCloudFrontLambdaFrontend(stack, "Frontend", **{"workers": workers, "access": OFFICE, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"memory_mib": 127}, "memory_mib must be between 128 and 10240"),
+        ({"memory_mib": 20_000}, "memory_mib must be between 128 and 10240"),
+        ({"memory_mib": 2048, "timeout_seconds": 901}, "timeout_seconds must be between 1 and 900"),
+        ({"memory_mib": 2048, "timeout_seconds": 0}, "timeout_seconds must be between 1 and 900"),
+        ({"memory_mib": 2048, "reserved_concurrency": 0}, "reserved_concurrency must be between 1"),
+        ({"memory_mib": 2048, "provisioned_concurrency": -1}, "provisioned_concurrency must be between 0"),
+    ],
+)
+def test_fails_when_a_function_cannot_be(size: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        FunctionSize(**size)
+
+
+def test_fails_when_the_certificate_is_elsewhere(app: cdk.App) -> None:
+    stack = cdk.Stack(app, "Tokyo", env=cdk.Environment(region="ap-northeast-1"))
+    workers = DifyWorkers(
+        stack, "Workers", data=DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+    )
+    arn = "arn:aws:acm:ap-northeast-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
+    certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", arn)
+    wrong = Domain(host_name="dify.example.com", edge_certificate=certificate)
+    with pytest.raises(ValueError, match=r"edge_certificate must be in us-east-1, got one in ap-northeast-1"):
+        DifyCloudFrontLambdaFrontend(stack, "Wrong", workers=workers, access=OFFICE, domain=wrong)
+    none = Domain(host_name="none.example.com", certificate=certificate)
+    with pytest.raises(ValueError, match=r"Domain.edge_certificate is needed"):
+        DifyCloudFrontLambdaFrontend(stack, "None", workers=workers, access=OFFICE, domain=none)
+
+
+def _function(template: Template, role: Role) -> dict[str, Any]:
+    functions = template.properties("AWS::Lambda::Function")
+    (properties,) = [p for id, p in functions.items() if f"Lambda{role.construct_id}Function" in id]
+    return properties
+
+
+def _joined(value: Mapping[str, Any]) -> str:
+    """A joined text with the logical ids in the place of references."""
+    return "".join(part if isinstance(part, str) else part["Ref"] for part in value["Fn::Join"][1])
