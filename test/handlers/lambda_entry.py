@@ -56,12 +56,21 @@ def arn(name: str, region: str = REGION) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """An answer of a service in trouble, or one that refuses; without a status the connection is cut."""
+    """An answer of a service in trouble, or one that refuses; without a status the connection is cut.
+
+    Attributes:
+        status: HTTP status.
+        code: What went wrong, as the service names it.
+        message: And in its words.
+        body: The whole body, instead of one made of these.
+        missing: Bytes that are announced and do not come.
+    """
 
     status: int | None = None
     code: str | None = None
     message: str = ""
     body: str | None = None
+    missing: int = 0
 
     @property
     def text(self) -> bytes:
@@ -196,14 +205,15 @@ class Handler(BaseHTTPRequestHandler):
             if answer.status is None:
                 self.close_connection = True
                 return
-            status, text = answer.status, answer.text
+            status, text, missing = answer.status, answer.text, answer.missing
         else:
-            status, text = 200, json.dumps(answer).encode()
+            status, text, missing = 200, json.dumps(answer).encode(), 0
         self.send_response(status)
         self.send_header("content-type", "application/x-amz-json-1.1")
-        self.send_header("content-length", str(len(text)))
+        self.send_header("content-length", str(len(text) + missing))
         self.end_headers()
         self.wfile.write(text)
+        self.close_connection = bool(missing)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""

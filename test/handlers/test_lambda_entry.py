@@ -182,14 +182,19 @@ class TestTheEnvironment:
         ],
         ids=["shell", "lines", "spaces", "unicode", "equals", "long"],
     )
-    @pytest.mark.parametrize("locale", ["C", "en_US.ISO-8859-1", "C.UTF-8"])
-    def test_values_arrive_as_they_are(self, api: Entry, value: str, locale: str) -> None:
+    def test_values_arrive_as_they_are(self, api: Entry, value: str) -> None:
         value = f"{MARK}{value}"
         aws = FakeAws(secrets={ONE: value, arn("Two"): json.dumps({"a field": value})})
         request = request_for({ONE: {"A": None}, arn("Two"): {"B": "a field"}})
-        outcome = run(api, aws, request, {"LC_ALL": locale})
+        outcome = run(api, aws, request)
         assert (outcome.environment["A"], outcome.environment["B"]) == (value, value)
         assert not {"x", "y", "z"} & {path.name for path in api.folder.iterdir()}
+
+    @pytest.mark.parametrize("locale", ["C", "en_US.ISO-8859-1", "C.UTF-8"])
+    def test_values_are_utf_8_in_every_locale(self, api: Entry, locale: str) -> None:
+        value = f"{MARK} größer 日本語"
+        outcome = run(api, FakeAws(secrets={ONE: value}), request_for({ONE: {"A": None}}), {"LC_ALL": locale})
+        assert outcome.environment["A"] == value
 
     def test_a_json_secret_can_be_one_value(self, api: Entry) -> None:
         text = json.dumps({"a": MARK})
@@ -253,8 +258,9 @@ class TestTrouble:
             THROTTLED,
             Failure(status=400, code="com.amazonaws.coral.availability#ThrottlingException"),
             Failure(),
+            Failure(status=200, body='{"Parameter"', missing=9),
         ],
-        ids=["500", "503", "429", "throttling", "namespace", "cut"],
+        ids=["500", "503", "429", "throttling", "namespace", "cut", "half"],
     )
     def test_what_may_pass_is_forgiven(self, either: Entry, failure: Failure) -> None:
         aws = FakeAws(parameters={"/dify/url": URL}, failures={"/dify/url": [failure]})

@@ -37,6 +37,7 @@ LAYERS = {
             "report",
             "report.containers",
             "report.files",
+            "report.distributions",
             "report.http_apis",
             "report.inventory",
             "report.limits",

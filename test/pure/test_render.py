@@ -156,7 +156,7 @@ class TestTable:
     def test_what_cannot_be_shown_is_said(self) -> None:
         text = to_table([MAILBOX])
         assert "No ECS task definition in this template.\n" in text
-        assert "No load balancer listener and no HTTP API in this template.\n" in text
+        assert "No load balancer, HTTP API or distribution in this template.\n" in text
         assert "Also public, routes not followed: AWS::Lambda::Url\n" in text
         assert "routes not followed" not in to_table([SHOP])
 

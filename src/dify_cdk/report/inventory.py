@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dify_cdk.report.containers import RoleRow, read_roles
+from dify_cdk.report.distributions import read_distributions
 from dify_cdk.report.http_apis import is_followed, read_http_apis
 from dify_cdk.report.listeners import Listener, read_listeners
 from dify_cdk.report.template import Template
@@ -19,7 +20,6 @@ OTHER_DOORS = (
     "AWS::ApiGateway::RestApi",
     "AWS::ApiGatewayV2::Api",
     "AWS::AppSync::GraphQLApi",
-    "AWS::CloudFront::Distribution",
     "AWS::ElasticLoadBalancing::LoadBalancer",
     "AWS::GlobalAccelerator::Accelerator",
     "AWS::Lambda::Url",
@@ -70,7 +70,7 @@ class Inventory:
         types: Resources by service and type.
         conditional: How many of them exist only if a condition of the template holds.
         roles: Containers.
-        listeners: Load balancer listeners and HTTP APIs with their routes.
+        listeners: Load balancer listeners, HTTP APIs and distributions with their routes.
         other_doors: Types of public entry points whose routes are not followed.
         messages: What the CDK had to say; empty for a template read from a file.
     """
@@ -100,7 +100,7 @@ def read(template: Mapping[str, object], name: str) -> Inventory:
         types=_types(view),
         conditional=sum(resource.conditional for resource in view.resources),
         roles=read_roles(view),
-        listeners=(*read_listeners(view), *read_http_apis(view)),
+        listeners=(*read_listeners(view), *read_http_apis(view), *read_distributions(view)),
         other_doors=tuple(type for type in OTHER_DOORS if type in present),
     )
 

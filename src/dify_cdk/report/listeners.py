@@ -67,14 +67,14 @@ class RouteRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listener:
-    """One listener of a load balancer, or an HTTP API, with its routes in the order in which they are tried.
+    """One listener of a load balancer, an HTTP API or a distribution, with its routes in order of trial.
 
     Attributes:
         id: Logical id, or the reference of rules whose listener is not in the template.
         protocol: For example ``HTTPS``; empty if unknown.
         port: Port; None if unknown.
         load_balancer: Logical id or reference of the load balancer or HTTP API.
-        kind: ``application``, ``network``, ``gateway`` or ``HTTP API``.
+        kind: ``application``, ``network``, ``gateway``, ``HTTP API`` or ``CloudFront distribution``.
         scheme: ``internet-facing`` or ``internal``; empty if the load balancer is not in the template.
         routes: Rules by priority, the default last.
     """

@@ -40,6 +40,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from dify_cdk.report.containers import RoleRow
+from dify_cdk.report.distributions import DISTRIBUTION
 from dify_cdk.report.http_apis import HTTP_API
 from dify_cdk.report.inventory import Inventory, TypeCount
 from dify_cdk.report.listeners import Destination, Listener, RouteRow
@@ -291,18 +292,20 @@ def short_image(image: str) -> str:
     return _DIGEST.sub(r"\1", image)
 
 
+_WITHOUT_RANKS = (DISTRIBUTION, HTTP_API)  # their routes are chosen by order or by length
+
 # --- routes ---------------------------------------------------------------------------------------------
 
 
 def _routes(inventory: Inventory) -> Iterator[RenderableType]:
     if not inventory.listeners:
-        yield _text("No load balancer listener and no HTTP API in this template.")
+        yield _text("No load balancer, HTTP API or distribution in this template.")
     for number, listener in enumerate(inventory.listeners):
         yield _text(("\n" if number else "") + _listener_line(listener), "italic")
         table = _table(("rank", "right"), ("requests", "left"), ("lead to", "left"))
         for route in listener.routes:
             alone = len(listener.routes) == 1
-            rank = "" if listener.kind == HTTP_API and not route.default else _rank(route)
+            rank = "" if listener.kind in _WITHOUT_RANKS and not route.default else _rank(route)
             table.add_row(rank, _text(_when(route, alone=alone)), _text(_leads_to(route)))
         yield table
     if inventory.other_doors:
@@ -313,7 +316,7 @@ def _routes(inventory: Inventory) -> Iterator[RenderableType]:
 def _listener_line(listener: Listener) -> str:
     port = "" if listener.port is None else str(listener.port)
     entry = " ".join(filter(None, (listener.protocol, port))) or f"listener {listener.id}"
-    kind = listener.kind if listener.kind == HTTP_API else f"{listener.kind} load balancer"
+    kind = listener.kind if listener.kind in _WITHOUT_RANKS else f"{listener.kind} load balancer"
     where = " ".join(filter(None, (listener.scheme, kind, listener.load_balancer)))
     known = listener.load_balancer or listener.scheme
     return f"{entry} on the {where}" if known else f"{entry}, not in this template"
