@@ -6,8 +6,20 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
+from aws_cdk.assertions import Template as Synthesized
 
+from dify_cdk import (
+    Access,
+    DifyAlbFrontend,
+    DifyCloudFrontLambdaFrontend,
+    DifyData,
+    DifyFrontend,
+    DifyHttpApiFrontend,
+    DifyNetwork,
+    DifyWorkers,
+)
 from dify_cdk.environment import TABLE, Context, DataEndpoints, Door, plain_variables
 from dify_cdk.limits import Limits
 from dify_cdk.roles import Role
@@ -68,3 +80,22 @@ def test_no_door_shares_an_id_with_another(templates: Callable[[str], Template],
         {id for id in templates(name).resources if id.startswith("Frontend")} for name in ("v1", variant)
     )
     assert first & second == set()
+
+
+def test_doors_of_every_kind_stand_side_by_side(stack: cdk.Stack) -> None:
+    """One announces itself; each has the shape of a frontend, which the type checker reads here as well."""
+    workers = DifyWorkers(
+        stack, "Workers", data=DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+    )
+    access = Access(ipv4=["203.0.113.0/24"])
+    doors: list[DifyFrontend] = [
+        DifyAlbFrontend(stack, "First", workers=workers, access=access),
+        DifyHttpApiFrontend(stack, "Second", workers=workers, access=access, announce=False),
+        DifyCloudFrontLambdaFrontend(stack, "Third", workers=workers, access=access, announce=False),
+    ]
+    assert len({door.url for door in doors}) == len(doors)
+    assert [door.limits.streaming for door in doors] == [True, False, True]
+    template = Template(Synthesized.from_stack(stack).to_json())
+    daemon = template.services()["plugin_daemon"]
+    assert len(daemon["LoadBalancers"]) == 1
+    assert daemon["ServiceConnectConfiguration"]["Enabled"] is True
