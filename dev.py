@@ -244,7 +244,8 @@ PIN = (
 )
 # What each command runs, in the checkout, until one fails; the caller's arguments go to each.
 COMMANDS = {
-    "test": (("pytest", "-m", "not slow"),),
+    # By file: what a module shares is made once. More processes would mostly start the CDK more often.
+    "test": (("pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"),),
     "slow": (("pytest", "-m", "slow"),),
     "check": (("ruff", "format", "--check"), ("ruff", "check"), ("mypy",)),
     "fix": (("ruff", "check", "--fix"), ("ruff", "format")),

@@ -242,6 +242,7 @@ def test_the_master_user_gets_its_rights_back(site: Site) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_newer_postgresql_gives_the_same(newer_postgres: Postgres) -> None:
     site = Site(newer_postgres)
     site.create_master()

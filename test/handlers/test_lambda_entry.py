@@ -45,6 +45,9 @@ from handlers.lambda_entry import (
     whole_api,
 )
 
+# Real processes against a server with delays: too much for the inner loop.
+pytestmark = pytest.mark.slow
+
 ONE = arn("One")
 URL = "https://d111111abcdef8.cloudfront.net"
 THROTTLED = Failure(status=400, code="ThrottlingException", message="Rate exceeded")

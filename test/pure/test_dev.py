@@ -348,9 +348,12 @@ def test_what_dev_does_not_know_goes_to_the_command_line(
     assert programs == [("dify-cdk", "compare", "v1", "--out", "report.json")]
 
 
+FAST = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+
+
 def test_the_test_command_leaves_the_slow_ones_out(dev: ModuleType, programs: list[tuple[str, ...]]) -> None:
     assert dev.main("test", "-k", "routes") == 0
-    assert programs == [("pytest", "-m", "not slow", "-k", "routes")]
+    assert programs == [("pytest", "-m", "not slow", *FAST, "-k", "routes")]
 
 
 def test_a_command_stops_at_the_first_failure(dev: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import platform
 import re
 import shutil
 import subprocess
@@ -237,14 +236,10 @@ class TestEnvironment:
 
 
 class TestSyntax:
-    @pytest.mark.skipif(
-        (sys.platform, platform.machine()) != ("linux", "x86_64"), reason="hadolint is not installed there"
-    )
+    @pytest.mark.skipif(sys.platform == "win32", reason="hadolint has no wheel for Windows")
     @pytest.mark.parametrize("name", IMAGES)
     def test_hadolint_has_nothing_to_say(self, name: str) -> None:
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-            pytest.skip("hadolint has wheels for few platforms")
         hadolint = shutil.which("hadolint", path=path)
         assert hadolint is not None, "hadolint is one of the locked packages: python3 dev.py installs it"
         command = [hadolint, "--no-color", "--failure-threshold", "style", str(DOCKER / name / "Dockerfile")]

@@ -38,6 +38,7 @@ def test_validator_and_nag_find_nothing(results: dict[str, Any], variant: str) -
     assert not results[variant]["failed"]
 
 
+@pytest.mark.slow
 def test_validator_reports_a_mistake(tmp_path: Path) -> None:
     """The check above can fail: an unknown property is found."""
     program = (
