@@ -19,6 +19,7 @@ def build(app: cdk.App) -> cdk.Stack:
     data = DifyData(stack, "Data", vpc=network.vpc)
     workers = DifyWorkers(stack, "Workers", data=data)
     access = Access(ipv4=ALLOWED_NETWORKS, also=network.public_addresses)
+    # Deploying builds two images with Docker; images=CloudBuild() builds them in AWS instead.
     frontend = DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=access)
     cdk.CfnOutput(stack, "Url", value=frontend.url)
     cdk.CfnOutput(stack, "InitPasswordCommand", value=data.read_init_password_command)
