@@ -13,6 +13,7 @@ from constructs import Construct
 
 from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, acknowledge_wildcards
 from dify_cdk._assets import handler_dir
+from dify_cdk.sizes import Architecture
 
 _RUNTIME_REASON = "the runtime is pinned to what the handlers are tested with"
 _FRAMEWORK_REASON = (
@@ -65,6 +66,11 @@ class DeployFunction(Construct):
 
 
 LOG_DAYS = 30
+
+
+def lambda_architecture(architecture: Architecture) -> lambda_.Architecture:
+    """Lambda's own word for a processor."""
+    return lambda_.Architecture.ARM_64 if architecture is Architecture.ARM64 else lambda_.Architecture.X86_64
 
 
 def log_group(scope: Construct, id: str) -> logs.LogGroup:

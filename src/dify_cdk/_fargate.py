@@ -25,16 +25,20 @@ from dify_cdk.sizes import Architecture, RoleSize
 Extras = Mapping[Role, Mapping[str, "str | ecs.Secret"]]
 """Variables a user adds, by role."""
 
-_WEB_CHECK = (
-    "fetch('http://127.0.0.1:3000/signin').then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))"
-)
+_WEB_CHECK = f"fetch('http://127.0.0.1:{PORTS[Role.WEB]}/signin').then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))"
 
+_HEALTH_PATHS = {
+    Role.API: "/health",
+    Role.API_WEBSOCKET: "/health",
+    Role.PLUGIN_DAEMON: "/health/check",
+    Role.SANDBOX: "/health",
+}
 _HEALTH_COMMANDS: Mapping[Role, list[str]] = {
-    Role.API: ["CMD-SHELL", "curl -fsS http://localhost:5001/health || exit 1"],
-    Role.API_WEBSOCKET: ["CMD-SHELL", "curl -fsS http://localhost:5001/health || exit 1"],
     Role.WEB: ["CMD", "node", "-e", _WEB_CHECK],  # the image has no curl
-    Role.PLUGIN_DAEMON: ["CMD-SHELL", "curl -fsS http://localhost:5002/health/check || exit 1"],
-    Role.SANDBOX: ["CMD-SHELL", "curl -fsS http://localhost:8194/health || exit 1"],
+    **{
+        role: ["CMD-SHELL", f"curl -fsS http://localhost:{PORTS[role]}{path} || exit 1"]
+        for role, path in _HEALTH_PATHS.items()
+    },
 }
 """Checks that work inside the images. worker and beat have none that is cheap, the proxy none at all."""
 
@@ -209,7 +213,7 @@ class RoleService(Construct):
         platform: Where and from what.
         door: The way in, as far as it is known already.
         start: Another start command. Default: the image's.
-        grace: How long a load balancer's verdict is ignored after a start. Default: no load balancer.
+        grace: Whether a load balancer's verdict is ignored while a task starts. Default: there is none.
     """
 
     def __init__(
@@ -285,9 +289,7 @@ class RoleService(Construct):
         Args:
             discovery_name: Name in the namespace, other than the role's own DNS name.
         """
-        resource = self._service.node.find_child("Service")
-        assert isinstance(resource, ecs.CfnService)
-        resource.add_property_override(
+        self.override(
             "ServiceConnectConfiguration",
             {
                 "Enabled": True,
@@ -310,6 +312,12 @@ class RoleService(Construct):
                 },
             },
         )
+
+    def override(self, name: str, value: object) -> None:
+        """Write a property of the ECS service as it stands, where the L2 writes none or another."""
+        resource = self._service.node.find_child("Service")
+        assert isinstance(resource, ecs.CfnService)
+        resource.add_property_override(name, value)
 
     def wait_for(self, *dependencies: IDependable) -> None:
         """Start only after something else is done."""

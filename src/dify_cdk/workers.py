@@ -182,9 +182,9 @@ class DifyWorkers(Construct):
                 "TargetGroupArn": target_group.target_group_arn,
             }
         )
-        self._override_plugin_service("LoadBalancers", self._plugin_targets)
+        self._services[Role.PLUGIN_DAEMON].override("LoadBalancers", self._plugin_targets)
         # Refused without a load balancer, so it cannot be there from the start.
-        self._override_plugin_service("HealthCheckGracePeriodSeconds", START_SECONDS)
+        self._services[Role.PLUGIN_DAEMON].override("HealthCheckGracePeriodSeconds", START_SECONDS)
         self._services[Role.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
 
     def claim(self, what: str, name: str) -> None:
@@ -219,13 +219,8 @@ class DifyWorkers(Construct):
         ECS leaves a service's load balancers and Service Connect as they are when the property is absent,
         so that a removed frontend could never let go. The L2 leaves both out.
         """
-        self._override_plugin_service("LoadBalancers", [])
-        self._override_plugin_service("ServiceConnectConfiguration", {"Enabled": False})
-
-    def _override_plugin_service(self, name: str, value: object) -> None:
-        resource = self._services[Role.PLUGIN_DAEMON].service.node.find_child("Service")
-        assert isinstance(resource, ecs.CfnService)
-        resource.add_property_override(name, value)
+        self._services[Role.PLUGIN_DAEMON].override("LoadBalancers", [])
+        self._services[Role.PLUGIN_DAEMON].override("ServiceConnectConfiguration", {"Enabled": False})
 
     def _default_namespace(self) -> str:
         unique = cdk.Names.unique_resource_name(self, max_length=50, separator="-")

@@ -23,7 +23,13 @@ LAYERS = {
     "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
     "parts of frontends": {
         *("frontends", "frontends.protocol", "frontends._alb", "frontends._domain"),
-        *("frontends._authorizer", "frontends._edge", "frontends._functions", "frontends._http_api"),
+        *(
+            "frontends._access_logs",
+            "frontends._authorizer",
+            "frontends._edge",
+            "frontends._functions",
+            "frontends._http_api",
+        ),
         *("frontends._images", "frontends._same_stack", "frontends._uploads"),
     },
     "workers": {"workers"},

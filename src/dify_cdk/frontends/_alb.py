@@ -16,11 +16,11 @@ from dify_cdk._checks import is_token
 from dify_cdk._fargate import Platform, RoleService
 from dify_cdk._prefix_list import CLOUDFRONT, managed_prefix_list
 from dify_cdk.access import Access
+from dify_cdk.frontends._access_logs import define_log_bucket
 from dify_cdk.network import network_of, require_two_zones
 from dify_cdk.roles import PORTS, Role
 from dify_cdk.routes import alb_rules
 
-_LOG_DAYS = 90
 _DRAIN_SECONDS = 30
 _RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
 _HTTP, _HTTPS = 80, 443
@@ -206,18 +206,7 @@ class LoadBalancer(Construct):
                 "a load balancer's access logs need the stack's region, give the stack "
                 "env=cdk.Environment(region=...)"
             )
-        bucket = s3.Bucket(
-            self,
-            "AccessLogs",
-            enforce_ssl=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,  # the only encryption that load balancers can write to
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(_LOG_DAYS))],
-            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-        )
-        acknowledge(bucket, {"AwsSolutions-S1": "this is the log bucket"})
-        return bucket
+        return define_log_bucket(self, s3.ObjectOwnership.BUCKET_OWNER_ENFORCED)
 
 
 def _speaks_ipv6(vpc: ec2.IVpc, access: Access | None, public: bool) -> bool:

@@ -14,10 +14,9 @@ from constructs import Construct
 from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution
 from dify_cdk._assets import handler_dir
 from dify_cdk._checks import is_token, require_between
-from dify_cdk._deploy import log_group
+from dify_cdk._deploy import lambda_architecture, log_group
 from dify_cdk.access import Access
 from dify_cdk.llrt import check_bootstrap
-from dify_cdk.sizes import Architecture
 
 _FOLDER = "ip_authorizer"
 _LLRT_HANDLER = "index.mjs"
@@ -25,11 +24,6 @@ _MAX_CACHE_SECONDS = 3600
 _ENVIRONMENT_BYTES = 4096
 _RESERVED_BYTES = 256  # names, separators, and what tokens grow to is checked by Lambda itself
 _TOKEN_BYTES = len("255.255.255.255/32")
-
-_ARCHITECTURES = {
-    Architecture.ARM64: lambda_.Architecture.ARM_64,
-    Architecture.X86_64: lambda_.Architecture.X86_64,
-}
 
 
 class IpAuthorizer(Construct):
@@ -105,7 +99,7 @@ class IpAuthorizer(Construct):
                 self,
                 "LlrtFunction",
                 runtime=lambda_.Runtime.PROVIDED_AL2023,
-                architecture=_ARCHITECTURES[architecture],
+                architecture=lambda_architecture(architecture),
                 handler="index.handler",
                 code=lambda_.Code.from_asset(folder),
                 environment=environment,

@@ -14,13 +14,13 @@ from constructs import Construct
 from dify_cdk import viewer_function
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk.access import Access
+from dify_cdk.frontends._access_logs import define_log_bucket
 from dify_cdk.frontends._domain import DomainName
 
 STATIC_PATTERN = "/_next/static/*"
 """Files whose names change with their contents: the only ones that are cached."""
 
 _DEFAULT_PATTERN = "*"
-_LOG_DAYS = 90
 _MAX_BEHAVIORS = (
     75  # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 )
@@ -98,7 +98,8 @@ class Edge(Construct):
             ],
             geo_restriction=cloudfront.GeoRestriction.allowlist(*countries) if countries else None,
             enable_logging=True,
-            log_bucket=self._define_log_bucket(),
+            # CloudFront writes standard logs with ACLs.
+            log_bucket=define_log_bucket(self, s3.ObjectOwnership.OBJECT_WRITER),
             web_acl_id=web_acl_arn,
             comment=f"Dify {self.node.path}",
         )
@@ -122,20 +123,6 @@ class Edge(Construct):
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             comment="Dify: who may enter, and headers",
         )
-
-    def _define_log_bucket(self) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            "AccessLogs",
-            enforce_ssl=True,
-            encryption=s3.BucketEncryption.S3_MANAGED,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            object_ownership=s3.ObjectOwnership.OBJECT_WRITER,  # CloudFront's standard logs need ACLs
-            lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(_LOG_DAYS))],
-            removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
-        )
-        acknowledge(bucket, {"AwsSolutions-S1": "this is the log bucket"})
-        return bucket
 
     def _acknowledge(self, *, with_domain: bool, with_acl: bool) -> None:
         reasons = {"AwsSolutions-CFR1": "countries are the caller's choice"}

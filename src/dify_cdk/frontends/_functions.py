@@ -14,14 +14,13 @@ from constructs import Construct
 
 from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, acknowledge_wildcards
 from dify_cdk._checks import is_token
-from dify_cdk._deploy import log_group
+from dify_cdk._deploy import lambda_architecture, log_group
 from dify_cdk._fargate import Platform
 from dify_cdk.environment import Door, SecretField, plain_variables, secret_variables
 from dify_cdk.frontends._images import LambdaImages
 from dify_cdk.functions import FunctionSize
 from dify_cdk.limits import Limits
 from dify_cdk.roles import Role
-from dify_cdk.sizes import Architecture
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
@@ -76,7 +75,7 @@ class RoleFunction(Construct):
             self,
             "Function",
             code=images.code(self, role, release=platform.release, architecture=platform.architecture),
-            architecture=_architecture(platform.architecture),
+            architecture=lambda_architecture(platform.architecture),
             memory_size=size.memory_mib,
             timeout=cdk.Duration.seconds(size.timeout_seconds),
             reserved_concurrent_executions=size.reserved_concurrency,
@@ -154,10 +153,6 @@ class RoleFunction(Construct):
             version=self._function.current_version,
             provisioned_concurrent_executions=size.provisioned_concurrency,
         )
-
-
-def _architecture(architecture: Architecture) -> lambda_.Architecture:
-    return lambda_.Architecture.ARM_64 if architecture is Architecture.ARM64 else lambda_.Architecture.X86_64
 
 
 def _template(text: str) -> str:

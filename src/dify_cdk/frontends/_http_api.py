@@ -99,6 +99,12 @@ class PrivateApi(Construct):
         """Its stage."""
         return self._stage
 
+    @property
+    def host(self) -> str:
+        """The API's own host name (a token)."""
+        stack = cdk.Stack.of(self)
+        return f"{self._api.api_id}.execute-api.{stack.region}.{stack.url_suffix}"
+
     def integrate(
         self, service: RoleService, discovery_name: str, headers: Mapping[str, str]
     ) -> integrations.HttpServiceDiscoveryIntegration:

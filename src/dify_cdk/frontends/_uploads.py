@@ -92,9 +92,8 @@ class HttpApiUploads(Construct):
             default_endpoint=True,
             dual_stack=False,  # CloudFront is the only caller
         )
-        stack = cdk.Stack.of(self)
         self._origin = origins.HttpOrigin(
-            f"{self._api.api.api_id}.execute-api.{stack.region}.{stack.url_suffix}",
+            self._api.host,
             protocol_policy=cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
             read_timeout=cdk.Duration.seconds(_HTTP_API_READ_SECONDS),
             custom_headers={ORIGIN_HEADER: self._secret.secret_value.unsafe_unwrap()},  # a dynamic reference

@@ -137,7 +137,7 @@ class DifyHttpApiFrontend(Construct):
             default_endpoint=domain is None,
             dual_stack=bool(access.ipv6),
         )
-        host = domain.host_name if domain else _host(self._api.api)
+        host = domain.host_name if domain else self._api.host
         self._door = Door(scheme="https", host=host, limits=self._limits)
         self._services = self._define_services(kind, platform)
         self._services[Role.API].wait_for(workers.migration)
@@ -231,9 +231,3 @@ def _throttle(throttle: Throttle | None) -> apigateway.ThrottleSettings | None:
     if throttle is None:
         return None
     return apigateway.ThrottleSettings(rate_limit=throttle.requests_per_second, burst_limit=throttle.burst)
-
-
-def _host(api: apigateway.HttpApi) -> str:
-    region = cdk.Stack.of(api).region
-    suffix = cdk.Stack.of(api).url_suffix
-    return f"{api.api_id}.execute-api.{region}.{suffix}"
