@@ -16,7 +16,7 @@ from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, ackn
 from dify_cdk._checks import is_token
 from dify_cdk._deploy import lambda_architecture, log_group
 from dify_cdk._fargate import Platform
-from dify_cdk.environment import Door, SecretField, plain_variables, secret_variables
+from dify_cdk.environment import Door, SecretField, plain_variables, require_free, secret_variables
 from dify_cdk.frontends._images import LambdaImages
 from dify_cdk.functions import FunctionSize
 from dify_cdk.limits import Limits
@@ -104,7 +104,10 @@ class RoleFunction(Construct):
 
     def _environment(self, platform: Platform, name: PublicName, size: FunctionSize) -> dict[str, str]:
         door = Door(scheme="https", host=name.host or _HOST, limits=name.limits)
-        values = plain_variables(self._role, platform.context(door))
+        context = platform.context(door)
+        extras = platform.extras.get(self._role, {})
+        require_free(self._role, extras, context)
+        values = {**plain_variables(self._role, context), **_plain_extras(self._role, extras)}
         if size.provisioned_concurrency:  # with true, an environment counts as ready while it still starts
             values["AWS_LWA_ASYNC_INIT"] = "false"
         late = {} if name.host else {key: text for key, text in values.items() if _HOST in text}
@@ -153,6 +156,20 @@ class RoleFunction(Construct):
             version=self._function.current_version,
             provisioned_concurrent_executions=size.provisioned_concurrency,
         )
+
+
+def _plain_extras(role: Role, extras: Mapping[str, object]) -> dict[str, str]:
+    """The variables a user adds, of which a Lambda function can take the plain ones only.
+
+    Raises:
+        ValueError: If one of them comes from a secret: that would put its value into the configuration.
+    """
+    for variable, value in extras.items():
+        if not isinstance(value, str):
+            raise ValueError(
+                f"environment of role {role}: {variable} must be text where the role runs on AWS Lambda"
+            )
+    return {variable: str(value) for variable, value in extras.items()}
 
 
 def _template(text: str) -> str:
