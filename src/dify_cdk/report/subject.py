@@ -1,0 +1,34 @@
+"""What is compared: templates that belong together, each with the region it is deployed to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """One template.
+
+    Attributes:
+        name: Name of the stack, or of the file.
+        template: The CloudFormation template.
+        region: Region it is deployed to; None if unknown or left open.
+    """
+
+    name: str
+    template: Mapping[str, object]
+    region: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """A variant, a file, or all the stacks of an app.
+
+    Attributes:
+        name: How the reader calls it.
+        parts: Its templates, the main one first.
+    """
+
+    name: str
+    parts: tuple[Part, ...]
