@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dify_cdk.sandbox import Sandbox
     from dify_cdk.sizes import Architecture, RoleSize
     from dify_cdk.storage import Storage
+    from dify_cdk.web_acl import WebAcl
     from dify_cdk.workers import DifyWorkers
 
 _MODULES = {
@@ -58,6 +59,7 @@ _MODULES = {
     "Storage": "storage",
     "Throttle": "frontends.http_api",
     "Uploads": "frontends._uploads",
+    "WebAcl": "web_acl",
 }
 
 __all__ = [
@@ -90,6 +92,7 @@ __all__ = [
     "Storage",
     "Throttle",
     "Uploads",
+    "WebAcl",
 ]
 
 

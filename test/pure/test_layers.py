@@ -37,7 +37,7 @@ LAYERS = {
             "frontends._functions",
             "frontends._http_api",
         ),
-        *("frontends._images", "frontends._same_stack", "frontends._uploads"),
+        *("frontends._images", "frontends._same_stack", "frontends._uploads", "frontends._web_acl"),
     },
     "workers": {"workers"},
     "tasks": {"migration", "_fargate", "_mesh"},
@@ -48,7 +48,7 @@ LAYERS = {
     "report": _modules_in("report"),
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
-        *("squid", "sandbox", "llrt", "viewer_function", "functions", "_checks", "_assets"),
+        *("squid", "sandbox", "llrt", "viewer_function", "functions", "web_acl", "_checks", "_assets"),
     },
 }
 FRONTENDS = LAYERS["frontends"]

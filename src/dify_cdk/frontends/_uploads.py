@@ -35,14 +35,24 @@ _HTTP_API_READ_SECONDS = 60  # longer than the 30 seconds after which API Gatewa
 
 
 class Uploads(StrEnum):
-    """How bodies over 1 MB, and requests to the plugin daemon, reach Dify behind CloudFront and Lambda."""
+    """How bodies over 1 MB, and requests to the plugin daemon, reach Dify behind CloudFront and Lambda.
+
+    Prices are AWS's list prices of us-east-1 in November 2026; ``dify-cdk compare`` computes them in full.
+    """
 
     EDGE_SIGNED = "edge_signed"
-    """They do not: bodies end at 1 MB and ``/e/*`` is not served. No further price."""
+    """They do not: bodies end at 1 MB and ``/e/*`` is not served. Costs nothing more."""
     HTTP_API = "http_api"
-    """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there. Paid per request."""
+    """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there.
+
+    Costs 1.00 USD for a million requests, each started 512 KB of a body counting as one; nothing by the hour.
+    """
     VPC_ORIGIN = "vpc_origin"
-    """By path to an internal load balancer: no limit of size, and the load balancer's hourly price."""
+    """By path to an internal load balancer: no limit of size.
+
+    Costs 16.43 USD a month for the load balancer, whether it is used or not, and 5.84 USD a month for each
+    capacity unit in constant use.
+    """
 
 
 def upload_patterns() -> tuple[str, ...]:

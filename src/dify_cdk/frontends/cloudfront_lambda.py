@@ -31,13 +31,16 @@ from dify_cdk.frontends._uploads import (
     upload_patterns,
 )
 from dify_cdk.functions import DEFAULT_API, DEFAULT_WEB, FunctionSize
-from dify_cdk.limits import EDGE_READ_TIMEOUT_SECONDS, Limits
+from dify_cdk.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
 from dify_cdk.roles import Role
 from dify_cdk.routes import cloudfront_behaviors
 from dify_cdk.sizes import with_room_for_proxy
+from dify_cdk.web_acl import WebAcl
 from dify_cdk.workers import DifyWorkers
 
 DEFAULT_IMAGES = LocalBuild()
+
+_NAME = "DifyCloudFrontLambdaFrontend"
 
 _LARGEST_BODY_MB = {
     Uploads.EDGE_SIGNED: 1.048576,  # what Lambda@Edge sees of a body: 1 MiB
@@ -65,14 +68,17 @@ class DifyCloudFrontLambdaFrontend(Construct):
         images: Where the two Lambda images come from. Default: Docker on the machine that deploys.
         api: Size of the api function. Default: 2 GiB, 15 minutes.
         web: Size of the web function. Default: 1 GiB, one minute.
-        web_acl_arn: ARN of an AWS WAF web ACL in us-east-1. Default: none.
+        web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
+            CloudFront Function, which has no fixed price.
+        must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
             frontend beside the first one needs ``False``.
 
     Raises:
         ValueError: If the stack has no region, provisioned concurrency is asked for without a domain, the
-            list of networks does not fit, another frontend has announced itself, or the workers are in
-            another stack.
+            list of networks does not fit, more shall be carried than ``uploads`` lets through, a variable or
+            an image of ``workers`` cannot be used in a Lambda function, another frontend has announced
+            itself, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
@@ -92,7 +98,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
         images: LambdaImages = DEFAULT_IMAGES,
         api: FunctionSize = DEFAULT_API,
         web: FunctionSize = DEFAULT_WEB,
-        web_acl_arn: str | None = None,
+        web_acl: WebAcl | None = None,
+        must_carry: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
@@ -104,6 +111,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
             websocket=False,
             max_body_mb=_LARGEST_BODY_MB[uploads],
         )
+        if must_carry is not None:
+            require_carries(_NAME, must_carry, most=self._limits)
         if domain:
             workers.claim("host name", domain.host_name)
         name = DomainName(self, "Domain", domain=domain) if domain else None
@@ -126,9 +135,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         self._functions[Role.API].function.node.add_dependency(workers.migration)
         second = _define_upload_door(kind, uploads, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second)
-        self._edge = Edge(
-            self, "Edge", behaviors=behaviors, access=access, name=name, web_acl_arn=web_acl_arn
-        )
+        self._edge = Edge(self, "Edge", behaviors=behaviors, access=access, name=name, web_acl=web_acl)
         host = public.host or self._edge.distribution.distribution_domain_name
         self._door = Door(scheme="https", host=host, limits=self._limits)
         if public.host is None:
