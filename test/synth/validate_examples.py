@@ -1,4 +1,4 @@
-"""Synthesizes examples, and apps with many options, with the CDK's validator as errors and cdk-nag, and prints the findings as JSON.
+"""Validates examples and apps with many options by the CDK's rules and cdk-nag; prints findings as JSON.
 
 A program of its own: the validator is switched on by the environment before the CDK starts.
 """
