@@ -41,7 +41,7 @@ DOORS = MappingProxyType(
         "DifyCloudFrontLambdaFrontend": Limits(
             request_timeout_seconds=EDGE_READ_TIMEOUT_SECONDS,
             streaming=True,
-            websocket=False,
+            websocket=True,
             max_body_mb=None,
         ),
     }

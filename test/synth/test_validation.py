@@ -13,7 +13,7 @@ import pytest
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
-from support import REGION, VARIANTS, Template
+from support import EXAMPLES, REGION, Template
 
 APPS = sorted(path.stem for path in (Path(__file__).parent / "apps").glob("*.py"))
 
@@ -31,7 +31,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         str(program),
         REGION,
         str(tmp_path_factory.mktemp("validated")),
-        *VARIANTS,
+        *EXAMPLES,
         *APPS,
     ]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -40,7 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("variant", [*VARIANTS, *APPS])
+@pytest.mark.parametrize("variant", [*EXAMPLES, *APPS])
 def test_validator_and_nag_find_nothing(results: dict[str, Any], variant: str) -> None:
     unexpected = [finding for finding in results[variant]["findings"] if finding[0] not in OWN_WARNINGS]
     assert unexpected == []

@@ -17,10 +17,8 @@ from dify_cdk.access import Access
 from dify_cdk.frontends._access_logs import define_log_bucket
 from dify_cdk.frontends._domain import DomainName
 from dify_cdk.frontends._web_acl import define_web_acl
+from dify_cdk.routes import STATIC_PATTERN
 from dify_cdk.web_acl import WebAcl
-
-STATIC_PATTERN = "/_next/static/*"
-"""Files whose names change with their contents: the only ones that are cached."""
 
 _DEFAULT_PATTERN = "*"
 _MAX_BEHAVIORS = (

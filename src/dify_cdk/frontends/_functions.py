@@ -39,11 +39,13 @@ class PublicName:
         host: Own host name; None where only CloudFront's is there.
         parameter: Name of the SSM parameter with the URL, for the latter case.
         limits: What the way in carries.
+        collaboration: Whether ``api_websocket`` runs behind it.
     """
 
     host: str | None
     parameter: str
     limits: Limits
+    collaboration: bool
 
 
 class RoleFunction(Construct):
@@ -111,7 +113,12 @@ class RoleFunction(Construct):
         return self._url
 
     def _environment(self, platform: Platform, name: PublicName, size: FunctionSize) -> dict[str, str]:
-        door = Door(scheme="https", host=name.host or _HOST, limits=name.limits)
+        door = Door(
+            scheme="https",
+            host=name.host or _HOST,
+            limits=name.limits,
+            collaboration=name.collaboration,
+        )
         context = platform.context(door)
         extras = platform.extras.get(self._role, {})
         require_free(self._role, extras, context)
