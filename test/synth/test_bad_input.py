@@ -186,15 +186,19 @@ NETWORK: dict[str, tuple[Make, str]] = {
     ),
     "there_is_one_zone": (
         lambda site: site.network_of(zones=["us-east-1a"]),
-        r"^DifyNetwork\.zones must be two or three different zone names, got \['us-east-1a'\]$",
+        r"^DifyNetwork\.zones must be two or three different zones, got \['us-east-1a'\]$",
+    ),
+    "zones_are_names_and_ids": (
+        lambda site: site.network_of(zones=["us-east-1a", "use1-az2"]),
+        r"^DifyNetwork\.zones must be all names or all ids, got \['us-east-1a', 'use1-az2'\]$",
     ),
     "there_are_four_zones": (
         lambda site: site.network_of(zones=[f"us-east-1{letter}" for letter in "abcd"]),
-        r"^DifyNetwork\.zones must be two or three different zone names",
+        r"^DifyNetwork\.zones must be two or three different zones",
     ),
     "a_zone_is_repeated": (
         lambda site: site.network_of(zones=["us-east-1a", "us-east-1a"]),
-        r"^DifyNetwork\.zones must be two or three different zone names",
+        r"^DifyNetwork\.zones must be two or three different zones",
     ),
     "a_zone_lies_in_another_region": (
         lambda site: site.network_of(zones=["us-east-1a", "eu-west-1a"]),
