@@ -20,7 +20,7 @@ from dify_cdk.environment import Context, Door, plain_variables, require_free, s
 from dify_cdk.network import Tiers
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import DATA_CALLERS, PORTS, Role
-from dify_cdk.sizes import Architecture, RoleSize
+from dify_cdk.sizes import Architecture, RoleSize, Scaling, Spot
 
 Extras = Mapping[Role, Mapping[str, "str | ecs.Secret"]]
 """Variables a user adds, by role."""
@@ -231,6 +231,7 @@ class RoleService(Construct):
         self._role = role
         self._platform = platform
         self._task = RoleTask(self, "Task", role=role, platform=platform, door=door, start=start)
+        size = platform.sizes[role]
         minimum, maximum = _NEVER_TWICE if role is Role.BEAT else _RELOCATABLE
         rebalancing = ecs.AvailabilityZoneRebalancing
         self._service = ecs.FargateService(
@@ -238,14 +239,13 @@ class RoleService(Construct):
             "Service",
             cluster=platform.cluster,
             task_definition=self._task.definition,
-            desired_count=platform.sizes[role].tasks,
+            # Where it scales, a number in the template would undo at every deployment what scaling did.
+            desired_count=None if isinstance(size.tasks, Scaling) else size.tasks,
             min_healthy_percent=minimum,
             max_healthy_percent=maximum,
             # Rebalancing starts a second task before it stops the first, which a scheduler must not have.
             availability_zone_rebalancing=rebalancing.DISABLED if role is Role.BEAT else rebalancing.ENABLED,
-            capacity_provider_strategies=[
-                ecs.CapacityProviderStrategy(capacity_provider="FARGATE", weight=1)
-            ],
+            capacity_provider_strategies=_capacity(size.spot),
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
             security_groups=[platform.mesh.group(role)],
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
@@ -256,6 +256,8 @@ class RoleService(Construct):
         )
         # The L2 waits for the task role's policy only; the execution role's lets the task read its secrets.
         self.wait_for(self._task, *platform.mesh.rules_of(role), *platform.ready)
+        if isinstance(size.tasks, Scaling):
+            self._scale(size.tasks)
         name = platform.names.get(role)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
@@ -319,6 +321,12 @@ class RoleService(Construct):
         assert isinstance(resource, ecs.CfnService)
         resource.add_property_override(name, value)
 
+    def _scale(self, scaling: Scaling) -> None:
+        target = self._service.auto_scale_task_count(
+            min_capacity=scaling.min_tasks, max_capacity=scaling.max_tasks
+        )
+        target.scale_on_cpu_utilization("Cpu", target_utilization_percent=scaling.cpu_percent)
+
     def wait_for(self, *dependencies: IDependable) -> None:
         """Start only after something else is done."""
         self._service.node.add_dependency(*dependencies)
@@ -344,6 +352,17 @@ def _processor(role: Role, platform: Platform) -> ecs.RuntimePlatform:
 def _linux(scope: Construct, role: Role) -> ecs.LinuxParameters | None:
     """The sandbox's start script is a shell that stays process 1, where it ignores the signal to stop."""
     return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True) if role is Role.SANDBOX else None
+
+
+def _capacity(spot: Spot | None) -> list[ecs.CapacityProviderStrategy]:
+    """There from the start, and never empty: so every change of it is an update in place."""
+    if spot is None:
+        return [ecs.CapacityProviderStrategy(capacity_provider="FARGATE", weight=1)]
+    spare = ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT", weight=1)
+    if not spot.on_demand_base:
+        return [spare]
+    base = ecs.CapacityProviderStrategy(capacity_provider="FARGATE", base=spot.on_demand_base, weight=0)
+    return [base, spare]
 
 
 def _port_mapping(role: Role) -> list[ecs.PortMapping] | None:
