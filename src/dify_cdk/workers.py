@@ -16,6 +16,7 @@ from dify_cdk import squid
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._checks import require_match
 from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
+from dify_cdk._levers import lever_warnings
 from dify_cdk._mesh import Mesh
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
@@ -52,8 +53,8 @@ class DifyWorkers(Construct):
         cluster: ECS cluster with the Fargate capacity providers. Default: one is defined.
         release: Images. Default: the release the library is written for.
         architecture: Processor of all tasks but the sandbox. Default: x86-64.
-        sizes: Size and number of tasks of single roles, also of api and web. Default: the floors of
-            ``dify_cdk.sizes``.
+        sizes: Size, number of tasks and capacity of single roles, also of api and web. Default: the floors
+            of ``dify_cdk.sizes``, one task each, on demand.
         scheduler: Size of beat. ``None`` runs none: schedules, triggers and clean-ups stop, which raises a
             warning, and an idle database can pause. Default: one small task.
         environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
@@ -280,17 +281,20 @@ class DifyWorkers(Construct):
 
     def _warn(self, scheduler: RoleSize | None, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
-        if scheduler is None:
-            validations.add_warning(
-                "DifyWorkersScheduler",
-                "scheduler=None: scheduled workflows, triggers and clean-ups do not run",
-            )
+        platform = self._platform
+        levers = lever_warnings(
+            platform.sizes,
+            has_scheduler=scheduler is not None,
+            database_pauses=platform.data.database.pauses,
+        )
+        for id, text in levers.items():
+            validations.add_warning(id, text)
         if not release.is_tested:
             validations.add_warning(
                 "DifyReleaseUntested",
                 "this combination of image tags is not one that this version of dify-cdk knows",
             )
-        if self._platform.tiers.closed and release.registry is None:
+        if platform.tiers.closed and release.registry is None:
             validations.add_warning(
                 "DifyWorkersClosedNetwork",
                 "the subnets of the tasks have no way out, but the images come from Docker Hub: "

@@ -48,6 +48,7 @@ LAYERS = {
     "report": _modules_in("report"),
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
+        "_levers",
         *("squid", "sandbox", "llrt", "viewer_function", "functions", "_checks", "_assets"),
     },
 }
