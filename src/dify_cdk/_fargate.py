@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import aws_cdk as cdk
@@ -14,6 +14,7 @@ from constructs import Construct, IDependable
 
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._deploy import log_group
+from dify_cdk._exec import exec_command, grant_exec
 from dify_cdk._mesh import Mesh
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Context, Door, plain_variables, require_free, secret_variables
@@ -68,6 +69,7 @@ class Platform:
         namespace: The private DNS namespace.
         names: The private DNS service of each role that has a name.
         ready: What has to exist before any task can start.
+        exec_roles: Roles whose containers ECS Exec opens.
     """
 
     cluster: ecs.ICluster
@@ -82,6 +84,7 @@ class Platform:
     namespace: servicediscovery.INamespace
     names: Mapping[Role, servicediscovery.IService]
     ready: Sequence[IDependable]
+    exec_roles: Collection[Role] = ()
 
     def with_size(self, role: Role, size: RoleSize) -> Platform:
         """The same platform with another size of one role."""
@@ -138,6 +141,8 @@ class RoleTask(Construct):
         self._container = self._define_container(start or Start(), door)
         if role in DATA_CALLERS:
             platform.data.grant_access(self._definition.task_role, role)
+        if role in platform.exec_roles:
+            grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
 
     @property
@@ -199,7 +204,7 @@ class RoleTask(Construct):
             ),
             entry_point=list(start.entry_point) if start.entry_point else None,
             command=list(start.command) if start.command else None,
-            linux_parameters=_linux(self, role),
+            linux_parameters=_linux(self, role, self._platform),
             stop_timeout=cdk.Duration.seconds(_STOP_SECONDS),
             health_check=_health_check(role),
         )
@@ -258,6 +263,8 @@ class RoleService(Construct):
         self.wait_for(self._task, *platform.mesh.rules_of(role), *platform.ready)
         if isinstance(size.tasks, Scaling):
             self._scale(size.tasks)
+        if role in platform.exec_roles:
+            self.override("EnableExecuteCommand", True)
         name = platform.names.get(role)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
@@ -281,6 +288,24 @@ class RoleService(Construct):
     def connections(self) -> ec2.Connections:
         """The role's security group."""
         return self._service.connections
+
+    @property
+    def execute_command(self) -> str:
+        """The shell command that opens a shell in one of the tasks; needs AWS's Session Manager plugin.
+
+        Raises:
+            ValueError: If ECS Exec is off for the role.
+        """
+        if self._role not in self._platform.exec_roles:
+            raise ValueError(
+                f"role {self._role} has no ECS Exec, add Role.{self._role.name} to exec_roles= of DifyWorkers"
+            )
+        return exec_command(
+            self._role,
+            region=cdk.Stack.of(self).region,
+            cluster=self._platform.cluster.cluster_name,
+            service=self._service.service_name,
+        )
 
     def join_service_connect(self, discovery_name: str) -> None:
         """Register the tasks with Cloud Map in the form that API Gateway's private integrations need.
@@ -349,9 +374,15 @@ def _processor(role: Role, platform: Platform) -> ecs.RuntimePlatform:
     )
 
 
-def _linux(scope: Construct, role: Role) -> ecs.LinuxParameters | None:
-    """The sandbox's start script is a shell that stays process 1, where it ignores the signal to stop."""
-    return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True) if role is Role.SANDBOX else None
+def _linux(scope: Construct, role: Role, platform: Platform) -> ecs.LinuxParameters | None:
+    """An init process where there are orphans, or a process 1 that ignores the signal to stop.
+
+    The sandbox's start script is a shell that stays process 1; ECS Exec leaves its agent's children behind.
+    It also makes a new revision, without which running tasks would stay closed.
+    """
+    if role is Role.SANDBOX or role in platform.exec_roles:
+        return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True)
+    return None
 
 
 def _capacity(spot: Spot | None) -> list[ecs.CapacityProviderStrategy]:

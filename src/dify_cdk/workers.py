@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import aws_cdk as cdk
 import jsii
@@ -15,13 +15,14 @@ from constructs import Construct, IDependable, IValidation
 from dify_cdk import squid
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._checks import require_match
+from dify_cdk._exec import require_exec
 from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
 from dify_cdk._levers import lever_warnings
 from dify_cdk._mesh import Mesh
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
 from dify_cdk.migration import Migration
-from dify_cdk.network import tiers_of
+from dify_cdk.network import network_of, tiers_of
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import NAMED_ROLES, PORTS, Role, require_roles
 from dify_cdk.sandbox import Sandbox
@@ -62,9 +63,14 @@ class DifyWorkers(Construct):
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
         namespace: Name of the private DNS namespace. Default: derived from the construct's path.
         app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
+        exec_roles: Roles in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand`` open a shell,
+            who then sees their secrets: list them only while you need it. The service's ``execute_command``
+            is the ready command. A cluster of yours that encrypts or logs sessions needs grants of yours to
+            the task's role. A role on AWS Lambda has no shell. Default: none; never sandbox and proxy.
 
     Raises:
-        ValueError: If a size or variable cannot be, or the namespace is malformed or ends with ``.local``.
+        ValueError: If a size or variable cannot be, the namespace is malformed or ends with ``.local``, or
+            ``exec_roles`` holds a role that must stay closed.
 
     Example:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
@@ -85,6 +91,7 @@ class DifyWorkers(Construct):
         sandbox: Sandbox = DEFAULT_SANDBOX,
         namespace: str | None = None,
         app_subnets: Sequence[ec2.ISubnet] | None = None,
+        exec_roles: Collection[Role] = (),
     ) -> None:
         super().__init__(scope, id)
         self._announced: Door | None = None
@@ -111,6 +118,7 @@ class DifyWorkers(Construct):
             namespace=dns,
             names={role: _define_name(dns, role) for role in NAMED_ROLES},
             ready=[*tiers.way_out, *providers],
+            exec_roles=require_exec(exec_roles, has_scheduler=scheduler is not None),
         )
         self._migration = Migration(self, "Migration", platform=self._platform)
         self._mirror = sandbox.pip_mirror_host()
@@ -299,6 +307,12 @@ class DifyWorkers(Construct):
                 "DifyWorkersClosedNetwork",
                 "the subnets of the tasks have no way out, but the images come from Docker Hub: "
                 "pass release=DifyRelease(registry=...)",
+            )
+        if platform.tiers.closed and platform.exec_roles and network_of(platform.data.vpc) is None:
+            validations.add_warning(
+                "DifyWorkersExecEndpoint",
+                "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
+                "ssmmessages in your VPC, which a DifyNetwork would have",
             )
 
 

@@ -44,7 +44,7 @@ LAYERS = {
     "data": {"data"},
     "blocks": {"database", "database_init", "cache", "storage"},
     "network": {"network"},
-    "helpers": {"_acknowledge", "_deploy", "_prefix_list", "_secrets"},
+    "helpers": {"_acknowledge", "_deploy", "_exec", "_prefix_list", "_secrets"},
     "report": _modules_in("report"),
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),

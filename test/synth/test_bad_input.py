@@ -484,6 +484,40 @@ def test_fails_when_tasks_cannot_be_counted_or_placed_because(site: Site, make: 
         make(site)
 
 
+EXEC: dict[str, tuple[Make, str]] = {
+    "the_sandbox_would_be_opened": (
+        lambda site: site.workers_of(exec_roles=[Role.SANDBOX]),
+        r"^DifyWorkers\.exec_roles must not hold sandbox: it runs other people's code and must have no ",
+    ),
+    "the_proxy_would_be_opened": (
+        lambda site: site.workers_of(exec_roles={Role.API, Role.SSRF_PROXY}),
+        r"^DifyWorkers\.exec_roles must not hold ssrf_proxy: it guards the network and must have no ",
+    ),
+    "the_migration_would_be_opened": (
+        lambda site: site.workers_of(exec_roles=[Role.MIGRATION]),
+        r"^DifyWorkers\.exec_roles must not hold migration: it is over before anybody could look at it$",
+    ),
+    "a_scheduler_that_does_not_run_would_be_opened": (
+        lambda site: site.workers_of(exec_roles=[Role.BEAT], scheduler=None),
+        r"^DifyWorkers\.exec_roles must not hold beat: scheduler=None runs none$",
+    ),
+    "what_shall_be_opened_is_no_role": (
+        lambda site: site.workers_of(exec_roles=["workr"]),
+        r"^DifyWorkers\.exec_roles must be by role, 'workr' is none of api, ",
+    ),
+    "a_single_role_shall_be_opened": (
+        lambda site: site.workers_of(exec_roles=Role.API),
+        r"^DifyWorkers\.exec_roles must be a list or set of roles, got 'api': put it into brackets$",
+    ),
+}
+
+
+@cases(EXEC)
+def test_fails_when_a_container_must_not_be_opened_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
 ACCESS: dict[str, tuple[Make, str]] = {
     "nobody_may_enter": (lambda _: Access(), r"^Access lets nobody in: give .*Access\.anyone\(\)$"),
     "the_world_is_listed": (

@@ -257,6 +257,7 @@ EVERYTHING = {
         Role.SSRF_PROXY: sized(Role.SSRF_PROXY, tasks=2, spot=Spot()),
     },
     "scheduler": sized(Role.BEAT, spot=Spot(on_demand_base=0)),
+    "exec_roles": [Role.API, Role.WEB, Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON],
     "data": {"capacity": DatabaseCapacity(min_acu=0), "cache_size": CacheSize(replicas=0)},
 }
 
