@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dify_cdk.access import Access
+    from dify_cdk.bedrock import Bedrock
     from dify_cdk.cache import Cache, CacheSize
     from dify_cdk.data import DifyData
     from dify_cdk.database import Database, DatabaseCapacity
@@ -34,6 +35,7 @@ _MODULES = {
     "Access": "access",
     "AlbScheme": "frontends.alb",
     "Architecture": "sizes",
+    "Bedrock": "bedrock",
     "Cache": "cache",
     "CacheSize": "cache",
     "CloudBuild": "frontends._images",
@@ -71,6 +73,7 @@ __all__ = [
     "Access",
     "AlbScheme",
     "Architecture",
+    "Bedrock",
     "Cache",
     "CacheSize",
     "CloudBuild",

@@ -19,6 +19,8 @@ from dify_cdk._exec import require_exec
 from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
 from dify_cdk._levers import lever_warnings
 from dify_cdk._mesh import Mesh
+from dify_cdk._models import grant_models
+from dify_cdk.bedrock import Bedrock
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
 from dify_cdk.migration import Migration
@@ -61,6 +63,7 @@ class DifyWorkers(Construct):
         environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
             SSM parameter. They cannot replace what the library sets.
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
+        models: What plugins may do with Amazon Bedrock by the plugin daemon's role. Default: nothing.
         namespace: Name of the private DNS namespace. Default: derived from the construct's path.
         app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
         exec_roles: Roles in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand`` open a shell,
@@ -89,6 +92,7 @@ class DifyWorkers(Construct):
         scheduler: RoleSize | None = DEFAULT_SCHEDULER,
         environment: Extras | None = None,
         sandbox: Sandbox = DEFAULT_SANDBOX,
+        models: Bedrock | None = None,
         namespace: str | None = None,
         app_subnets: Sequence[ec2.ISubnet] | None = None,
         exec_roles: Collection[Role] = (),
@@ -123,6 +127,8 @@ class DifyWorkers(Construct):
         self._migration = Migration(self, "Migration", platform=self._platform)
         self._mirror = sandbox.pip_mirror_host()
         self._services = self._define_services(scheduler is not None, sandbox)
+        if models is not None:
+            grant_models(self._services[Role.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
         self._close_plugin_doors()
         self._warn(scheduler, release)

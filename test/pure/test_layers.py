@@ -45,7 +45,7 @@ LAYERS = {
     "data": {"data"},
     "blocks": {"database", "database_init", "cache", "storage"},
     "network": {"network"},
-    "helpers": {"_acknowledge", "_deploy", "_exec", "_prefix_list", "_secrets"},
+    "helpers": {"_acknowledge", "_deploy", "_exec", "_models", "_prefix_list", "_secrets"},
     "report": _modules_in("report"),
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
@@ -61,6 +61,7 @@ LAYERS = {
             "viewer_function",
             "web_acl",
         ),
+        *("bedrock",),
     },
 }
 FRONTENDS = LAYERS["frontends"]
