@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dify_cdk.functions import FunctionSize
     from dify_cdk.limits import Limits
     from dify_cdk.login import Login
+    from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
     from dify_cdk.network import DifyNetwork, Egress
     from dify_cdk.release import DifyRelease
     from dify_cdk.roles import Role
@@ -56,6 +57,7 @@ _MODULES = {
     "Limits": "limits",
     "LocalBuild": "frontends._images",
     "Login": "login",
+    "MailSecurity": "mail",
     "Purpose": "environment",
     "ReadyImages": "frontends._images",
     "Role": "roles",
@@ -63,6 +65,8 @@ _MODULES = {
     "Sandbox": "sandbox",
     "Scaling": "sizes",
     "Spot": "sizes",
+    "SesMail": "mail",
+    "SmtpMail": "mail",
     "Storage": "storage",
     "Throttle": "frontends.http_api",
     "Uploads": "frontends._uploads",
@@ -94,12 +98,15 @@ __all__ = [
     "Limits",
     "LocalBuild",
     "Login",
+    "MailSecurity",
     "Purpose",
     "ReadyImages",
     "Role",
     "RoleSize",
     "Sandbox",
     "Scaling",
+    "SesMail",
+    "SmtpMail",
     "Spot",
     "Storage",
     "Throttle",

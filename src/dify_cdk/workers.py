@@ -18,11 +18,13 @@ from dify_cdk._checks import require_match
 from dify_cdk._exec import require_exec
 from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
 from dify_cdk._levers import lever_warnings
+from dify_cdk._mail import MailVariables, define_mail
 from dify_cdk._mesh import Mesh
 from dify_cdk._models import grant_models
 from dify_cdk.bedrock import Bedrock
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
+from dify_cdk.mail import SesMail, SmtpMail
 from dify_cdk.migration import Migration
 from dify_cdk.network import network_of, tiers_of
 from dify_cdk.release import DifyRelease
@@ -64,6 +66,7 @@ class DifyWorkers(Construct):
             SSM parameter. They cannot replace what the library sets.
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
         models: What plugins may do with Amazon Bedrock by the plugin daemon's role. Default: nothing.
+        mail: How Dify sends mail. Default: not at all, so that nobody can be invited or reset a password.
         namespace: Name of the private DNS namespace. Default: derived from the construct's path.
         app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
         exec_roles: Roles in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand`` open a shell,
@@ -93,6 +96,7 @@ class DifyWorkers(Construct):
         environment: Extras | None = None,
         sandbox: Sandbox = DEFAULT_SANDBOX,
         models: Bedrock | None = None,
+        mail: SesMail | SmtpMail | None = None,
         namespace: str | None = None,
         app_subnets: Sequence[ec2.ISubnet] | None = None,
         exec_roles: Collection[Role] = (),
@@ -108,6 +112,7 @@ class DifyWorkers(Construct):
             own_sizes[Role.BEAT] = scheduler
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
+        post = define_mail(self, mail) if mail else MailVariables()
         cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
         self._platform = Platform(
             cluster=cluster,
@@ -117,7 +122,8 @@ class DifyWorkers(Construct):
             architecture=architecture,
             sizes=sizes_with(own_sizes),
             extras=environment or {},
-            options=sandbox.environment(),
+            options={**sandbox.environment(), **post.plain},
+            secret_options=post.secrets,
             mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
             namespace=dns,
             names={role: _define_name(dns, role) for role in NAMED_ROLES},
@@ -131,7 +137,7 @@ class DifyWorkers(Construct):
             grant_models(self._services[Role.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
         self._close_plugin_doors()
-        self._warn(scheduler, release)
+        self._warn(scheduler, release, mail)
         self.node.add_validation(_Announcement(self))
 
     @property
@@ -293,7 +299,9 @@ class DifyWorkers(Construct):
         entry_point, command = squid.command(configuration)
         return Start(entry_point=entry_point, command=command)
 
-    def _warn(self, scheduler: RoleSize | None, release: DifyRelease) -> None:
+    def _warn(
+        self, scheduler: RoleSize | None, release: DifyRelease, mail: SesMail | SmtpMail | None
+    ) -> None:
         validations = cdk.Validations.of(self)
         platform = self._platform
         levers = lever_warnings(
@@ -319,6 +327,12 @@ class DifyWorkers(Construct):
                 "DifyWorkersExecEndpoint",
                 "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
                 "ssmmessages in your VPC, which a DifyNetwork would have",
+            )
+        if platform.tiers.closed and isinstance(mail, SesMail):
+            validations.add_warning(
+                "DifyWorkersClosedMail",
+                "the subnets of the tasks have no way out: Amazon SES needs an interface endpoint for "
+                "email-smtp that lets api and worker in on port 587, in zones that have it",
             )
 
 

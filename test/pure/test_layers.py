@@ -41,7 +41,7 @@ LAYERS = {
         *("frontends._images", "frontends._same_stack", "frontends._uploads", "frontends._web_acl"),
     },
     "workers": {"workers"},
-    "tasks": {"migration", "_fargate", "_mesh"},
+    "tasks": {"migration", "_fargate", "_mail", "_mesh"},
     "data": {"data"},
     "blocks": {"database", "database_init", "cache", "storage"},
     "network": {"network"},
@@ -61,7 +61,7 @@ LAYERS = {
             "viewer_function",
             "web_acl",
         ),
-        *("bedrock",),
+        *("bedrock", "mail"),
     },
 }
 FRONTENDS = LAYERS["frontends"]
