@@ -28,17 +28,19 @@ class MailVariables:
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)
 
 
-def define_mail(scope: Construct, mail: SesMail | SmtpMail) -> MailVariables:
+def define_mail(scope: Construct, mail: SesMail | SmtpMail, *, rotation: int) -> MailVariables:
     """Define what a choice of mail server needs below ``Mail``, and return the variables.
 
     Args:
         scope: Parent construct.
         mail: The choice.
+        rotation: How often the credentials have been renewed.
     """
     if isinstance(mail, SmtpMail):
         return MailVariables(plain=mail.environment(), secrets=_secrets(mail.credentials))
     plain = mail.environment(cdk.Stack.of(scope).region)
-    return MailVariables(plain=plain, secrets=_secrets(SesSender(scope, "Mail", mail=mail).credentials))
+    sender = SesSender(scope, "Mail", mail=mail, rotation=rotation)
+    return MailVariables(plain=plain, secrets=_secrets(sender.credentials))
 
 
 def _secrets(credentials: secretsmanager.ISecret | None) -> dict[str, SecretSource]:
@@ -59,13 +61,14 @@ class SesSender(Construct):
 
     Args:
         mail: Sender and zone.
+        rotation: How often the access key has been renewed: another number is another key.
     """
 
-    def __init__(self, scope: Construct, id: str, *, mail: SesMail) -> None:
+    def __init__(self, scope: Construct, id: str, *, mail: SesMail, rotation: int) -> None:
         super().__init__(scope, id)
         if mail.zone is not None:
             ses.EmailIdentity(self, "Identity", identity=ses.Identity.public_hosted_zone(mail.zone))
-        key = iam.AccessKey(self, "AccessKey", user=self._define_user(mail))
+        key = iam.AccessKey(self, "AccessKey", user=self._define_user(mail), serial=rotation or None)
         key_secret = self._define_secret(
             "KeySecret",
             "Dify: access key of the user that sends mail",

@@ -112,7 +112,7 @@ class DifyWorkers(Construct):
             own_sizes[Role.BEAT] = scheduler
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
-        post = define_mail(self, mail) if mail else MailVariables()
+        post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
         cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
         self._platform = Platform(
             cluster=cluster,

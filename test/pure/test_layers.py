@@ -61,7 +61,7 @@ LAYERS = {
             "viewer_function",
             "web_acl",
         ),
-        *("bedrock", "mail"),
+        *("bedrock", "mail", "rotation"),
     },
 }
 FRONTENDS = LAYERS["frontends"]
