@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dify_cdk.access import Access
+    from dify_cdk.alarms import AlarmThresholds
     from dify_cdk.bedrock import Bedrock
     from dify_cdk.cache import Cache, CacheSize
     from dify_cdk.data import DifyData
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from dify_cdk.limits import Limits
     from dify_cdk.login import Login
     from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
+    from dify_cdk.monitoring import DifyMonitoring
     from dify_cdk.network import DifyNetwork, Egress
     from dify_cdk.release import DifyRelease
     from dify_cdk.roles import Role
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Access": "access",
+    "AlarmThresholds": "alarms",
     "AlbScheme": "frontends.alb",
     "Architecture": "sizes",
     "Bedrock": "bedrock",
@@ -48,6 +51,7 @@ _MODULES = {
     "DifyData": "data",
     "DifyFrontend": "frontends.protocol",
     "DifyHttpApiFrontend": "frontends.http_api",
+    "DifyMonitoring": "monitoring",
     "DifyNetwork": "network",
     "DifyRelease": "release",
     "DifyWorkers": "workers",
@@ -75,6 +79,7 @@ _MODULES = {
 
 __all__ = [
     "Access",
+    "AlarmThresholds",
     "AlbScheme",
     "Architecture",
     "Bedrock",
@@ -89,6 +94,7 @@ __all__ = [
     "DifyData",
     "DifyFrontend",
     "DifyHttpApiFrontend",
+    "DifyMonitoring",
     "DifyNetwork",
     "DifyRelease",
     "DifyWorkers",

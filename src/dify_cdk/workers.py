@@ -166,6 +166,11 @@ class DifyWorkers(Construct):
         return self._migration.resource
 
     @property
+    def migration_family(self) -> str:
+        """Family of the migration's task definition."""
+        return self._migration.task.definition.family
+
+    @property
     def services(self) -> Mapping[Role, RoleService]:
         """The service of each background role."""
         return dict(self._services)
