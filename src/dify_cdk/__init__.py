@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dify_cdk.access import Access
     from dify_cdk.alarms import AlarmThresholds
+    from dify_cdk.backup import DifyBackup
     from dify_cdk.bedrock import Bedrock
     from dify_cdk.cache import Cache, CacheSize
     from dify_cdk.data import DifyData
@@ -47,6 +48,7 @@ _MODULES = {
     "Database": "database",
     "DatabaseCapacity": "database",
     "DifyAlbFrontend": "frontends.alb",
+    "DifyBackup": "backup",
     "DifyCloudFrontLambdaFrontend": "frontends.cloudfront_lambda",
     "DifyData": "data",
     "DifyFrontend": "frontends.protocol",
@@ -68,9 +70,9 @@ _MODULES = {
     "RoleSize": "sizes",
     "Sandbox": "sandbox",
     "Scaling": "sizes",
-    "Spot": "sizes",
     "SesMail": "mail",
     "SmtpMail": "mail",
+    "Spot": "sizes",
     "Storage": "storage",
     "Throttle": "frontends.http_api",
     "Uploads": "frontends._uploads",
@@ -90,6 +92,7 @@ __all__ = [
     "Database",
     "DatabaseCapacity",
     "DifyAlbFrontend",
+    "DifyBackup",
     "DifyCloudFrontLambdaFrontend",
     "DifyData",
     "DifyFrontend",

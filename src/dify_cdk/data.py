@@ -186,6 +186,21 @@ class DifyData(Construct):
         """The secret of one purpose."""
         return self._secrets[purpose]
 
+    def replicate_secret_key(self, region: str) -> bool:
+        """Keep ``SECRET_KEY`` in another region as well, for a copy of the data there.
+
+        Args:
+            region: The other region.
+
+        Returns:
+            Whether it is replicated: not if the secret is one that was passed in.
+        """
+        secret = self._secrets[Purpose.SECRET_KEY]
+        if not isinstance(secret, secretsmanager.Secret):
+            return False
+        secret.add_replica_region(region)
+        return True
+
     def grant_access(self, grantee: iam.IGrantable, role: Role) -> iam.Grant:
         """Allow what a role does with the bucket: the plugin daemon only below its own prefixes.
 

@@ -27,7 +27,7 @@ def _modules_in(name: str) -> set[str]:
 # From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
 LAYERS = {
     "tools": {"_init", "_synth", "__main__", *_modules_in("cli")},
-    "operations": {"monitoring"},
+    "operations": {"backup", "monitoring"},
     "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
     "parts of frontends": {
         *("frontends", "frontends.protocol", "frontends._alb", "frontends._domain"),
