@@ -13,7 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct, IDependable
 
-from dify_cdk._acknowledge import acknowledge
+from dify_cdk._acknowledge import acknowledge, acknowledge_wildcards
 from dify_cdk._deploy import log_group
 from dify_cdk._exec import exec_command, grant_exec
 from dify_cdk._mesh import Mesh
@@ -182,6 +182,8 @@ class RoleTask(Construct):
         if role in platform.exec_roles:
             grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
+        execution_role = self._definition.obtain_execution_role()
+        acknowledge_wildcards(execution_role, ["*"], "ecr:GetAuthorizationToken takes no resource")
 
     @property
     def definition(self) -> ecs.FargateTaskDefinition:
