@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
     from dify_cdk.monitoring import DifyMonitoring
     from dify_cdk.network import DifyNetwork, Egress
+    from dify_cdk.plugins import Plugins
     from dify_cdk.release import DifyRelease
     from dify_cdk.roles import Role
     from dify_cdk.sandbox import Sandbox
@@ -64,6 +65,7 @@ _MODULES = {
     "LocalBuild": "frontends._images",
     "Login": "login",
     "MailSecurity": "mail",
+    "Plugins": "plugins",
     "Purpose": "environment",
     "ReadyImages": "frontends._images",
     "Role": "roles",
@@ -108,6 +110,7 @@ __all__ = [
     "LocalBuild",
     "Login",
     "MailSecurity",
+    "Plugins",
     "Purpose",
     "ReadyImages",
     "Role",

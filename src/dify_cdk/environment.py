@@ -238,6 +238,7 @@ _DOOR_OPTION = "domain= of the frontend"
 _TIMEOUT_OPTION = "request_timeout= of the frontend"
 _DATA_OPTION = "the arguments of DifyData"
 _SANDBOX_OPTION = "sandbox=Sandbox(...) of DifyWorkers"
+_PLUGIN_OPTION = "plugins=Plugins(...) of DifyWorkers"
 _MAIL_OPTION = "mail=SesMail(...) or SmtpMail(...) of DifyWorkers"
 _MAILERS = (Role.API, Role.WORKER)  # beat only queues what the worker sends
 _UPLOAD_OPTION = "a frontend that carries larger bodies"
@@ -385,6 +386,25 @@ _KEYS = (
     Row("INIT_PASSWORD", _BACKEND, SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
 )
 
+_OFFLINE = (
+    *(
+        Row(name, _BACKEND, _option(name), _PLUGIN_OPTION, free_when_unset=True)
+        for name in (
+            "MARKETPLACE_ENABLED",
+            "ENABLE_CHECK_UPGRADABLE_PLUGIN_TASK",
+            "CREATORS_PLATFORM_FEATURES_ENABLED",
+            "HOSTED_FETCH_APP_TEMPLATES_MODE",
+            "HOSTED_FETCH_PIPELINE_TEMPLATES_MODE",
+        )
+    ),
+    # The sandbox has a variable of the same name for an index of its own.
+    Row("PIP_MIRROR_URL", _DAEMON, _option("PLUGIN_PIP_MIRROR_URL"), _PLUGIN_OPTION, free_when_unset=True),
+    *(
+        Row(name, _DAEMON, _option(name), _PLUGIN_OPTION, free_when_unset=True)
+        for name in ("PIP_MIRROR_AUTO_DETECT", "PLUGIN_IGNORE_UV_LOCK")
+    ),
+)
+
 _MAIL = (
     *(
         Row(name, _MAILERS, _option(name), _MAIL_OPTION, free_when_unset=True)
@@ -411,6 +431,7 @@ TABLE: tuple[Row, ...] = (
     *_CODE,
     *_PAGES,
     *_KEYS,
+    *_OFFLINE,
     *_MAIL,
 )
 """Every variable of every role."""

@@ -26,7 +26,8 @@ from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
 from dify_cdk.mail import SesMail, SmtpMail
 from dify_cdk.migration import Migration
-from dify_cdk.network import network_of, tiers_of
+from dify_cdk.network import ENDPOINT_SERVICES, network_of, tiers_of
+from dify_cdk.plugins import Plugins
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import NAMED_ROLES, PORTS, Role, require_roles
 from dify_cdk.sandbox import Sandbox
@@ -34,6 +35,7 @@ from dify_cdk.sizes import DEFAULT_SIZES, Architecture, RoleSize, sizes_with, wi
 
 DEFAULT_RELEASE = DifyRelease()
 DEFAULT_SANDBOX = Sandbox()
+DEFAULT_PLUGINS = Plugins()
 DEFAULT_SCHEDULER = DEFAULT_SIZES[Role.BEAT]
 
 PLUGIN_DISCOVERY_NAME = "daemon-http"
@@ -65,6 +67,8 @@ class DifyWorkers(Construct):
         environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
             SSM parameter. They cannot replace what the library sets.
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
+        plugins: Where plugins come from. Default: Dify's marketplace and the public Python package index, or,
+            where the subnets of the tasks have no way out, uploads only.
         models: What plugins may do with Amazon Bedrock by the plugin daemon's role. Default: nothing.
         mail: How Dify sends mail. Default: not at all, so that nobody can be invited or reset a password.
         namespace: Name of the private DNS namespace. Default: derived from the construct's path.
@@ -95,6 +99,7 @@ class DifyWorkers(Construct):
         scheduler: RoleSize | None = DEFAULT_SCHEDULER,
         environment: Extras | None = None,
         sandbox: Sandbox = DEFAULT_SANDBOX,
+        plugins: Plugins = DEFAULT_PLUGINS,
         models: Bedrock | None = None,
         mail: SesMail | SmtpMail | None = None,
         namespace: str | None = None,
@@ -122,7 +127,7 @@ class DifyWorkers(Construct):
             architecture=architecture,
             sizes=sizes_with(own_sizes),
             extras=environment or {},
-            options={**sandbox.environment(), **post.plain},
+            options={**sandbox.environment(), **plugins.environment(closed=tiers.closed), **post.plain},
             secret_options=post.secrets,
             mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
             namespace=dns,
@@ -137,7 +142,9 @@ class DifyWorkers(Construct):
             grant_models(self._services[Role.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
         self._close_plugin_doors()
-        self._warn(scheduler, release, mail)
+        self._warn(scheduler, release)
+        if tiers.closed:
+            self._warn_of_closed_network(plugins, mail)
         self.node.add_validation(_Announcement(self))
 
     @property
@@ -304,9 +311,7 @@ class DifyWorkers(Construct):
         entry_point, command = squid.command(configuration)
         return Start(entry_point=entry_point, command=command)
 
-    def _warn(
-        self, scheduler: RoleSize | None, release: DifyRelease, mail: SesMail | SmtpMail | None
-    ) -> None:
+    def _warn(self, scheduler: RoleSize | None, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
         platform = self._platform
         levers = lever_warnings(
@@ -333,7 +338,22 @@ class DifyWorkers(Construct):
                 "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
                 "ssmmessages in your VPC, which a DifyNetwork would have",
             )
-        if platform.tiers.closed and isinstance(mail, SesMail):
+
+    def _warn_of_closed_network(self, plugins: Plugins, mail: SesMail | SmtpMail | None) -> None:
+        validations = cdk.Validations.of(self)
+        if network_of(self._platform.data.vpc) is None:
+            validations.add_warning(
+                "DifyWorkersEndpoints",
+                "the subnets of the tasks have no way out, and the VPC is your own: give it a gateway "
+                f"endpoint for s3 and interface endpoints for {', '.join(ENDPOINT_SERVICES)}",
+            )
+        if plugins.pip_mirror_url is None:
+            validations.add_warning(
+                "DifyWorkersClosedPlugins",
+                "the subnets of the tasks have no way out, so that plugins cannot install the Python "
+                "packages they need: pass plugins=Plugins(pip_mirror_url=...)",
+            )
+        if isinstance(mail, SesMail):
             validations.add_warning(
                 "DifyWorkersClosedMail",
                 "the subnets of the tasks have no way out: Amazon SES needs an interface endpoint for "

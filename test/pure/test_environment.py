@@ -404,7 +404,7 @@ class TestExtras:
     # Where every argument is given that brings variables.
     EVERYTHING = replace(
         BUFFERED,
-        options=dict.fromkeys((row.name for row in TABLE), "x"),
+        options=dict.fromkeys([*(row.name for row in TABLE), "PLUGIN_PIP_MIRROR_URL"], "x"),
         secret_options=[row.name for row in TABLE],
     )
 

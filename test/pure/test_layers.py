@@ -62,7 +62,7 @@ LAYERS = {
             "viewer_function",
             "web_acl",
         ),
-        *("alarms", "bedrock", "mail", "rotation"),
+        *("alarms", "bedrock", "mail", "plugins", "rotation"),
     },
 }
 FRONTENDS = LAYERS["frontends"]
