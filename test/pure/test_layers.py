@@ -40,8 +40,9 @@ LAYERS = {
             "frontends._edge",
             "frontends._functions",
             "frontends._http_api",
+            "frontends._login",
         ),
-        *("frontends._images", "frontends._same_stack", "frontends._uploads"),
+        *("frontends._images", "frontends._same_stack", "frontends._uploads", "frontends._web_acl"),
     },
     "workers": {"workers"},
     "tasks": {"migration", "_fargate", "_mesh"},
@@ -52,7 +53,17 @@ LAYERS = {
     "report": _modules_in("report"),
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
-        *("squid", "sandbox", "llrt", "viewer_function", "functions", "_checks", "_assets"),
+        *(
+            "squid",
+            "sandbox",
+            "llrt",
+            "viewer_function",
+            "functions",
+            "web_acl",
+            "login",
+            "_checks",
+            "_assets",
+        ),
     },
 }
 FRONTENDS = LAYERS["frontends"]

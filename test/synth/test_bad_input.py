@@ -454,7 +454,8 @@ def test_fails_when_nobody_could_be_served_because(site: Site, make: Make, messa
 DOOR: dict[str, tuple[Make, str]] = {
     "countries_are_filtered": (
         lambda site: site.door_of(access=Access(countries=["JP"])),
-        r"^Access\.countries cannot be enforced by a load balancer, only by CloudFront: list networks$",
+        r"^Access\.countries cannot be enforced by a load balancer, only by CloudFront: list networks, or "
+        r"pass edge=CloudFrontEdge\(\)$",
     ),
     "there_are_too_many_networks": (
         lambda site: site.door_of(access=Access(ipv4=networks(61))),

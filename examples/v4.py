@@ -1,0 +1,33 @@
+"""v4: CloudFront before an internal load balancer and ECS on Fargate: the recommended production set-up."""
+
+from __future__ import annotations
+
+import os
+
+import aws_cdk as cdk
+
+from dify_cdk import Access, CloudFrontEdge, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
+
+ALLOWED_NETWORKS = ["203.0.113.0/24"]  # your office; Access.anyone() opens Dify to the world
+
+
+def build(app: cdk.App) -> cdk.Stack:
+    """Define the stack in the region of the context key ``region``, else of your AWS profile."""
+    region = app.node.try_get_context("region") or os.environ.get("CDK_DEFAULT_REGION", "us-east-1")
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
+    network = DifyNetwork(stack, "Network", egress=Egress.NAT_GATEWAYS)
+    data = DifyData(stack, "Data", vpc=network.vpc)
+    workers = DifyWorkers(stack, "Workers", data=data)
+    access = Access(ipv4=ALLOWED_NETWORKS, also=network.public_addresses)
+    frontend = DifyAlbFrontend(
+        stack, "Frontend", workers=workers, access=access, edge=CloudFrontEdge(), collaboration=True
+    )
+    cdk.CfnOutput(stack, "Url", value=frontend.url)
+    cdk.CfnOutput(stack, "InitPasswordCommand", value=data.read_init_password_command)
+    return stack
+
+
+if __name__ == "__main__":
+    app = cdk.App()
+    build(app)
+    app.synth()
