@@ -21,32 +21,57 @@ from dify_cdk.report.subject import Subject
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
-_INK, _SOFT, _PAPER, _RIM = "#0f172a", "#475569", "#ffffff", "#cbd5e1"
-_TIERS = MappingProxyType(
+_NONE = "none"
+COLOURS = MappingProxyType(
     {
+        "paper": ("#ffffff", "#cbd5e1"),
+        "ink": ("#0f172a", _NONE),
+        "soft": ("#475569", _NONE),
+        "pill": ("#ffffff", "#2563eb"),
         Tier.VIEWER: ("#f1f5f9", "#64748b"),
         Tier.DOOR: ("#eff6ff", "#2563eb"),
         Tier.COMPUTE: ("#fff7ed", "#c2410c"),
         Tier.DATA: ("#f5f3ff", "#6d28d9"),
+        f"line-{Flow.REQUEST}": (_NONE, "#2563eb"),
+        f"line-{Flow.CALL}": (_NONE, "#c2410c"),
+        f"line-{Flow.DATA}": (_NONE, "#6d28d9"),
+        f"fill-{Flow.REQUEST}": ("#2563eb", _NONE),
+        f"fill-{Flow.CALL}": ("#c2410c", _NONE),
+        f"fill-{Flow.DATA}": ("#6d28d9", _NONE),
     }
 )
-_FLOWS = MappingProxyType({Flow.REQUEST: "#2563eb", Flow.CALL: "#c2410c", Flow.DATA: "#6d28d9"})
+"""Fill and stroke of everything that is drawn; the style sheet calls them by the same names."""
+
+DARK_COLOURS = MappingProxyType(
+    {
+        "paper": ("#0f172a", "#334155"),
+        "ink": ("#f1f5f9", _NONE),
+        "soft": ("#cbd5e1", _NONE),
+        "pill": ("#0f172a", "#60a5fa"),
+        Tier.VIEWER: ("#1e293b", "#94a3b8"),
+        Tier.DOOR: ("#172554", "#60a5fa"),
+        Tier.COMPUTE: ("#361b0d", "#fb923c"),
+        Tier.DATA: ("#261a4d", "#a78bfa"),
+        f"line-{Flow.REQUEST}": (_NONE, "#60a5fa"),
+        f"line-{Flow.CALL}": (_NONE, "#fb923c"),
+        f"line-{Flow.DATA}": (_NONE, "#a78bfa"),
+        f"fill-{Flow.REQUEST}": ("#60a5fa", _NONE),
+        f"fill-{Flow.CALL}": ("#fb923c", _NONE),
+        f"fill-{Flow.DATA}": ("#a78bfa", _NONE),
+    }
+)
+"""The same for readers who prefer dark pages."""
+
 _FLOW_NAMES = MappingProxyType(
     {Flow.REQUEST: "requests, by path", Flow.CALL: "calls inside the network", Flow.DATA: "data"}
 )
 _DASHES = MappingProxyType({Flow.REQUEST: "", Flow.CALL: "5 3", Flow.DATA: ""})
 _THICKNESS = MappingProxyType({Flow.REQUEST: 2.0, Flow.CALL: 1.5, Flow.DATA: 1.5})
-
-_DARK = """@media screen and (prefers-color-scheme: dark) {
-.dg-paper { fill: #0f172a; stroke: #334155 } .dg-ink { fill: #f1f5f9 } .dg-soft { fill: #cbd5e1 }
-.dg-viewer { fill: #1e293b; stroke: #94a3b8 } .dg-door { fill: #172554; stroke: #60a5fa }
-.dg-compute { fill: #361b0d; stroke: #fb923c } .dg-data { fill: #261a4d; stroke: #a78bfa }
-.dg-pill { fill: #0f172a; stroke: #60a5fa }
-.dg-line-request { stroke: #60a5fa } .dg-line-call { stroke: #fb923c } .dg-line-data { stroke: #a78bfa }
-.dg-fill-request { fill: #60a5fa } .dg-fill-call { fill: #fb923c } .dg-fill-data { fill: #a78bfa } }"""
+_NOTHING = "Nothing in these templates can be drawn."
 
 _HEAD = 7.0  # length of an arrow head
 _LEGEND_LEFT, _LEGEND_STEP = 14.0, 20.0
+_LEAST_WIDTH = 280.0
 
 
 def diagram(subject: Subject, *, shape: Shape = Shape.WIDE, prefix: str = "architecture") -> str:
@@ -68,17 +93,20 @@ def draw(graph: Graph, *, name: str, shape: Shape = Shape.WIDE, prefix: str = "a
     """Draw a graph; see ``diagram``."""
     placed = _placed(graph, shape)
     legend, height = _legend(placed)
-    width = max(placed.width, 240.0)
+    if not placed.boxes:
+        legend, height = [_write(14, 28, _NOTHING, layout.TEXT_SIZE, soft=True)], 44.0
+    width = max(placed.width, _LEAST_WIDTH)
+    size = f'width="{_n(width)}" height="{_n(height)}" viewBox="0 0 {_n(width)} {_n(height)}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="dg" width="{_n(width)}" height="{_n(height)}"'
-            f' viewBox="0 0 {_n(width)} {_n(height)}" role="img"'
-            f' aria-labelledby="{prefix}-title" aria-describedby="{prefix}-desc" font-family="{FONT}">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="dg" {size}'
+            f' role="img" aria-labelledby="{prefix}-title" aria-describedby="{prefix}-desc"'
+            f' font-family="{FONT}">',
             f'<title id="{prefix}-title">{_text(f"Architecture of {name}")}</title>',
             f'<desc id="{prefix}-desc">{_text(describe(graph))}</desc>',
-            f"<style>{_DARK}</style>",
-            f'<rect class="dg-paper" x="0.5" y="0.5" width="{_n(width - 1)}" height="{_n(height - 1)}" rx="8"'
-            f' fill="{_PAPER}" stroke="{_RIM}"/>',
+            f"<style>{_style()}</style>",
+            f'<rect {_colours("paper")} x="0.5" y="0.5" width="{_n(width - 1)}" height="{_n(height - 1)}"'
+            ' rx="8"/>',
             *(_line(line) for line in placed.lines),
             *_dots(placed),
             *(part for box in placed.boxes for part in _box(box)),
@@ -89,6 +117,18 @@ def draw(graph: Graph, *, name: str, shape: Shape = Shape.WIDE, prefix: str = "a
     )
 
 
+def _style() -> str:
+    rules = (
+        f".dg-{name} {{ fill: {fill}; stroke: {stroke} }}" for name, (fill, stroke) in DARK_COLOURS.items()
+    )
+    return "@media screen and (prefers-color-scheme: dark) { " + " ".join(rules) + " }"
+
+
+def _colours(name: str) -> str:
+    fill, stroke = COLOURS[name]
+    return f'class="dg-{name}" fill="{fill}" stroke="{stroke}"'
+
+
 def _placed(graph: Graph, shape: Shape) -> Layout:
     """What does not run from left to right is drawn in the tall shape: there any line has room."""
     return lay_out_wide(graph) if shape is Shape.WIDE and runs_inward(graph) else lay_out_tall(graph)
@@ -97,7 +137,7 @@ def _placed(graph: Graph, shape: Shape) -> Layout:
 def describe(graph: Graph) -> str:
     """The drawing in words, for those who do not see it."""
     sentences = [f"{sentence}." for sentence in connections(graph)]
-    return " ".join(sentences) or "Nothing in these templates can be drawn."
+    return " ".join(sentences) or _NOTHING
 
 
 def connections(graph: Graph) -> Iterator[str]:
@@ -132,13 +172,12 @@ def _and(parts: list[str]) -> str:
 
 def _box(box: Box) -> Iterator[str]:
     node = box.node
-    fill, stroke = _TIERS[node.tier]
     full = ", ".join(filter(None, (node.title, node.service, *node.details)))
     dash = "" if node.steady else ' stroke-dasharray="4 3"'
     yield f"<g><title>{_text(f'{full} ({node.id})')}</title>"
     yield (
-        f'<rect class="dg-{node.tier}" x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}"'
-        f' height="{_n(box.height)}" rx="6" fill="{fill}" stroke="{stroke}" stroke-width="1.5"{dash}/>'
+        f'<rect {_colours(node.tier)} x="{_n(box.x)}" y="{_n(box.y)}" width="{_n(box.width)}"'
+        f' height="{_n(box.height)}" rx="6" stroke-width="1.5"{dash}/>'
     )
     text_height = layout.LINE_HEIGHT * (1 + len(box.lines)) + layout.GUARD_STEP * len(box.pills)
     x, y = box.x + layout.PADDING, box.y + (box.height - text_height) / 2 + layout.TITLE_SIZE - 2
@@ -149,8 +188,8 @@ def _box(box: Box) -> Iterator[str]:
     y += 8
     for pill in box.pills:
         yield (
-            f'<rect class="dg-pill" x="{_n(x)}" y="{_n(y)}" width="{_n(box.width - 2 * layout.PADDING)}"'
-            f' height="{_n(layout.GUARD_HEIGHT)}" rx="4" fill="{_PAPER}" stroke="{stroke}"/>'
+            f'<rect {_colours("pill")} x="{_n(x)}" y="{_n(y)}"'
+            f' width="{_n(box.width - 2 * layout.PADDING)}" height="{_n(layout.GUARD_HEIGHT)}" rx="4"/>'
         )
         yield _write(x + layout.PILL_PADDING, y + 14, pill, layout.LABEL_SIZE)
         y += layout.GUARD_STEP
@@ -168,7 +207,7 @@ def _line(line: Line) -> str:
     path = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
     dash = f' stroke-dasharray="{_DASHES[line.flow]}"' if _DASHES[line.flow] else ""
     return (
-        f'<polyline class="dg-line-{line.flow}" points="{path}" fill="none" stroke="{_FLOWS[line.flow]}"'
+        f'<polyline {_colours(f"line-{line.flow}")} points="{path}"'
         f' stroke-width="{_n(_THICKNESS[line.flow])}" stroke-linecap="round"{dash}/>{head}'
     )
 
@@ -180,7 +219,7 @@ def _head(line: Line) -> str:
     back = (x - _HEAD * dx, y - _HEAD * dy)
     corners = ((x, y), (back[0] - 4 * dy, back[1] - 4 * dx), (back[0] + 4 * dy, back[1] + 4 * dx))
     points = " ".join(f"{_n(a)},{_n(b)}" for a, b in corners)
-    return f'<polygon class="dg-fill-{line.flow}" points="{points}" fill="{_FLOWS[line.flow]}"/>'
+    return f'<polygon {_colours(f"fill-{line.flow}")} points="{points}"/>'
 
 
 def _sign(value: float) -> int:
@@ -189,10 +228,7 @@ def _sign(value: float) -> int:
 
 def _dots(placed: Layout) -> Iterator[str]:
     for dot in placed.dots:
-        yield (
-            f'<circle class="dg-fill-{dot.flow}" cx="{_n(dot.x)}" cy="{_n(dot.y)}" r="3.5"'
-            f' fill="{_FLOWS[dot.flow]}"/>'
-        )
+        yield f'<circle {_colours(f"fill-{dot.flow}")} cx="{_n(dot.x)}" cy="{_n(dot.y)}" r="3.5"/>'
 
 
 def _label(label: Label) -> str:
@@ -222,10 +258,9 @@ def _write(
 ) -> str:
     weight = ' font-weight="600"' if bold else ""
     anchor = ' text-anchor="end"' if end else ""
-    name, fill = ("dg-soft", _SOFT) if soft else ("dg-ink", _INK)
+    colours = _colours("soft" if soft else "ink")
     return (
-        f'<text class="{name}" x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}" fill="{fill}"{weight}{anchor}>'
-        f"{_text(text)}</text>"
+        f'<text {colours} x="{_n(x)}" y="{_n(y)}" font-size="{_n(size)}"{weight}{anchor}>{_text(text)}</text>'
     )
 
 

@@ -81,7 +81,7 @@ class Graph:
     Attributes:
         nodes: From the outside in.
         edges: Without duplicates; both ends are nodes.
-        notes: What the picture leaves out, in sentences without a full stop.
+        notes: What the picture leaves out, as phrases.
     """
 
     nodes: tuple[Node, ...]

@@ -18,6 +18,8 @@ from dify_cdk.report.joined import join
 from dify_cdk.report.subject import Subject
 from dify_cdk.report.template import Template
 
+_MANY = 30  # nodes; beyond that a drawing has to leave something out
+
 _VIEWER = Node(id=VIEWER, tier=Tier.VIEWER, title="Browsers, API clients", service="the outside")
 
 
@@ -34,11 +36,16 @@ def read_graph(subject: Subject) -> Graph:
     requests = _requests(found)
     public = {id for id in nodes if (one := view.find({"Ref": id})) is not None and is_public(view, one)}
     edges = [*_arrivals(nodes, requests, public), *requests, *calls(view, list(nodes.values()))]
-    shown = [_with_address(node, requests, public) for node in nodes.values() if _is_shown(view, node, edges)]
+    used = [node for node in nodes.values() if _is_used(view, node, edges)]
+    shown = _shown(used, edges)
     viewer = [_VIEWER] if any(edge.source == VIEWER for edge in edges) else []
+    parts = [*viewer, *(_with_address(node, requests, public) for node in shown), *inside.values()]
     tiers = list(Tier)
-    ordered = sorted([*viewer, *shown, *inside.values()], key=lambda node: tiers.index(node.tier))
-    return Graph(nodes=tuple(ordered), edges=tuple(edges), notes=tuple(_notes(view, nodes)))
+    return Graph(
+        nodes=tuple(sorted(parts, key=lambda node: tiers.index(node.tier))),
+        edges=tuple(edges),
+        notes=tuple(_notes(view, nodes, left_out=len(used) - len(shown))),
+    )
 
 
 def _functions(view: Template, found: Sequence[Way], inside: dict[str, Node]) -> Iterator[Node]:
@@ -89,16 +96,40 @@ def _with_address(node: Node, requests: Sequence[Edge], public: set[str]) -> Nod
     return node
 
 
-def _is_shown(view: Template, node: Node, edges: Sequence[Edge]) -> bool:
-    """Buckets and file systems serve logs and deployments as well: only connected ones are shown."""
+def _is_used(view: Template, node: Node, edges: Sequence[Edge]) -> bool:
+    """Buckets serve logs and deployments as well: only those that something reaches are parts."""
     resource = view.find({"Ref": node.id})
-    if resource is None or resource.type != BUCKET:
-        return True
+    return resource is None or resource.type != BUCKET or _is_connected(node, edges)
+
+
+def _is_connected(node: Node, edges: Sequence[Edge]) -> bool:
     return any(node.id in (edge.source, edge.target) for edge in edges)
 
 
-def _notes(view: Template, nodes: dict[str, Node]) -> Iterator[str]:
-    count = len([id for id in helpers(view) if id not in nodes and view.find({"Ref": id}, FUNCTION)])
-    if count:
-        one = count == 1
-        yield f"{count} Lambda function{'' if one else 's'} that only serve{'s' if one else ''} deployment"
+def _shown(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Node]:
+    """All nodes; of a very large template only those that something connects."""
+    if len(nodes) <= _MANY:
+        return list(nodes)
+    return [node for node in nodes if _is_connected(node, edges)]
+
+
+def _notes(view: Template, nodes: dict[str, Node], *, left_out: int) -> Iterator[str]:
+    helping = [id for id in helpers(view) if id not in nodes and view.find({"Ref": id}, FUNCTION)]
+    if helping:
+        yield f"{_plural(len(helping), 'Lambda function')} for deployment only"
+    if left_out:
+        yield f"{_plural(left_out, 'part')} that nothing connects"
+    ways_out = {
+        resource.id: resource.type
+        for route in view.of_type("AWS::EC2::Route")
+        for key in ("NatGatewayId", "InstanceId")
+        if (resource := view.find(route.properties.get(key))) is not None
+    }
+    for type, noun in (("AWS::EC2::NatGateway", "NAT gateway"), ("AWS::EC2::Instance", "NAT instance")):
+        count = sum(found == type for found in ways_out.values())
+        if count:
+            yield f"{_plural(count, noun)} as the way out to the internet"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
