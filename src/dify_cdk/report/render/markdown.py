@@ -11,7 +11,7 @@ from dify_cdk.report.render import containers, costs, limits, resources, routes
 from dify_cdk.report.render.grid import Grid, Row, Style
 from dify_cdk.report.render.words import clean
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 _MARKS = re.compile(r" ((?:\[\d+\])+)$")
 
 
@@ -126,4 +126,4 @@ def _cell(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", clean(text)).replace("&", "&amp;")
+    return _SPECIAL.sub(r"\\\1", html.escape(clean(text), quote=False))
