@@ -113,6 +113,7 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "AWS::CodeBuild::Project",
         "Custom::AWSCDKOpenIdConnectProvider",
         "Custom::CDKBucketDeployment",
+        "Custom::CDKContainerImageBuild",
         "Custom::CDKECRDeployment",
         "Custom::CrossRegionExportReader",
         "Custom::CrossRegionExportWriter",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -138,6 +139,23 @@ def schedule(resource: Resource, _: Site) -> Iterator[Charge]:
         )
 
 
+def sdk_call(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Calls of AWS's API during deployments: a look-up is free, another call may make anything."""
+    for name in ("Create", "Update"):
+        call = site.view.text(setting(resource, name))
+        if call and not _LOOK_UP.search(call):
+            yield Charge(
+                price="any",
+                service="AWS",
+                what="what a call of the API makes",
+                quantity=None,
+                unit="month",
+                formula=f"{name}: a call that is no look-up",
+            )
+
+
+_LOOK_UP = re.compile(r"\"action\":\s*\"(describe|get|list)", re.IGNORECASE)
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "AWS::CloudWatch::Alarm": alarm,
@@ -150,6 +168,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "AWS::ServiceDiscovery::PrivateDnsNamespace": hosted_zone,
         "AWS::ServiceDiscovery::PublicDnsNamespace": hosted_zone,
         "AWS::StepFunctions::StateMachine": state_machine,
+        "Custom::AWS": sdk_call,
     }
 )
 SHARED: Mapping[str, SharedRule] = MappingProxyType({"AWS::Logs::LogGroup": log_groups})
