@@ -95,7 +95,7 @@ def assert_sound(bill: MonthlyCost) -> None:
             assert line.amount == pytest.approx(line.quantity * line.unit_price)
         elif line.quantity != 0:
             assert line.amount is None
-        assert line.type or (line.quantity or 0) < 0, "only an allowance is nobody's"
+        assert line.type or (line.quantity or 0) <= 0, "only an allowance is nobody's"
 
 
 class TestMoreUsage:

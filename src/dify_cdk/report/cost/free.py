@@ -13,7 +13,7 @@ class Reason(StrEnum):
     SETTING = "a setting or a permission, which AWS does not charge"
     ELSEWHERE = "charged with the resource that it belongs to"
     DEPLOYMENTS = "runs only while something is deployed"
-    ALLOWANCE = "its first million requests a month are free, and an installation makes far fewer"
+    ALLOWANCE = "its first million requests a month are free, and notifications are far fewer"
 
 
 _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
@@ -110,7 +110,6 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "AWS::ServiceDiscovery::Service",
     ),
     Reason.DEPLOYMENTS: (
-        "AWS::CodeBuild::Project",
         "Custom::AWSCDKOpenIdConnectProvider",
         "Custom::CDKBucketDeployment",
         "Custom::CDKContainerImageBuild",

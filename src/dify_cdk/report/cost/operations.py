@@ -17,7 +17,7 @@ from dify_cdk.report.cost.charge import (
     shown,
     word_or,
 )
-from dify_cdk.report.template import Resource, items
+from dify_cdk.report.template import Resource, items, references
 
 _CLOUDWATCH = "Amazon CloudWatch"
 _DAYS_PER_MONTH = 730 / 24
@@ -125,6 +125,20 @@ def state_machine(resource: Resource, site: Site) -> Iterator[Charge]:
         )
 
 
+def build_project(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Build minutes, unless a custom resource starts it, which happens only during deployments."""
+    custom = (other for other in site.view.resources if other.type.startswith("Custom::"))
+    if not any(resource.id in references(other.properties) for other in custom):
+        yield Charge(
+            price="codebuild.minutes",
+            service="AWS CodeBuild",
+            what="builds",
+            quantity=None,
+            unit="hour",
+            formula="number and duration of the builds",
+        )
+
+
 def schedule(resource: Resource, _: Site) -> Iterator[Charge]:
     """Free by itself; a task that it starts runs for as long as no template says."""
     targets = items(setting(resource, "Targets")) or items(setting(resource, "Target"))
@@ -160,6 +174,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "AWS::CloudWatch::Alarm": alarm,
         "AWS::CloudWatch::Dashboard": dashboard,
+        "AWS::CodeBuild::Project": build_project,
         "AWS::Cognito::UserPool": user_pool,
         "AWS::ECR::Repository": repository,
         "AWS::Events::Rule": schedule,
