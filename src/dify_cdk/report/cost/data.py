@@ -149,7 +149,7 @@ def _nodes(resource: Resource, nodes: float | None, hours: float) -> Charge:
     return Charge(
         price=f"elasticache.hour.{engine}.{size}",
         service=_CACHE,
-        what=f"{engine} {size}".strip(),
+        what=f"{engine} {size}".strip() or "node",
         quantity=times(nodes, hours),
         unit="hour",
         formula=f"{counted(nodes, 'node')} x {shown(hours)} h",
