@@ -73,11 +73,7 @@ class TestThePriceListOfThePackage:
             for (key, region), price in PRICES.rows.items()
             if region == "us-east-1" and price.value is None
         }
-        assert unknown == {
-            "cloud_map.discover_calls",
-            "fargate.spot_gb_hour.arm64",
-            "fargate.spot_vcpu_hour.arm64",
-        }
+        assert unknown == {"cloud_map.discover_calls"}
 
     def test_allowances_cover_prices_of_the_list_in_their_unit(self) -> None:
         units = {price.key: price.unit for price in PRICES.rows.values()}

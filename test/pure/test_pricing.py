@@ -101,10 +101,10 @@ class TestTheCheapestInstallation:
     def test_every_line_by_hand(self, bill: MonthlyCost) -> None:
         assert {(line.logical_id, line.what): line.amount for line in bill.lines if line.amount} == {
             # 0.25 vCPU and 0.5 GB, 1 vCPU and 2 GB, at Spot prices, 730 hours
-            ("WebService", "vCPU, Spot"): pytest.approx(0.25 * 0.01254688 * 730),
-            ("WebService", "memory, Spot"): pytest.approx(0.5 * 0.00137248 * 730),
-            ("ApiService", "vCPU, Spot"): pytest.approx(1 * 0.01254688 * 730),
-            ("ApiService", "memory, Spot"): pytest.approx(2 * 0.00137248 * 730),
+            ("WebService", "vCPU, Spot"): pytest.approx(0.25 * 0.01288871 * 730),
+            ("WebService", "memory, Spot"): pytest.approx(0.5 * 0.00141527 * 730),
+            ("ApiService", "vCPU, Spot"): pytest.approx(1 * 0.01288871 * 730),
+            ("ApiService", "memory, Spot"): pytest.approx(2 * 0.00141527 * 730),
             # one node; one internal balancer, which has no public address
             ("Cache", "valkey cache.t4g.micro"): pytest.approx(0.0128 * 730),
             ("Alb", "application load balancer"): pytest.approx(0.0225 * 730),
@@ -146,7 +146,8 @@ class TestTasks:
 
     def test_what_has_no_known_price_is_unknown_and_not_zero(self) -> None:
         arm = {"RuntimePlatform": {"CpuArchitecture": "ARM64"}}
-        bill = cost(service(arm, CapacityProviderStrategy=strategy(("FARGATE_SPOT", 0, 1))))
+        spot = service(arm, CapacityProviderStrategy=strategy(("FARGATE_SPOT", 0, 1)))
+        bill = cost(spot, region="us-west-2")
         assert [(line.quantity, line.unit_price, line.amount) for line in bill.lines] == [
             (365, None, None),
             (1460, None, None),
@@ -163,8 +164,8 @@ class TestTasks:
         assert priced(service(DesiredCount=5, CapacityProviderStrategy=mixed)) == {
             "vCPU, on demand": pytest.approx(2 * 0.5 * 730 * 0.04048),
             "memory, on demand": pytest.approx(2 * 2 * 730 * 0.004445),
-            "vCPU, Spot": pytest.approx(3 * 0.5 * 730 * 0.01254688),
-            "memory, Spot": pytest.approx(3 * 2 * 730 * 0.00137248),
+            "vCPU, Spot": pytest.approx(3 * 0.5 * 730 * 0.01288871),
+            "memory, Spot": pytest.approx(3 * 2 * 730 * 0.00141527),
         }
 
     def test_a_base_larger_than_the_service_takes_all_of_it(self) -> None:

@@ -191,7 +191,7 @@ class TestRenewing:
     def test_what_is_not_found_stays_and_is_named(self, tool: ModuleType, document: dict[str, Any]) -> None:
         new, lines = tool.renewed(document, {}, TODAY)
         assert new["prices"] == document["prices"]
-        assert "fargate.spot_vcpu_hour.x86_64 in us-east-1: not found, stays 0.01254688" in lines
+        assert "fargate.spot_vcpu_hour.x86_64 in us-east-1: not found, stays 0.01288871" in lines
 
     def test_what_is_found_twice_stays_and_is_named(self, tool: ModuleType, document: dict[str, Any]) -> None:
         new, lines = tool.renewed(document, {("alb.hour", "us-east-1"): self.found(tool, 1.0, 2.0)}, TODAY)
