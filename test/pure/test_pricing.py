@@ -907,6 +907,20 @@ class TestOperations:
         assert list(one(type, **properties).values()) == [None]
 
     @pytest.mark.parametrize(
+        ("type", "usage"),
+        [
+            ("AWS::Backup::BackupVault", Usage(database_gb=1)),
+            ("AWS::Backup::BackupVault", Usage(files_gb=1)),
+            ("AWS::SES::EmailIdentity", Usage(users=1)),
+        ],
+    )
+    def test_what_grows_with_the_use_is_nothing_at_first_and_then_unknown(
+        self, type: str, usage: Usage
+    ) -> None:
+        assert one(type) == {}
+        assert list(one(type, usage).values()) == [None]
+
+    @pytest.mark.parametrize(
         ("type", "properties"),
         [
             ("AWS::Events::Rule", {"Targets": [{"Arn": "arn"}]}),

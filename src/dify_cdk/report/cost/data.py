@@ -171,6 +171,19 @@ def buckets(_: tuple[Resource, ...], site: Site) -> Iterator[Charge]:
         )
 
 
+def backup_vault(_: Resource, site: Site) -> Iterator[Charge]:
+    """Copies of what is stored; how many are kept, and how much of them is new, no template says."""
+    stored = site.usage.database_gb + site.usage.files_gb
+    yield Charge(
+        price="backup.gb_month",
+        service="AWS Backup",
+        what="backups",
+        quantity=None if stored else 0,
+        unit="GB-month",
+        formula=f"copies of {shown(stored)} GB, as many and as different as they are",
+    )
+
+
 def secret(_: Resource, site: Site) -> Iterator[Charge]:
     """One price a month, whatever is in it; reading it at the start of tasks is next to nothing."""
     yield _monthly("secrets_manager.secret_month", "AWS Secrets Manager", "secret")
@@ -196,6 +209,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         _CLUSTER: database_cluster,
         _INSTANCE: database_instance,
+        "AWS::Backup::BackupVault": backup_vault,
         "AWS::ElastiCache::CacheCluster": cache_cluster,
         "AWS::ElastiCache::ReplicationGroup": replication_group,
         "AWS::ElastiCache::ServerlessCache": serverless_cache,

@@ -100,6 +100,18 @@ def user_pool(resource: Resource, site: Site) -> Iterator[Charge]:
     )
 
 
+def mail(_: Resource, site: Site) -> Iterator[Charge]:
+    """Invitations, codes and notifications, whose number the usage does not tell."""
+    yield Charge(
+        price="ses.mails",
+        service="Amazon SES",
+        what="mails",
+        quantity=None if site.usage.users else 0,
+        unit="1,000 requests",
+        formula=f"invitations and codes for {shown(site.usage.users)} people",
+    )
+
+
 def repository(_: Resource, site: Site) -> Iterator[Charge]:
     """Images; a template does not say how many are kept and how large they are."""
     yield Charge(
@@ -179,6 +191,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "AWS::ECR::Repository": repository,
         "AWS::Events::Rule": schedule,
         "AWS::Route53::HostedZone": hosted_zone,
+        "AWS::SES::EmailIdentity": mail,
         "AWS::Scheduler::Schedule": schedule,
         "AWS::ServiceDiscovery::PrivateDnsNamespace": hosted_zone,
         "AWS::ServiceDiscovery::PublicDnsNamespace": hosted_zone,
