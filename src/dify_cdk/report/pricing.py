@@ -7,9 +7,10 @@ load would need. What no template shows is listed in :data:`NOT_COUNTED`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cache
+from itertools import combinations, pairwise
 from types import MappingProxyType
 
 from dify_cdk.report.containers import read_roles
@@ -152,18 +153,36 @@ def break_even(
     Returns:
         The smallest such share of the usage, or None if one of them is never dearer than the other.
     """
+    (found,) = break_evens((a, b), region=region, prices=prices, usage=usage)
+    return found
+
+
+def break_evens(
+    subjects: Sequence[Subject], *, region: str | None, prices: Prices, usage: Usage | None = None
+) -> tuple[Usage | None, ...]:
+    """:func:`break_even` of each two subjects, in the order of ``itertools.combinations``."""
     largest = usage or USAGES["company"]
-    bills = [_Bill(subject, region=region, prices=prices) for subject in (a, b)]
+    totals = [cache(_totals(_Bill(subject, region=region, prices=prices), largest)) for subject in subjects]
+    shares = (_break_even(a, b) for a, b in combinations(totals, 2))
+    return tuple(None if share is None else largest.scaled(share) for share in shares)
+
+
+def _totals(bill: _Bill, largest: Usage) -> Callable[[float], float]:
+    """The total of a bill by the share of the largest usage."""
+    return lambda share: bill.for_usage(largest.scaled(share)).total
+
+
+def _break_even(a: Callable[[float], float], b: Callable[[float], float]) -> float | None:
+    """The smallest share at which the dearer one becomes the cheaper one."""
 
     def difference(share: float) -> float:
-        costs = [bill.for_usage(largest.scaled(share)).total for bill in bills]
-        return costs[0] - costs[1]
+        return a(share) - b(share)
 
     known = [(step / _STEPS, difference(step / _STEPS)) for step in range(_STEPS + 1)]
     unequal = [(share, value) for share, value in known if abs(value) > _NOTHING]
     for (low, before), (high, after) in pairwise(unequal):
         if before * after < 0:
-            return largest.scaled(_crossing(difference, low, high))
+            return _crossing(difference, low, high)
     return None
 
 
