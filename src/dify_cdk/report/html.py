@@ -11,7 +11,7 @@ from dify_cdk.report.drawing.layout import Shape
 from dify_cdk.report.graph.reader import read_graph
 from dify_cdk.report.limits import Limit
 from dify_cdk.report.page import costs, differences
-from dify_cdk.report.page.markup import Content, Html, el, join, listed, plural
+from dify_cdk.report.page.markup import Content, Html, el, listed, plural
 
 _STYLE = Path(__file__).parent / "data" / "page.css"
 # Nothing may be loaded and nothing may run, whatever a template manages to write into the page.
@@ -127,10 +127,8 @@ def _fact(limit: Limit | None) -> str:
 
 
 def _content(one: Compared) -> str:
-    count = sum(inventory.total for inventory in one.inventories)
-    containers = sum(len(inventory.roles) for inventory in one.inventories)
-    stacks = len(one.subject.parts)
-    return f"{plural(count, 'resource')}, {plural(containers, 'container')}, {plural(stacks, 'stack')}"
+    stacks = plural(len(one.subject.parts), "stack")
+    return f"{plural(one.whole.total, 'resource')}, {plural(len(one.whole.roles), 'container')}, {stacks}"
 
 
 # --- architecture ---------------------------------------------------------------------------------------
@@ -173,4 +171,4 @@ def _about() -> Iterator[Html]:
 
 
 def _and(names: Sequence[str]) -> str:
-    return join(" and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names) or "Nothing")
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names) or "Nothing"
