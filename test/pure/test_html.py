@@ -149,6 +149,15 @@ class TestMarkup:
         with pytest.raises(ValueError, match="shorter"):
             table("About", ["Key", "A", "B"], [["x", "1"]], class_="")
 
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [("v1", "x small-labels"), ("Quantity", "x"), ("a name of a template", "x long-labels")],
+    )
+    def test_a_table_says_how_long_its_labels_are(self, name: str, expected: str) -> None:
+        assert (
+            parse(table("About", ["Key", name], [], class_="x")).children[0].attributes["class"] == expected
+        )
+
     def test_only_few_short_columns_stay_a_table_on_a_phone(self) -> None:
         assert fitting(["v1", "v2", "v3", "v4"], ["$228.28"]) == "few"
         assert fitting(["v1", "v2", "v3", "v4", "v5"], []) == "stack"
@@ -238,6 +247,21 @@ class TestPage:
         assert (len(ROOT.by_class("roomy")), len(ROOT.by_class("drawing"))) == (0, 2)
 
 
+class TestGlance:
+    def test_the_limits_that_decide_stand_in_the_card(self) -> None:
+        own = (limit("request timeout", "app", "30 s"), limit("request timeout", "web", "60 s"))
+        root = parse(to_html(of(compared("a", usage=cost(), limits=own))))
+        assert [one.text for one in root.all("dl")[0].children] == ["Longest request", "30 s"]
+
+    def test_with_several_doors_each_value_is_named_once(self) -> None:
+        doors = (("A", "600 s"), ("B", "30 s"), ("C", "30 s"))
+        own = tuple(limit("request timeout", f"app at {door}", text) for door, text in doors)
+        sockets = tuple(limit("WebSocket", f"at {door}", "no") for door, _ in doors)
+        root = parse(to_html(of(compared("a", usage=cost(), limits=(*own, *sockets)))))
+        texts = [one.text for one in root.all("dl")[0].children]
+        assert texts == ["Longest request", "600 s or 30 s", "WebSocket", "no"]
+
+
 class TestEscaping:
     def test_a_template_cannot_write_markup(self) -> None:
         resources = {
@@ -320,7 +344,7 @@ def cells(root: Element, row: str) -> list[str]:
 
 class TestCosts:
     BIG = cost(line("Fargate", 90.0), line("Aurora", 30.0), line("Aurora", 20.0))
-    SMALL = cost(line("Fargate", 40.0), line("Lambda", 0.004), line("Map", None))
+    SMALL = cost(line("Fargate", 40.0), line("Lambda", 0.004), line("Map", None, quantity=None))
 
     def test_amounts_are_summed_by_service_and_the_dearest_comes_first(self) -> None:
         root = parse(join(costs.section(of(compared("a", usage=self.BIG), compared("b", usage=self.SMALL)))))
@@ -365,6 +389,13 @@ class TestCosts:
         assert "a: Map, something: 1 thing" in reasons
         assert "b: no price is known for AWS::Quantum::Teleporter" in reasons
 
+    def test_services_without_prices_in_a_region_are_named_once(self) -> None:
+        unknown = cost(
+            line("Fargate", None), line("Fargate", None), line("Lambda", None), region="eu-south-2"
+        )
+        root = parse(join(costs.section(of(compared("a", usage=unknown)))))
+        assert root.all("li")[0].text == "a: no prices of eu-south-2 are known for Fargate, Lambda"
+
     def test_without_a_region_a_cost_is_unknown_and_not_small(self) -> None:
         known, unknown = (
             compared("a", usage=self.BIG),
@@ -378,6 +409,11 @@ class TestCosts:
         ]
         assert [one.text for one in root.all("h3")][:1] == ["a"]
         assert "Where costs cross" not in root.text
+
+    def test_a_total_of_few_known_amounts_says_so(self) -> None:
+        most = cost(line("X", None), line("Y", None), line("Z", 2.0))
+        assert costs.total(most) == "mostly unknown, at least $2.00"
+        assert costs.total(cost(line("X", None), line("Z", 2.0))) == "at least $2.00"
 
     def test_nothing_is_said_of_lower_bounds_where_there_are_none(self) -> None:
         root = parse(join(costs.section(of(compared("a", usage=self.BIG)))))
@@ -408,6 +444,12 @@ class TestCosts:
         amounts = "1,234 users with 5,000,000 requests to the api a month"
         assert f"a and b cost the same at about {amounts}." in texts
         assert "b costs less than a at every usage." in texts
+
+    def test_costs_that_are_mostly_unknown_cross_nowhere(self) -> None:
+        most = compared("b", usage=cost(line("X", None), line("Y", None), line("Z", 2.0)))
+        pair = BreakEven(first="a", second="b", usage=Usage(users=5))
+        root = parse(join(costs.section(of(compared("a", usage=self.BIG), most, break_evens=(pair,)))))
+        assert "Where costs cross" not in root.text
 
     def test_the_usage_is_written_out(self) -> None:
         root = parse(join(costs.section(of(compared("a", usage=self.BIG)))))

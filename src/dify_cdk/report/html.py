@@ -110,8 +110,7 @@ def _glance(comparison: Comparison) -> Html:
 
 
 def _card(one: Compared, usage: str) -> Html:
-    known = {(limit.name, limit.scope): limit for limit in one.limits}
-    facts = [(word, _fact(known.get((name, scope)))) for name, scope, word in _GLANCE]
+    facts = [(word, _fact(one.limits, name, scope)) for name, scope, word in _GLANCE]
     return el(
         "article",
         el("h3", one.name),
@@ -122,8 +121,12 @@ def _card(one: Compared, usage: str) -> Html:
     )
 
 
-def _fact(limit: Limit | None) -> str:
-    return limit.text if limit else ""
+def _fact(limits: Sequence[Limit], name: str, scope: str) -> str:
+    """The value of a limit; with several doors that of each, whose scopes name the door behind the paths."""
+    door = f"{scope} at ".lstrip()
+    found = (one for one in limits if one.name == name)
+    values = (one.text for one in found if one.scope == scope or one.scope.startswith(door))
+    return " or ".join(dict.fromkeys(values))
 
 
 def _content(one: Compared) -> str:

@@ -47,12 +47,19 @@ def total(cost: MonthlyCost) -> str:
     """The total in words that say when something is missing."""
     if not _is_known(cost):
         return "unknown"
+    if _is_mostly_unknown(cost):
+        return f"mostly unknown, at least {money(cost.total)}"
     return f"at least {money(cost.total)}" if cost.is_lower_bound else money(cost.total)
 
 
 def _is_known(cost: MonthlyCost) -> bool:
     """Whether there are prices at all: without a region hardly anything has one."""
     return cost.region is not None or not cost.is_lower_bound
+
+
+def _is_mostly_unknown(cost: MonthlyCost) -> bool:
+    """Whether the total says little: for example in a region that few prices are known of."""
+    return 2 * sum(line.amount is None for line in cost.lines) > len(cost.lines)
 
 
 def _introduction(comparison: Comparison) -> str:
@@ -192,11 +199,13 @@ def _missing(cost: MonthlyCost) -> Iterator[str]:
     if cost.region is None:
         yield "the region is not known, so there are no prices: name one with --region"
         return
-    unknown = dict.fromkeys(
-        (line.service, line.what, line.formula) for line in cost.lines if line.amount is None
+    lines = [line for line in cost.lines if line.amount is None]
+    yield from dict.fromkeys(
+        f"{one.service}, {one.what}: {one.formula}" for one in lines if one.quantity is None
     )
-    for service, what, formula in unknown:
-        yield f"{service}, {what}: {formula}" if formula else f"{service}, {what}: unknown"
+    unlisted = dict.fromkeys(line.service for line in lines if line.quantity is not None)
+    if unlisted:
+        yield f"no prices of {cost.region} are known for {', '.join(unlisted)}"
     if cost.unpriced:
         yield f"no price is known for {', '.join(cost.unpriced)}"
 
@@ -206,7 +215,8 @@ def _missing(cost: MonthlyCost) -> Iterator[str]:
 
 def _crossings(comparison: Comparison) -> Iterator[Html]:
     """The usage at which the dearer of two becomes the cheaper one."""
-    costs = {one.name: one for one in comparison.compared if _is_known(one.cost)}
+    known = (one for one in comparison.compared if _is_known(one.cost))
+    costs = {one.name: one for one in known if not _is_mostly_unknown(one.cost)}
     pairs = [one for one in comparison.break_evens if one.first in costs and one.second in costs]
     if pairs:
         yield el("h3", "Where costs cross")
