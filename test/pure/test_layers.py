@@ -30,7 +30,7 @@ def name_of(path: Path) -> str:
 
 # From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
 LAYERS = {
-    "tools": {"_init", "_synth", "__main__", *_modules_in("cli")},
+    "tools": {"_init", "_mirror", "_synth", "__main__", *_modules_in("cli")},
     "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
     "parts of frontends": {
         *("frontends", "frontends.protocol", "frontends._alb", "frontends._domain"),
@@ -70,7 +70,7 @@ LAYERS = {
 FRONTENDS = LAYERS["frontends"]
 RANKS = {module: rank for rank, modules in enumerate(reversed(LAYERS.values())) for module in modules}
 
-PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init"}
+PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init", "_mirror"}
 CDK = {"aws_cdk", "constructs", "jsii"}
 BUILD = {"cdklabs"}  # of the extra ``cloud-build``: drawn in only when images are built in AWS
 RICH = {"rich"}  # of the extra ``cli``: drawn in only when a table is printed

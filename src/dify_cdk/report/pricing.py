@@ -209,7 +209,8 @@ class _Bill:
         """Price every resource and every type that resources share."""
         sites = [self._site(index, usage) for index in range(len(self._views))]
         items = [*self._single(sites), *self._shared(sites)]
-        lines = [*(self._line(item) for item in items), *self._allowances(items)]
+        paid = [(item, self._line(item)) for item in items]
+        lines = [*(line for _, line in paid), *self._allowances(paid)]
         amounts = [line.amount for line in lines]
         unpriced = self._unpriced()
         return MonthlyCost(
@@ -279,31 +280,32 @@ class _Bill:
     def _region_of(self, part: Part) -> str | None:
         return self._region if part.region in (None, self._own) else part.region
 
-    def _allowances(self, items: list[_Item]) -> Iterator[CostLine]:
+    def _allowances(self, paid: list[tuple[_Item, CostLine]]) -> Iterator[CostLine]:
+        """What accounts get free of charge, taken off in the order of the lines, as lines of their own."""
         for allowance in self._prices.allowances:
             left = allowance.quantity
-            for item in items:
-                if item.charge.price in allowance.covers and item.charge.quantity and left:
-                    used = min(left, item.charge.quantity)
+            for item, line in paid:
+                if item.charge.price in allowance.covers and line.amount:
+                    used = min(left, item.charge.quantity or 0)
                     left -= used
-                    yield self._free(allowance, item, used)
+                    if used:
+                        yield _taken_off(line, allowance, used)
 
-    def _free(self, allowance: Allowance, item: _Item, used: float) -> CostLine:
-        """What an allowance takes off a line, as a line of its own."""
-        line = self._line(item)
-        quantity = -used / UNITS[allowance.unit]
-        return replace(
-            line,
-            part="",
-            logical_id="",
-            type="",
-            what=f"free every month: {line.what}",
-            quantity=quantity,
-            amount=_amount(quantity, line.unit_price),
-            formula=f"up to {shown(allowance.quantity)} a month and account, taken as unused by others",
-            source=allowance.source,
-            seen=allowance.seen,
-        )
+
+def _taken_off(line: CostLine, allowance: Allowance, used: float) -> CostLine:
+    quantity = -used / UNITS[allowance.unit]
+    return replace(
+        line,
+        part="",
+        logical_id="",
+        type="",
+        what=f"free every month: {line.what}",
+        quantity=quantity,
+        amount=_amount(quantity, line.unit_price),
+        formula=f"up to {shown(allowance.quantity)} a month and account, taken as unused by others",
+        source=allowance.source,
+        seen=allowance.seen,
+    )
 
 
 _NO_TYPE = "(no type)"
