@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import dify_cdk
 from deployed.emulator import ACCOUNT, REGION, Emulator
 from deployed.tools import PROGRAMS
 from dify_cdk._assets import examples_dir
@@ -202,6 +203,7 @@ class Cdk:
             "CDK_VALIDATION": "false",  # has tests of its own
             "DIFY_TEST_IMAGES": str(self.emulator.images),
             "JSII_RUNTIME_PACKAGE_CACHE": "enabled",
+            "PYTHONPATH": str(Path(dify_cdk.__file__).parents[1]),  # the package that the tests see
         }
 
 

@@ -153,15 +153,16 @@ def assert_nothing_changed(stage: Stage) -> None:
     assert (stage.changed, stage.migrations, stage.answers) == ([], [], [])
 
 
-def assert_only_what_must_stay_was_skipped(world: World, *, buckets: int) -> None:
+def assert_only_what_must_stay_was_skipped(world: World, *, buckets: int, since: float = 0) -> None:
     """After a destroy: the retained resources were skipped, and all others deleted.
 
     Args:
         world: Where.
         buckets: How many of the retained resources are buckets.
+        since: When it began, if an update before it left something behind.
     """
     template = Template(world.cdk.template())
-    ends = {row["LogicalResourceId"]: row["ResourceStatus"] for row in world.cdk.events()}
+    ends = {row["LogicalResourceId"]: row["ResourceStatus"] for row in world.cdk.events(since)}
     assert ends.pop(STACK) == "DELETE_COMPLETE"
     retained = {id for id, row in template.resources.items() if row.get("DeletionPolicy") in _RETAINING}
     assert {id for id, status in ends.items() if status == "DELETE_SKIPPED"} == retained

@@ -49,6 +49,12 @@ SHAPES: Mapping[str, Shape] = {
         values={"VpcLinkId": lambda digest: digest[:6]},
         groups=("SecurityGroupIds",),
     ),
+    "AWS::ApplicationAutoScaling::ScalableTarget": Shape(
+        ref="Id", values={"Id": lambda digest: f"service/{digest[:8]}|ecs:service:DesiredCount|ecs"}
+    ),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": Shape(
+        ref="Arn", values={"Arn": lambda digest: f"arn:aws:autoscaling:::scalingPolicy:{digest[:8]}"}
+    ),
     "AWS::EC2::EIP": Shape(
         ref="PublicIp",
         values={"PublicIp": _address("198.51.100"), "AllocationId": _id("eipalloc")},
@@ -58,6 +64,7 @@ SHAPES: Mapping[str, Shape] = {
         ref="InstanceId",
         values={"InstanceId": _id("i"), "PrivateIp": _address("10.0.0")},
     ),
+    "AWS::EC2::NatGateway": Shape(ref="NatGatewayId", values={"NatGatewayId": _id("nat")}),
     "AWS::EC2::SecurityGroupEgress": Shape(
         ref="Id", values=_RULE, groups=("GroupId", "DestinationSecurityGroupId")
     ),
