@@ -15,6 +15,7 @@ import pytest
 
 from dify_cdk import _init, _synth, cli
 from dify_cdk._synth import SynthError, SynthesizedStack
+from dify_cdk.cli import _compare, _shared
 from dify_cdk.report.inventory import Message
 from dify_cdk.report.regions import REGIONS
 
@@ -144,7 +145,7 @@ class TestCompare:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setitem(sys.modules, "rich", None)
-        monkeypatch.setattr(cli, "find_spec", lambda name: None)
+        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
         assert cli.main(["compare", "--template", str(SHOP), "--format", "json"]) == 0
         assert names(capsys.readouterr().out) == ["shop"]
 
@@ -196,7 +197,7 @@ class TestProgress:
     def test_a_slow_step_says_what_it_does(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cli, "_SLOW_SECONDS", 0.01)
+        monkeypatch.setattr(_shared, "_SLOW_SECONDS", 0.01)
         synthesize = _synth.synthesize
 
         def take_long(
@@ -335,7 +336,7 @@ class TestErrors:
         assert fails("compare", "--region", "x") == "unknown region 'x', an example of one is eu-west-1"
 
     def test_a_table_without_rich(self, monkeypatch: pytest.MonkeyPatch, fails: Fails) -> None:
-        monkeypatch.setattr(cli, "find_spec", lambda name: None)
+        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
         message = fails("compare", "--template", SHOP)
         assert message == "tables need rich: pip install 'dify-cdk[cli]', or use --format json"
 
