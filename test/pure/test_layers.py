@@ -19,9 +19,9 @@ PACKAGE = Path(dify_cdk.__file__).parent
 
 
 def _modules_in(name: str) -> set[str]:
-    """The modules of a folder that is one layer, or of a single file."""
-    folder = PACKAGE / name
-    return {name, *(f"{name}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")}
+    """The modules of a folder that is one layer, folders in it included, or of a single file."""
+    paths = (path.relative_to(PACKAGE).with_suffix("").parts for path in (PACKAGE / name).rglob("*.py"))
+    return {name, *(".".join(part for part in parts if part != "__init__") for parts in paths)}
 
 
 # From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
