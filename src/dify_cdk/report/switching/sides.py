@@ -63,15 +63,7 @@ class Side:
 
     def value(self, stack: str, value: object, is_new: IsNew | None = None) -> Value:
         """The value in comparable form; nothing is new by default."""
-        return _Reader(side=self, is_new=is_new or _nothing_is_new).read(stack, value, 0)
-
-    def property(self, entry: Entry, path: str, is_new: IsNew | None = None) -> Value:
-        """A property of a resource, a nested one by a path with ``/``."""
-        first, _, rest = path.partition("/")
-        found: object = entry.properties.get(first)
-        for step in filter(None, rest.split("/")):
-            found = mapping(found).get(step)
-        return self.value(entry.stack, found, is_new)
+        return _Reader(side=self, is_new=is_new or nothing_is_new).read(stack, value, 0)
 
     def output(self, stack_name: str, name: str) -> tuple[str, object] | None:
         """Key of the stack and value of one of its outputs."""
@@ -80,12 +72,54 @@ class Side:
         return (stack, mapping(outputs[name]).get("Value")) if stack is not None and name in outputs else None
 
     def _exports(self) -> Iterator[tuple[Value, tuple[str, object]]]:
-        reader = _Reader(side=self, is_new=_nothing_is_new, imports=0)
+        reader = _Reader(side=self, is_new=nothing_is_new, imports=0)
         for stack in self.parts:
             for output in map(mapping, self.section(stack, "Outputs").values()):
                 exported = mapping(output.get("Export")).get("Name")
                 if exported is not None:
                     yield reader.read(stack, exported, 0), (stack, output.get("Value"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A side read in one way: as it is there now, or with what is new in it.
+
+    Attributes:
+        side: The templates.
+        is_new: What stands for something else than before.
+    """
+
+    side: Side
+    is_new: IsNew
+
+    def value(self, entry: Entry, path: str) -> Value:
+        """A property of a resource, a nested one by a path with ``/``."""
+        first, _, rest = path.partition("/")
+        found: object = entry.properties.get(first)
+        for step in filter(None, rest.split("/")):
+            found = mapping(found).get(step)
+        return self.side.value(entry.stack, found, self.is_new)
+
+    def itself(self, entry: Entry) -> Value:
+        """A resource as others refer to it."""
+        name = Name(kind="resource", stack=entry.stack, id=entry.id)
+        return ("reference", entry.stack, entry.id, "", self.is_new(name))
+
+    def target(self, reference: Value) -> Entry | None:
+        """The resource that a value refers to, if it is in one of the templates."""
+        match reference:
+            case ("reference", str(stack), str(id), _, _):
+                return self.side.entries.get((stack, id))
+        return None
+
+    def of_type(self, *types: str) -> Iterator[Entry]:
+        """The resources of these types."""
+        return (entry for entry in self.side.entries.values() if entry.type in types)
+
+
+def nothing_is_new(_: Name) -> bool:
+    """How the template that is there now is read."""
+    return False
 
 
 def _entry(stack: str, id: str, body: object) -> Entry:
@@ -98,10 +132,6 @@ def _entry(stack: str, id: str, body: object) -> Entry:
         properties=mapping(entry.get("Properties")),
         body=entry,
     )
-
-
-def _nothing_is_new(_: Name) -> bool:
-    return False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
