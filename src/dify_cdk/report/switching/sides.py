@@ -175,10 +175,10 @@ class _Reader:
             case "Fn::GetAtt", [str(id), *attribute]:
                 found = self._name(stack, id, ".".join(shown(read(part)) for part in attribute))
             case "Fn::Sub", str(pattern) | [str(pattern)]:
-                found = self._substitute(stack, pattern, {})
+                found = self._substitute(stack, pattern, {}, argument)
             case "Fn::Sub", [str(pattern), Mapping() as variables]:
                 given = {str(key): read(value) for key, value in variables.items()}
-                found = self._substitute(stack, pattern, given)
+                found = self._substitute(stack, pattern, given, argument)
             case "Fn::Join", [str(delimiter), list(parts)]:
                 found = concat(_joined(delimiter, [read(part) for part in parts]), argument)
             case "Fn::Select", [int() | str() as index, list(choices)]:
@@ -206,7 +206,7 @@ class _Reader:
             return ("parameter", stack, id, self.is_new(Name(kind="parameter", stack=stack, id=id)))
         return ("missing", id, attribute)
 
-    def _substitute(self, stack: str, pattern: str, given: Mapping[str, Value]) -> Value:
+    def _substitute(self, stack: str, pattern: str, given: Mapping[str, Value], source: object) -> Value:
         parts: list[Value] = []
         end = 0
         for match in _PLACEHOLDER.finditer(pattern):
@@ -217,7 +217,7 @@ class _Reader:
                 parts.append(("text", f"${{{match[2]}}}"))
             else:
                 parts.append(given[name] if name in given else self._name(stack, *name.split(".", 1)))
-        return concat([*parts, ("text", pattern[end:])], [pattern, *map(repr, given.items())])
+        return concat([*parts, ("text", pattern[end:])], source)
 
     def _choice(self, stack: str, condition: str, first: Value, second: Value) -> Value:
         is_new = self.is_new(Name(kind="condition", stack=stack, id=condition))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dify_cdk.report.inventory import OTHER_DOORS
 from dify_cdk.report.switching.changes import Action, Changes, ResourceChange
 from dify_cdk.report.switching.sides import Entry, Reading, Side, nothing_is_new
 from dify_cdk.report.switching.values import shown
@@ -28,28 +29,23 @@ _YOU, _CLOUDFORMATION = "you", "CloudFormation"
 
 # --- doors ----------------------------------------------------------------------------------------------
 
-_OTHER_DOORS = (
-    "AWS::ApiGateway::RestApi",
-    "AWS::ApiGatewayV2::Api",
-    "AWS::AppSync::GraphQLApi",
-    "AWS::ElasticLoadBalancing::LoadBalancer",
-)
+_DISTRIBUTION = "AWS::CloudFront::Distribution"
+_BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
+
+# Whether such a door is open to the public at all: property and the value that says no.
+_CLOSED = {_BALANCER: ("Scheme", "internal"), "AWS::Lambda::Url": ("AuthType", "AWS_IAM")}
 
 
 def doors(side: Side) -> list[Entry]:
     """What the public enters by: the distributions if there are any, for they stand before the rest."""
     reading = Reading(side=side, is_new=nothing_is_new)
 
-    def says(entry: Entry, property: str) -> str:
-        return shown(reading.value(entry, property))
+    def is_open(entry: Entry) -> bool:
+        property, value = _CLOSED.get(entry.type, ("", None))
+        return shown(reading.value(entry, property)) != value
 
-    balancers = reading.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer")
-    urls = reading.of_type("AWS::Lambda::Url")
-    return list(reading.of_type("AWS::CloudFront::Distribution")) or [
-        *(one for one in balancers if says(one, "Scheme") != "internal"),
-        *reading.of_type(*_OTHER_DOORS),
-        *(one for one in urls if says(one, "AuthType") == "NONE"),
-    ]
+    others = filter(is_open, reading.of_type(_BALANCER, *OTHER_DOORS))
+    return list(reading.of_type(_DISTRIBUTION)) or list(others)
 
 
 def _doors_with(changes: Changes, side: Side, *actions: Action) -> str:

@@ -18,7 +18,8 @@ Value = tuple[object, ...]
 NOTHING: Value = ("nothing",)
 """What an absent property, null and ``AWS::NoValue`` are."""
 
-_MAX_PARTS = 1000  # of a joined string; substitutions inside substitutions could double it again and again
+_MAX_LENGTH = 100_000  # of a joined string; substitutions inside substitutions could double it on and on
+_OF_A_NAME = 20  # what a reference counts for
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,17 +128,19 @@ def concat(parts: Iterable[Value], source: object) -> Value:
 
     Args:
         parts: The strings.
-        source: What they come from, to compare instead where they become too many.
+        source: What they come from, to compare instead where they become too long.
     """
     merged: list[Value] = []
+    length = 0
     for part in parts:
         for piece in cast("tuple[Value, ...]", part[1:] if part[0] == "concat" else (part,)):
+            length += len(str(piece[1])) if piece[0] in ("text", "opaque") else _OF_A_NAME
+            if length > _MAX_LENGTH:
+                return opaque(source)
             if merged and merged[-1][0] == "text" and piece[0] == "text":
                 merged[-1] = ("text", f"{merged[-1][1]}{piece[1]}")
             elif piece not in (("text", ""), NOTHING):
                 merged.append(piece)
-        if len(merged) > _MAX_PARTS:
-            return opaque(source)
     if len(merged) == 1:
         return merged[0]
     return ("concat", *merged) if merged else ("text", "")
