@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dify_cdk.report.inventory import OTHER_DOORS
+from dify_cdk.report.doors import doors
 from dify_cdk.report.switching.changes import Action, Changes, ResourceChange
-from dify_cdk.report.switching.sides import Entry, Reading, Side, nothing_is_new
-from dify_cdk.report.switching.values import shown
-from dify_cdk.report.template import mapping
+from dify_cdk.report.switching.sides import Side
+from dify_cdk.report.template import Template, mapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,30 +26,13 @@ class Step:
 
 _YOU, _CLOUDFORMATION = "you", "CloudFormation"
 
-# --- doors ----------------------------------------------------------------------------------------------
-
-_DISTRIBUTION = "AWS::CloudFront::Distribution"
-_BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
-
-# Whether such a door is open to the public at all: property and the value that says no.
-_CLOSED = {_BALANCER: ("Scheme", "internal"), "AWS::Lambda::Url": ("AuthType", "AWS_IAM")}
-
-
-def doors(side: Side) -> list[Entry]:
-    """What the public enters by: the distributions if there are any, for they stand before the rest."""
-    reading = Reading(side=side, is_new=nothing_is_new)
-
-    def is_open(entry: Entry) -> bool:
-        property, value = _CLOSED.get(entry.type, ("", None))
-        return shown(reading.value(entry, property)) != value
-
-    others = filter(is_open, reading.of_type(_BALANCER, *OTHER_DOORS))
-    return list(reading.of_type(_DISTRIBUTION)) or list(others)
-
 
 def _doors_with(changes: Changes, side: Side, *actions: Action) -> str:
-    found = (entry for entry in doors(side) if changes.actions[entry.stack, entry.id] in actions)
-    return ", ".join(entry.id for entry in found)
+    """The entry points of a side to which this happens."""
+    found = (
+        (stack, door.id) for stack, part in side.parts.items() for door in doors(Template(part.template))
+    )
+    return ", ".join(id for stack, id in found if changes.actions[stack, id] in actions)
 
 
 # --- in place -------------------------------------------------------------------------------------------
@@ -79,6 +61,9 @@ def _in_place(changes: Changes, resources: Sequence[ResourceChange]) -> Iterator
     stays = (Action.UPDATED, Action.REPLACED, Action.MAY_BE_REPLACED)
     if any(count[action] for action in stays):
         yield _step(", ".join(f"{count[action]} {action.value}" for action in stays if count[action]))
+        door = _doors_with(changes, changes.after, Action.UPDATED)
+        if door:
+            yield _step(f"updates the door {door} in place, which keeps its address")
     yield from map(_step, _services(resources))
     outputs = ", ".join(_changed_outputs(changes))
     if outputs:
@@ -109,7 +94,7 @@ def _services(resources: Sequence[ResourceChange]) -> Iterator[str]:
         yield f"starts new tasks, then stops the old ones, of: {anew}"
     moved = ", ".join(id for id, properties in changed if "LoadBalancers" in properties)
     if moved:
-        yield f"moves to or from a load balancer, before the old door is gone: {moved}"
+        yield f"moves to other load balancers, so that the old ones no longer reach: {moved}"
 
 
 def _changed_outputs(changes: Changes) -> Iterator[str]:
@@ -125,14 +110,20 @@ def _changed_outputs(changes: Changes) -> Iterator[str]:
 
 
 def two_doors(changes: Changes) -> tuple[Step, ...]:
-    """How to change the door while both stand; empty if no door changes."""
-    old = _doors_with(changes, changes.before, Action.REMOVED, Action.REPLACED, Action.LEFT_BEHIND)
-    new = _doors_with(changes, changes.after, Action.ADDED, Action.REPLACED)
+    """How to change the door while both stand; empty if the doors stay as they are.
+
+    A door that is updated in place counts if what stands behind it is exchanged.
+    """
+    exchanged = {Action.ADDED, Action.REMOVED} <= set(changes.actions.values())
+    updated = (Action.UPDATED,) if exchanged else ()
+    gone = (Action.REMOVED, Action.REPLACED, Action.LEFT_BEHIND)
+    old = _doors_with(changes, changes.before, *gone, *updated)
+    new = _doors_with(changes, changes.after, Action.ADDED, Action.REPLACED, *updated)
     if not (old and new):
         return ()
     texts = (
         "define the new door beside the old one: a second frontend with an id of its own and announce=False",
-        f"deploy: the new door is added ({new} in the template after), nothing is removed",
+        f"deploy: the new door is added (what is {new} in the template after), nothing is removed",
         "try the new door at its own address; both doors lead to the same data",
         "move the users; a host name can be at one door only: take it from the old one in a deployment, give "
         "it to the new one in the next",
