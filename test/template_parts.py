@@ -1,12 +1,20 @@
-"""Small templates put together from parts: doors, load balancers, APIs, functions and services."""
+"""Small templates put together from parts: doors, load balancers, APIs, functions and services.
+
+Further below: limits of such templates, and comparisons of inventories without limits and costs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
+from dify_cdk.report.comparison import Compared, Comparison
+from dify_cdk.report.inventory import Inventory
 from dify_cdk.report.limits import Limit, effective_limits
+from dify_cdk.report.pricing import MonthlyCost
 from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.usage import ZERO
 
 Resources = dict[str, Any]
 
@@ -145,3 +153,21 @@ def values(*templates: Resources, scope: str = "app") -> tuple[object, object, o
     """Request timeout, streaming and largest request."""
     found = limits(*templates)
     return tuple(found[name, scope].value for name in ("request timeout", "streaming", "largest request"))  # type: ignore[return-value]
+
+
+NOTHING_TO_PAY = MonthlyCost(region=None, usage=ZERO, lines=(), total=0, is_lower_bound=False, unpriced=())
+
+
+def comparison(*inventories: Inventory) -> Comparison:
+    """Inventories as subjects of one part each, which carry and cost nothing that is known."""
+    compared = (
+        Compared(
+            subject=Subject(name=one.name, parts=(Part(name=one.name, template={}, region=one.region),)),
+            inventories=(one,),
+            limits=(),
+            floor=NOTHING_TO_PAY,
+            cost=NOTHING_TO_PAY,
+        )
+        for one in inventories
+    )
+    return Comparison(compared=tuple(compared), usage="team", prices_as_of=date(2026, 11, 22))

@@ -39,7 +39,7 @@ ACTIONS = {
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 }
-OWN_WARNINGS = {"DifyNetworkZones", "DifyAlbWithoutTls", "DifyCacheSingleNode", "DifyDatabaseAwake"}
+OWN_WARNINGS = {"DifyAlbWithoutTls", "DifyCacheSingleNode", "DifyDatabaseAwake"}
 OFFICE = Access(ipv4=["203.0.113.0/24"])
 
 

@@ -149,7 +149,9 @@ def test_all_scalable_roles_scale_beside_each_other(dify: Callable[..., Template
     )
 
 
-def test_nothing_scales_unless_it_is_asked_for(template: Template) -> None:
+@pytest.mark.parametrize("variant", ["v1", "v2", "v3"])
+def test_nothing_scales_unless_it_is_asked_for(templates: Callable[[str], Template], variant: str) -> None:
+    template = templates(variant)
     assert not template.of_type("AWS::ApplicationAutoScaling::ScalableTarget")
     assert {service["DesiredCount"] for service in template.services().values()} == {1}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FINE, FINDING, BAD_USAGE = 0, 1, 2
 
 _SLOW_SECONDS = 2.0
-_PLAIN = str.maketrans({"─": "-"})
+_PLAIN = str.maketrans({"─": "-", "≥": ">="})
 
 _EXIT_STATUS = "exit status: 0 fine, 1 a finding, 2 bad usage"
 

@@ -62,9 +62,7 @@ DARK_COLOURS = MappingProxyType(
 )
 """The same for readers who prefer dark pages."""
 
-_FLOW_NAMES = MappingProxyType(
-    {Flow.REQUEST: "requests, by path", Flow.CALL: "calls inside the network", Flow.DATA: "data"}
-)
+_FLOW_NAMES = MappingProxyType({Flow.REQUEST: "requests", Flow.CALL: "internal calls", Flow.DATA: "data"})
 _DASHES = MappingProxyType({Flow.REQUEST: "", Flow.CALL: "5 3", Flow.DATA: ""})
 _THICKNESS = MappingProxyType({Flow.REQUEST: 2.0, Flow.CALL: 1.5, Flow.DATA: 1.5})
 _NOTHING = "Nothing in these templates can be drawn."
@@ -244,12 +242,12 @@ def _legend(placed: Layout) -> tuple[list[str], float]:
     for flow in Flow:
         if not any(line.flow is flow for line in placed.lines):
             continue
-        width = 38 + text_width(_FLOW_NAMES[flow], layout.LABEL_SIZE)
+        width = 34 + text_width(_FLOW_NAMES[flow], layout.LABEL_SIZE)
         if x + width > placed.width and x > _LEGEND_LEFT:
             x, y = _LEGEND_LEFT, y + _LEGEND_STEP
-        parts.append(_line(Line(flow=flow, points=((x, y), (x + 30, y)), arrow=True)))
-        parts.append(_write(x + 38, y + 4, _FLOW_NAMES[flow], layout.LABEL_SIZE, soft=True))
-        x += width + 24
+        parts.append(_line(Line(flow=flow, points=((x, y), (x + 26, y)), arrow=True)))
+        parts.append(_write(x + 34, y + 4, _FLOW_NAMES[flow], layout.LABEL_SIZE, soft=True))
+        x += width + 16
     return parts, y + 14 if parts else placed.height
 
 

@@ -21,14 +21,15 @@ from dify_cdk.report.graph.model import Edge, Flow, Graph, Node, Tier
 TITLE_SIZE, TEXT_SIZE, LABEL_SIZE, HEADING_SIZE = 13.0, 11.0, 11.0, 11.0
 LINE_HEIGHT = 14.0
 GUARD_HEIGHT, GUARD_STEP = 20.0, 24.0
-PADDING, PILL_PADDING = 10.0, 6.0
+PADDING, PILL_PADDING = 10.0, 6.0  # left and right of text
+ROOM = 7.0  # above and below text
 
 MARGIN = 12.0
 RAIL = 13.0  # between rails
 REACH = 16.0  # between a box and its first rail, with room for an arrow head
-ROW_GAP = 14.0  # between boxes
-ARROW_GAP = 24.0  # between boxes with an arrow or a label between them
-HEADING_GAP = 34.0
+ROW_GAP = 12.0  # between boxes
+ARROW_GAP = 22.0  # between boxes with an arrow or a label between them
+HEADING_GAP = 32.0
 LABEL_RISE = 5.0  # of a label's base line above its line or box
 
 _PORT = 11.0  # least distance of two lines on one side of a box
@@ -262,7 +263,7 @@ class Canvas:
             lines=lines,
             pills=[shortened(_pill(guard), room - 2 * PILL_PADDING, LABEL_SIZE) for guard in guards],
             width=width,
-            height=2 * PADDING + LINE_HEIGHT * (1 + len(lines)) + GUARD_STEP * len(guards),
+            height=2 * ROOM + LINE_HEIGHT * (1 + len(lines)) + GUARD_STEP * len(guards),
         )
         self.boxes[node.id] = box
         return box

@@ -8,12 +8,11 @@ from types import MappingProxyType
 
 from dify_cdk.report.containers import RoleRow, read_roles
 from dify_cdk.report.graph.model import Node, Tier
-from dify_cdk.report.template import Resource, Template, integer, items, mapping, references
+from dify_cdk.report.template import Resource, Template, integer, items, mapping
 
 FUNCTION = "AWS::Lambda::Function"
 FUNCTION_URL = "AWS::Lambda::Url"
 BUCKET = "AWS::S3::Bucket"
-_STATE_MACHINE = "AWS::StepFunctions::StateMachine"
 _POLICIES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
 _ROLE = "AWS::IAM::Role"
 
@@ -109,27 +108,6 @@ def function_url(view: Template, resource: Resource) -> Resource | None:
     """The URL that calls a function."""
     urls = view.of_type(FUNCTION_URL)
     return next((url for url in urls if view.find(url.properties.get("TargetFunctionArn")) is resource), None)
-
-
-def helpers(view: Template) -> frozenset[str]:
-    """Functions and state machines that only serve deployment: custom resources and what these call."""
-    tokens = (resource.properties.get("ServiceToken") for resource in view.resources)
-    found: dict[str, Resource] = {}
-    waiting = [end for token in tokens if (end := view.find(token, FUNCTION)) is not None]
-    while waiting:
-        resource = waiting.pop()
-        if resource.id not in found:
-            found[resource.id] = resource
-            waiting.extend(_started_by(view, resource))
-    return frozenset(found)
-
-
-def _started_by(view: Template, resource: Resource) -> Iterator[Resource]:
-    values = [resource.properties.get("Environment"), *allowed_resources(view, resource)]
-    for id in references(values):
-        end = view.find({"Ref": id}, FUNCTION, _STATE_MACHINE)
-        if end is not None:
-            yield end
 
 
 def allowed_resources(view: Template, actor: Resource) -> Iterator[object]:

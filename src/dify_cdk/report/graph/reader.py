@@ -7,13 +7,14 @@ functions and data. What is not understood is left out or shown as it stands; no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+from dify_cdk.report.cost.deployments import deployment_only
 from dify_cdk.report.graph.calls import calls
 from dify_cdk.report.graph.doors import Way, doors, guards, is_public, ways
 from dify_cdk.report.graph.model import VIEWER, Edge, Flow, Graph, Node, Tier
-from dify_cdk.report.graph.parts import BUCKET, FUNCTION, data, function, helpers, plain_id, services
+from dify_cdk.report.graph.parts import BUCKET, FUNCTION, data, function, plain_id, services
 from dify_cdk.report.joined import join
 from dify_cdk.report.subject import Subject
 from dify_cdk.report.template import Template
@@ -40,9 +41,11 @@ def read_graph(subject: Subject) -> Graph:
     shown = _shown(used, edges)
     viewer = [_VIEWER] if any(edge.source == VIEWER for edge in edges) else []
     parts = [*viewer, *(_with_address(node, requests, public) for node in shown), *inside.values()]
-    tiers = list(Tier)
+    tiers, steps = list(Tier), _steps(entries, requests)
     return Graph(
-        nodes=tuple(sorted(parts, key=lambda node: tiers.index(node.tier))),
+        nodes=tuple(
+            sorted(parts, key=lambda node: (tiers.index(node.tier), steps.get(node.host or node.id, 0)))
+        ),
         edges=tuple(edges),
         notes=tuple(_notes(view, nodes, left_out=len(used) - len(shown))),
     )
@@ -51,7 +54,7 @@ def read_graph(subject: Subject) -> Graph:
 def _functions(view: Template, found: Sequence[Way], inside: dict[str, Node]) -> Iterator[Node]:
     """Functions that work for requests or events: no guards, and none that only deployment starts."""
     ends = {way.end for way in found}
-    hidden = {id.removeprefix(f"{node.host}/") for id, node in inside.items()} | helpers(view)
+    hidden = {id.removeprefix(f"{node.host}/") for id, node in inside.items()} | deployment_only(view)
     for resource in view.of_type(FUNCTION):
         if resource.id in ends or is_public(view, resource) or resource.id not in hidden:
             yield function(view, resource)
@@ -89,6 +92,16 @@ def _arrivals(nodes: dict[str, Node], requests: Sequence[Edge], public: set[str]
             yield Edge(source=VIEWER, target=id, flow=Flow.REQUEST)
 
 
+def _steps(entries: Collection[str], requests: Sequence[Edge]) -> dict[str, int]:
+    """How many doors stand before each door at most; a circle ends."""
+    steps = dict.fromkeys(entries, 0)
+    for _ in entries:
+        for edge in requests:
+            if edge.source in steps and edge.target in steps:
+                steps[edge.target] = min(max(steps[edge.target], steps[edge.source] + 1), len(steps))
+    return steps
+
+
 def _with_address(node: Node, requests: Sequence[Edge], public: set[str]) -> Node:
     """A door behind another one that can be called directly as well says so."""
     if node.id in public and any(edge.target == node.id for edge in requests):
@@ -114,7 +127,7 @@ def _shown(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Node]:
 
 
 def _notes(view: Template, nodes: dict[str, Node], *, left_out: int) -> Iterator[str]:
-    helping = [id for id in helpers(view) if id not in nodes and view.find({"Ref": id}, FUNCTION)]
+    helping = [id for id in deployment_only(view) if id not in nodes and view.find({"Ref": id}, FUNCTION)]
     if helping:
         yield f"{_plural(len(helping), 'Lambda function')} for deployment only"
     if left_out:
