@@ -13,7 +13,9 @@ from dify_cdk._assets import examples_dir
 from dify_cdk.roles import Role
 
 REGION = "us-east-1"
-VARIANTS = sorted(path.stem for path in examples_dir().glob("v*.py"))
+EXAMPLES = sorted(path.stem for path in examples_dir().glob("v*.py"))
+VARIANTS = [name for name in EXAMPLES if re.fullmatch(r"v\d+", name)]
+"""The architectures; the other examples are set-ups of one of them."""
 DATA = Path(__file__).parent / "data"
 
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")

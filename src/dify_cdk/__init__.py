@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from dify_cdk.environment import Purpose
     from dify_cdk.frontends._images import CloudBuild, LocalBuild, ReadyImages
     from dify_cdk.frontends._uploads import Uploads
-    from dify_cdk.frontends.alb import AlbScheme, DifyAlbFrontend
+    from dify_cdk.frontends.alb import AlbScheme, CloudFrontEdge, DifyAlbFrontend
     from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
     from dify_cdk.frontends.http_api import DifyHttpApiFrontend, Throttle
     from dify_cdk.frontends.protocol import DifyFrontend
     from dify_cdk.functions import FunctionSize
     from dify_cdk.limits import Limits
+    from dify_cdk.login import Login
     from dify_cdk.network import DifyNetwork, Egress
     from dify_cdk.release import DifyRelease
     from dify_cdk.roles import Role
     from dify_cdk.sandbox import Sandbox
-    from dify_cdk.sizes import Architecture, RoleSize
+    from dify_cdk.sizes import Architecture, RoleSize, Scaling, Spot
     from dify_cdk.storage import Storage
+    from dify_cdk.web_acl import WebAcl
     from dify_cdk.workers import DifyWorkers
 
 _MODULES = {
@@ -35,6 +37,7 @@ _MODULES = {
     "Cache": "cache",
     "CacheSize": "cache",
     "CloudBuild": "frontends._images",
+    "CloudFrontEdge": "frontends.alb",
     "Database": "database",
     "DatabaseCapacity": "database",
     "DifyAlbFrontend": "frontends.alb",
@@ -50,14 +53,18 @@ _MODULES = {
     "FunctionSize": "functions",
     "Limits": "limits",
     "LocalBuild": "frontends._images",
+    "Login": "login",
     "Purpose": "environment",
     "ReadyImages": "frontends._images",
     "Role": "roles",
     "RoleSize": "sizes",
     "Sandbox": "sandbox",
+    "Scaling": "sizes",
+    "Spot": "sizes",
     "Storage": "storage",
     "Throttle": "frontends.http_api",
     "Uploads": "frontends._uploads",
+    "WebAcl": "web_acl",
 }
 
 __all__ = [
@@ -67,6 +74,7 @@ __all__ = [
     "Cache",
     "CacheSize",
     "CloudBuild",
+    "CloudFrontEdge",
     "Database",
     "DatabaseCapacity",
     "DifyAlbFrontend",
@@ -82,14 +90,18 @@ __all__ = [
     "FunctionSize",
     "Limits",
     "LocalBuild",
+    "Login",
     "Purpose",
     "ReadyImages",
     "Role",
     "RoleSize",
     "Sandbox",
+    "Scaling",
+    "Spot",
     "Storage",
     "Throttle",
     "Uploads",
+    "WebAcl",
 ]
 
 

@@ -56,12 +56,14 @@ class Door:
         host: Host name without port, may be a token.
         limits: What the frontend can carry.
         internal: Whether the host has private addresses only.
+        collaboration: Whether ``api_websocket`` runs behind it.
     """
 
     scheme: str
     host: str
     limits: Limits
     internal: bool = False
+    collaboration: bool = False
 
     @property
     def url(self) -> str:
@@ -138,6 +140,10 @@ def _socket_url(context: Context) -> str | None:
     if context.door is None:
         return None
     return f"{'wss' if context.door.scheme == 'https' else 'ws'}://{context.door.host}"
+
+
+def _collaboration(context: Context) -> str | None:
+    return "true" if context.door and context.door.collaboration else None
 
 
 def _endpoint_template(context: Context) -> str | None:
@@ -255,6 +261,7 @@ _PUBLIC = (
     Row("CONSOLE_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
     Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
     Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOOR_OPTION),
+    Row("ENABLE_COLLABORATION_MODE", _API, _collaboration, "collaboration= of the frontend"),
     Row("GUNICORN_TIMEOUT", _API, _gunicorn_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_DAEMON_TIMEOUT", _API, _answer_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_DAEMON_TIMEOUT", _JOBS, _plugin_timeout, _TIMEOUT_OPTION),

@@ -8,6 +8,7 @@ from dify_cdk._checks import require_between
 
 _MIN_MEMORY, _MAX_MEMORY = 128, 10_240
 _MAX_SECONDS = 900
+_MAX_WARM_MINUTES = 15
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,9 +22,12 @@ class FunctionSize:
             up to five. Default: the account's limit.
         provisioned_concurrency: Environments that are always ready, billed always; needs an own domain,
             because they start before CloudFront's host name is known. Default: none.
+        keep_warm_minutes: A schedule calls the function this often, 1 to 15 minutes apart, so that one
+            environment stays ready, for the price of the calls. It is one: whoever comes while it is busy
+            waits for a cold start. AWS promises no idle time; five minutes are usual. Default: no schedule.
 
     Raises:
-        ValueError: If a value is out of range.
+        ValueError: If a value is out of range, or environments are both provisioned and kept warm.
 
     See https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     """
@@ -32,6 +36,7 @@ class FunctionSize:
     timeout_seconds: int = _MAX_SECONDS
     reserved_concurrency: int | None = None
     provisioned_concurrency: int = 0
+    keep_warm_minutes: int | None = None
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -40,6 +45,13 @@ class FunctionSize:
         require_between("FunctionSize.provisioned_concurrency", self.provisioned_concurrency, 0, 1000)
         if self.reserved_concurrency is not None:
             require_between("FunctionSize.reserved_concurrency", self.reserved_concurrency, 1, 1000)
+        if self.keep_warm_minutes is not None:
+            require_between("FunctionSize.keep_warm_minutes", self.keep_warm_minutes, 1, _MAX_WARM_MINUTES)
+            if self.provisioned_concurrency:
+                raise ValueError(
+                    "FunctionSize.keep_warm_minutes and provisioned_concurrency exclude each other: "
+                    "provisioned environments are always ready, remove keep_warm_minutes"
+                )
 
 
 DEFAULT_API = FunctionSize(memory_mib=2048)

@@ -41,7 +41,7 @@ DOORS = MappingProxyType(
         "DifyCloudFrontLambdaFrontend": Limits(
             request_timeout_seconds=EDGE_READ_TIMEOUT_SECONDS,
             streaming=True,
-            websocket=False,
+            websocket=True,
             max_body_mb=None,
         ),
     }
@@ -53,20 +53,22 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.htm
 """
 
 
-def require_carries(door: str, wanted: Limits) -> None:
+def require_carries(door: str, wanted: Limits, *, most: Limits | None = None) -> None:
     """Check that a frontend can carry what is asked of it.
 
     Args:
         door: Name of the frontend's class.
         wanted: What it shall carry at least.
+        most: What it carries with the options it was given. Default: what it can carry at most.
 
     Raises:
         ValueError: If it cannot; the message names what is too much and the frontends that can.
     """
-    shortfalls = _shortfalls(DOORS[door], wanted)
+    shortfalls = _shortfalls(most or DOORS[door], wanted)
     if shortfalls:
-        able = [name for name, most in DOORS.items() if not _shortfalls(most, wanted)]
-        advice = f"use {' or '.join(able)}" if able else "no frontend can"
+        able = [name for name, limits in DOORS.items() if not _shortfalls(limits, wanted)]
+        choices = [f"other options of {name}" if name == door else name for name in able]
+        advice = f"use {' or '.join(choices)}" if choices else "no frontend can"
         raise ValueError(f"{door} cannot carry {', '.join(shortfalls)}: {advice}")
 
 

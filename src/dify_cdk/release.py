@@ -86,6 +86,11 @@ class DifyRelease:
         """Whether this combination of tags is one the library was written for."""
         return (self.version, self.sandbox, self.plugin_daemon, self.ssrf_proxy) in TESTED_COMBINATIONS
 
+    @property
+    def needs_login(self) -> bool:
+        """Whether pulling takes more than a name: credentials, or permissions in Amazon ECR."""
+        return self.credentials is not None or _ECR.match(self.registry or "") is not None
+
     def tag(self, role: Role) -> str:
         """The image tag of a role."""
         by_role = {

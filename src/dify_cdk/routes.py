@@ -146,6 +146,12 @@ ROUTES: tuple[Route, ...] = (
 )
 """Every route, in the order in which they are tried. The last one is the default."""
 
+STATIC_PATTERN = "/_next/static/*"
+"""Files of ``web`` whose names change with their contents: public, and the only ones that may be cached."""
+
+STATIC_PRIORITY = 20000
+"""Rank of a rule for them, where they need one of their own: a login must not answer for a cached file."""
+
 NEVER_PUBLIC = (
     "/inner/api",
     "/health",

@@ -19,9 +19,13 @@ PACKAGE = Path(dify_cdk.__file__).parent
 
 
 def _modules_in(name: str) -> set[str]:
-    """The modules of a folder that is one layer, or of a single file."""
-    folder = PACKAGE / name
-    return {name, *(f"{name}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")}
+    """The modules of a folder that is one layer, with the folders in it, or of a single file."""
+    return {name, *(name_of(path) for path in (PACKAGE / name).rglob("*.py"))}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 # From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
@@ -36,19 +40,31 @@ LAYERS = {
             "frontends._edge",
             "frontends._functions",
             "frontends._http_api",
+            "frontends._login",
         ),
-        *("frontends._images", "frontends._same_stack", "frontends._uploads"),
+        *("frontends._images", "frontends._same_stack", "frontends._uploads", "frontends._web_acl"),
     },
     "workers": {"workers"},
     "tasks": {"migration", "_fargate", "_mesh"},
     "data": {"data"},
     "blocks": {"database", "database_init", "cache", "storage"},
     "network": {"network"},
-    "helpers": {"_acknowledge", "_deploy", "_prefix_list", "_secrets"},
+    "helpers": {"_acknowledge", "_deploy", "_exec", "_prefix_list", "_secrets"},
     "report": _modules_in("report"),
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
-        *("squid", "sandbox", "llrt", "viewer_function", "functions", "_checks", "_assets"),
+        *(
+            "_assets",
+            "_checks",
+            "_levers",
+            "functions",
+            "llrt",
+            "login",
+            "sandbox",
+            "squid",
+            "viewer_function",
+            "web_acl",
+        ),
     },
 }
 FRONTENDS = LAYERS["frontends"]
@@ -82,11 +98,6 @@ class Import:
     def own(self) -> str | None:
         """The name inside the package, if it is one of ours."""
         return self.module.removeprefix("dify_cdk.") if self.module.startswith("dify_cdk.") else None
-
-
-def name_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
 
 
 def is_module(name: str) -> bool:

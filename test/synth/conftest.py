@@ -8,7 +8,7 @@ import aws_cdk as cdk
 import pytest
 
 from dify_cdk._synth import synthesize
-from support import REGION, VARIANTS, Template
+from support import EXAMPLES, REGION, Template
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Templ
     return get
 
 
-@pytest.fixture(scope="session", params=VARIANTS)
+@pytest.fixture(scope="session", params=EXAMPLES)
 def template(request: pytest.FixtureRequest, templates: Callable[[str], Template]) -> Template:
     """Every variant in turn, for what must hold for all of them."""
     return templates(request.param)

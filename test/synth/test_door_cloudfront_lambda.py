@@ -11,7 +11,6 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ecr as ecr
-from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_route53 as route53
 from aws_cdk.assertions import Template as Synthesized
 
@@ -420,21 +419,6 @@ def test_fails_when_the_certificate_is_elsewhere(app: cdk.App) -> None:
     none = Domain(host_name="none.example.com", certificate=certificate)
     with pytest.raises(ValueError, match=r"Domain.edge_certificate is needed"):
         DifyCloudFrontLambdaFrontend(stack, "None", workers=workers, access=OFFICE, domain=none)
-
-
-def test_own_variables_reach_the_function(stack: cdk.Stack) -> None:
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    workers = DifyWorkers(stack, "Workers", data=data, environment={Role.WEB: {"ALLOW_EMBED": "true"}})
-    DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE)
-    assert _function(_synthesize(stack), Role.WEB)["Environment"]["Variables"]["ALLOW_EMBED"] == "true"
-
-
-def test_fails_when_an_own_variable_of_a_function_is_a_secret(stack: cdk.Stack) -> None:
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    secret = ecs.Secret.from_secrets_manager(data.database.master_secret, "password")
-    workers = DifyWorkers(stack, "Workers", data=data, environment={Role.API: {"SMTP_PASSWORD": secret}})
-    with pytest.raises(ValueError, match="SMTP_PASSWORD must be text where the role runs on AWS Lambda"):
-        DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 
 def _function(template: Template, role: Role) -> dict[str, Any]:

@@ -13,10 +13,12 @@ import pytest
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
-from support import REGION, VARIANTS, Template
+from support import EXAMPLES, REGION, Template
 
-# What the examples say on purpose: they have no domain, and the region's zones are the user's to choose.
-OWN_WARNINGS = {"Annotation::DifyNetworkZones", "Annotation::DifyAlbWithoutTls"}
+APPS = sorted(path.stem for path in (Path(__file__).parent / "apps").glob("*.py"))
+
+# What the examples say on purpose: they have no domain.
+OWN_WARNINGS = {"Annotation::DifyAlbWithoutTls"}
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +26,21 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Findings of every variant, from one process with the validator switched on."""
     program = Path(__file__).with_name("validate_examples.py")
     environment = {**os.environ, "CDK_VALIDATION": "true"}
-    command = [sys.executable, str(program), REGION, str(tmp_path_factory.mktemp("validated")), *VARIANTS]
+    command = [
+        sys.executable,
+        str(program),
+        REGION,
+        str(tmp_path_factory.mktemp("validated")),
+        *EXAMPLES,
+        *APPS,
+    ]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     found: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return found
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", [*EXAMPLES, *APPS])
 def test_validator_and_nag_find_nothing(results: dict[str, Any], variant: str) -> None:
     unexpected = [finding for finding in results[variant]["findings"] if finding[0] not in OWN_WARNINGS]
     assert unexpected == []

@@ -1,4 +1,4 @@
-"""Synthesizes examples with the CDK's validator as errors and cdk-nag, and prints the findings as JSON.
+"""Validates examples and apps with many options by the CDK's rules and cdk-nag; prints findings as JSON.
 
 A program of its own: the validator is switched on by the environment before the CDK starts.
 """
@@ -16,7 +16,7 @@ from dify_cdk._assets import examples_dir, use_wheel_node
 def main(region: str, outdir: str, *variants: str) -> int:
     """Print for every variant whether synthesis failed, and ``[rule, construct path]`` of every finding."""
     use_wheel_node()
-    sys.path.insert(0, str(examples_dir()))
+    sys.path[:0] = [str(examples_dir()), str(Path(__file__).parent / "apps")]
     results = {variant: _validate(variant, region, Path(outdir) / variant) for variant in variants}
     print(json.dumps(results))
     return 0

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_s3 as s3
@@ -17,9 +19,10 @@ from dify_cdk._fargate import Platform, RoleService
 from dify_cdk._prefix_list import CLOUDFRONT, managed_prefix_list
 from dify_cdk.access import Access
 from dify_cdk.frontends._access_logs import define_log_bucket
+from dify_cdk.frontends._login import CognitoLogin
 from dify_cdk.network import network_of, require_two_zones
 from dify_cdk.roles import PORTS, Role
-from dify_cdk.routes import alb_rules
+from dify_cdk.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rules
 
 _DRAIN_SECONDS = 30
 _RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
@@ -27,6 +30,7 @@ _HTTP, _HTTPS = 80, 443
 
 _HEALTH_CHECKS: Mapping[Role, tuple[str, str]] = {  # path, healthy status codes
     Role.API: ("/health", "200"),
+    Role.API_WEBSOCKET: ("/health", "200"),
     Role.WEB: ("/", "200-399"),  # redirects to the sign-in page
     Role.PLUGIN_DAEMON: ("/health/check", "200"),
 }
@@ -94,11 +98,14 @@ class LoadBalancer(Construct):
         """The load balancer."""
         return self._alb
 
-    def route(self, services: Sequence[RoleService]) -> dict[Role, elbv2.ApplicationTargetGroup]:
+    def route(
+        self, services: Sequence[RoleService], login: CognitoLogin | None = None
+    ) -> dict[Role, elbv2.ApplicationTargetGroup]:
         """Send each route of the table to the service that answers it, and the rest to web.
 
         Args:
             services: The services to register as targets.
+            login: What stands before pages and scripts. Default: nothing.
 
         Returns:
             The target group of every role that a route leads to, for services to register themselves.
@@ -106,26 +113,66 @@ class LoadBalancer(Construct):
         own = {service.role: service for service in services}
         roles = [*own, Role.PLUGIN_DAEMON]
         groups = {role: self._define_targets(role, own.get(role)) for role in roles}
-        if Role.WEB in groups:
-            self._listener.add_target_groups("Default", target_groups=[groups[Role.WEB]])
-        else:
-            not_found = elbv2.ListenerAction.fixed_response(404)
-            self._listener.add_action("Default", action=not_found)
         for rule in alb_rules(roles):
-            elbv2.ApplicationListenerRule(
-                self,
-                rule.route.construct_id,
-                listener=self._listener,
-                priority=rule.priority,
-                conditions=[elbv2.ListenerCondition.path_patterns(list(rule.patterns))],
-                target_groups=[groups[rule.route.role]],
-            )
+            forward = elbv2.ListenerAction.forward([groups[rule.route.role]])
+            action = login.guard(rule.route.route_class, forward) if login else forward
+            self._define_rule(rule.route.construct_id, rule.priority, rule.patterns, action)
+        if Role.WEB not in groups:
+            self._listener.add_action("Default", action=elbv2.ListenerAction.fixed_response(404))
+            return groups
+        pages = elbv2.ListenerAction.forward([groups[Role.WEB]])
+        self._listener.add_action("Default", action=login.guard(RouteClass.PAGE, pages) if login else pages)
+        if login:
+            self._define_rule("Static", STATIC_PRIORITY, [STATIC_PATTERN], pages)
         return groups
 
     def allow_to(self, service: RoleService) -> None:
         """Let the load balancer reach a service that registers its targets itself."""
         port = ec2.Port.tcp(PORTS[service.role])
         self._alb.connections.allow_to(service.service, port, "Load balancer")
+
+    def vpc_origin(self, read_timeout_seconds: int) -> cloudfront.IOrigin:
+        """The load balancer as CloudFront reaches it through a VPC origin, with TLS where it has any.
+
+        The origin's id names its protocol: one that a distribution uses cannot be changed, only replaced.
+
+        Args:
+            read_timeout_seconds: Longest silence of an answer.
+
+        Raises:
+            ValueError: If the network has no internet gateway, which AWS asks for although nothing is routed
+                there.
+        """
+        _require_internet_gateway(self._vpc)
+        secure = _HTTPS in self._ports
+        policies = cloudfront.OriginProtocolPolicy
+        origin = cloudfront.VpcOrigin(
+            self,
+            "HttpsVpcOrigin" if secure else "HttpVpcOrigin",
+            endpoint=cloudfront.VpcOriginEndpoint.application_load_balancer(self._alb),
+            protocol_policy=policies.HTTPS_ONLY if secure else policies.HTTP_ONLY,
+        )
+        # Routes wait for the gateway to be attached; the VPC's own promise covers the gateway alone.
+        origin.node.add_dependency(
+            *(subnet.internet_connectivity_established for subnet in self._vpc.public_subnets)
+        )
+        return origins.VpcOrigin.with_vpc_origin(
+            origin,
+            domain_name=self._alb.load_balancer_dns_name,
+            read_timeout=cdk.Duration.seconds(read_timeout_seconds),
+        )
+
+    def _define_rule(
+        self, id: str, priority: int, patterns: Sequence[str], action: elbv2.ListenerAction
+    ) -> None:
+        elbv2.ApplicationListenerRule(
+            self,
+            id,
+            listener=self._listener,
+            priority=priority,
+            conditions=[elbv2.ListenerCondition.path_patterns(list(patterns))],
+            action=action,
+        )
 
     def _define_targets(self, role: Role, service: RoleService | None) -> elbv2.ApplicationTargetGroup:
         path, codes = _HEALTH_CHECKS[role]
@@ -142,6 +189,7 @@ class LoadBalancer(Construct):
             target_type=elbv2.TargetType.IP,
             targets=targets,
             deregistration_delay=cdk.Duration.seconds(_DRAIN_SECONDS),
+            stickiness_cookie_duration=cdk.Duration.days(1) if role is Role.API_WEBSOCKET else None,
             health_check=elbv2.HealthCheck(
                 path=path,
                 healthy_http_codes=codes,
@@ -197,8 +245,7 @@ class LoadBalancer(Construct):
     def _admit_cloudfront(self) -> None:
         """The managed list counts as 55 rules of the group's 60: one port, and nobody else."""
         peer = managed_prefix_list(self, "CloudFrontPrefixList", CLOUDFRONT)
-        for port in self._ports:
-            self._group.add_ingress_rule(peer, ec2.Port.tcp(port), "CloudFront")
+        self._group.add_ingress_rule(peer, ec2.Port.tcp(self._ports[-1]), "CloudFront")
 
     def _define_log_bucket(self) -> s3.Bucket:
         if is_token(cdk.Stack.of(self).region):
@@ -224,3 +271,12 @@ def _speaks_ipv6(vpc: ec2.IVpc, access: Access | None, public: bool) -> bool:
     if listed and not network.ipv6:
         raise ValueError(f"Access.ipv6 needs IPv6 addresses, give {network.node.path} ipv6=True")
     return network.ipv6 and public
+
+
+def _require_internet_gateway(vpc: ec2.IVpc) -> None:
+    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
+    if isinstance(vpc, ec2.Vpc) and not vpc.public_subnets:  # an imported one is not known well enough
+        raise ValueError(
+            f"CloudFront reaches a load balancer in a VPC with an internet gateway only, and {vpc.node.path} "
+            "has none: use another egress than Egress.ISOLATED, or scheme=AlbScheme.INTERNAL without edge="
+        )

@@ -32,6 +32,11 @@ class DomainName(Construct):
         """The host name."""
         return self._domain.host_name
 
+    @property
+    def has_certificate(self) -> bool:
+        """Whether there is, or can be, a certificate in the stack's region."""
+        return self._domain.certificate is not None or self._domain.zone is not None
+
     @cached_property
     def certificate(self) -> acm.ICertificate:
         """Certificate in the stack's region; one is defined when first asked for, if none was given.
@@ -39,7 +44,7 @@ class DomainName(Construct):
         Raises:
             ValueError: If none was given and there is no hosted zone to validate one.
         """
-        if self._domain.certificate is None and self._domain.zone is None:
+        if not self.has_certificate:
             raise ValueError(
                 f"Domain {self.host_name} needs zone= or certificate= for this frontend's region"
             )

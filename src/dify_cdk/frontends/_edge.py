@@ -16,9 +16,9 @@ from dify_cdk._acknowledge import acknowledge
 from dify_cdk.access import Access
 from dify_cdk.frontends._access_logs import define_log_bucket
 from dify_cdk.frontends._domain import DomainName
-
-STATIC_PATTERN = "/_next/static/*"
-"""Files whose names change with their contents: the only ones that are cached."""
+from dify_cdk.frontends._web_acl import define_web_acl
+from dify_cdk.routes import STATIC_PATTERN
+from dify_cdk.web_acl import WebAcl
 
 _DEFAULT_PATTERN = "*"
 _MAX_BEHAVIORS = (
@@ -55,11 +55,11 @@ class Edge(Construct):
         behaviors: In order of precedence; exactly one is the default.
         access: Who may enter.
         name: Own host name, with a certificate in us-east-1. Default: CloudFront's own.
-        web_acl_arn: A web ACL in us-east-1. Default: none.
+        web_acl: What AWS WAF checks first. Default: nothing, there is no web ACL.
 
     Raises:
         ValueError: If there are more behaviors than CloudFront allows, or the list of networks does not fit
-            into a CloudFront Function.
+            into a CloudFront Function or cannot be in a web ACL.
     """
 
     def __init__(
@@ -70,12 +70,14 @@ class Edge(Construct):
         behaviors: Sequence[Behavior],
         access: Access,
         name: DomainName | None,
-        web_acl_arn: str | None = None,
+        web_acl: WebAcl | None = None,
     ) -> None:
         super().__init__(scope, id)
         _require_room(behaviors)
         (default,) = [behavior for behavior in behaviors if behavior.pattern == _DEFAULT_PATTERN]
-        function = self._define_viewer_function(access)
+        at_edge = Access.anyone() if web_acl and web_acl.filters_addresses else access
+        function = self._define_viewer_function(at_edge)
+        acl_arn = define_web_acl(self, web_acl, access) if web_acl else None
         static = Behavior(pattern=STATIC_PATTERN, origin=default.origin, keeps_host=default.keeps_host)
         rows = [static, *(behavior for behavior in behaviors if behavior is not default)]
         countries = list(access.countries)
@@ -100,12 +102,12 @@ class Edge(Construct):
             enable_logging=True,
             # CloudFront writes standard logs with ACLs.
             log_bucket=define_log_bucket(self, s3.ObjectOwnership.OBJECT_WRITER),
-            web_acl_id=web_acl_arn,
+            web_acl_id=acl_arn,
             comment=f"Dify {self.node.path}",
         )
         if name is not None:
             name.point_at(targets.CloudFrontTarget(self._distribution))
-        self._acknowledge(with_domain=name is not None, with_acl=web_acl_arn is not None)
+        self._acknowledge(with_domain=name is not None, with_acl=web_acl is not None)
 
     @property
     def distribution(self) -> cloudfront.Distribution:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduler_targets
 from constructs import Construct
 
 from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, acknowledge_wildcards
@@ -24,6 +27,7 @@ from dify_cdk.roles import Role
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
+_WARM_PATHS = {Role.API: "/health", Role.WEB: "/favicon.ico"}  # cheap ones
 _HOST = "host.invalid"  # stands for the host name that only the running function learns
 
 
@@ -35,11 +39,13 @@ class PublicName:
         host: Own host name; None where only CloudFront's is there.
         parameter: Name of the SSM parameter with the URL, for the latter case.
         limits: What the way in carries.
+        collaboration: Whether ``api_websocket`` runs behind it.
     """
 
     host: str | None
     parameter: str
     limits: Limits
+    collaboration: bool
 
 
 class RoleFunction(Construct):
@@ -69,6 +75,8 @@ class RoleFunction(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._role = role
+        self._own_secrets = secret_variables(role)
+        self._secrets = _by_secret(platform, role, self._own_secrets)
         environment = self._environment(platform, name, size)
         _require_room(role, environment)
         self._function = lambda_.DockerImageFunction(
@@ -88,6 +96,8 @@ class RoleFunction(Construct):
         )
         self._grant(platform, name)
         self._target = self._define_target(size)
+        if size.keep_warm_minutes is not None:
+            self._keep_warm(size.keep_warm_minutes)
         self._url = self._target.add_function_url(
             auth_type=lambda_.FunctionUrlAuthType.AWS_IAM, invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM
         )
@@ -103,11 +113,17 @@ class RoleFunction(Construct):
         return self._url
 
     def _environment(self, platform: Platform, name: PublicName, size: FunctionSize) -> dict[str, str]:
-        door = Door(scheme="https", host=name.host or _HOST, limits=name.limits)
+        door = Door(
+            scheme="https",
+            host=name.host or _HOST,
+            limits=name.limits,
+            collaboration=name.collaboration,
+        )
         context = platform.context(door)
         extras = platform.extras.get(self._role, {})
         require_free(self._role, extras, context)
-        values = {**plain_variables(self._role, context), **_plain_extras(self._role, extras)}
+        own = {variable: value for variable, value in extras.items() if isinstance(value, str)}
+        values = {**plain_variables(self._role, context), **own}
         if size.provisioned_concurrency:  # with true, an environment counts as ready while it still starts
             values["AWS_LWA_ASYNC_INIT"] = "false"
         late = {} if name.host else {key: text for key, text in values.items() if _HOST in text}
@@ -115,22 +131,25 @@ class RoleFunction(Construct):
         if late:
             plain["DIFY_CDK_URL_PARAMETER"] = name.parameter
             plain["DIFY_CDK_URL_TEMPLATES"] = _compact({key: _template(text) for key, text in late.items()})
-        secrets = secret_variables(self._role)
-        if secrets:
-            plain["DIFY_CDK_SECRETS"] = _compact(_by_secret(platform, secrets))
+        if self._secrets:
+            plain["DIFY_CDK_SECRETS"] = _compact(
+                [{"arn": arn, "env": variables} for arn, variables in self._secrets.items()]
+            )
         return plain
 
     def _grant(self, platform: Platform, name: PublicName) -> None:
+        role = self._function.role
+        assert role is not None
         arns = {
-            platform.data.secret(source.purpose).secret_arn: None
-            for source in secret_variables(self._role).values()
+            platform.data.secret(source.purpose).secret_arn: None for source in self._own_secrets.values()
         }
         if arns:
             statement = iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=list(arns))
             self._function.add_to_role_policy(statement)
-            role = self._function.role
-            assert role is not None
             platform.data.grant_access(role, self._role)
+        for value in platform.extras.get(self._role, {}).values():
+            if isinstance(value, ecs.Secret):
+                value.grant_read(role)
         if name.host is None:
             parameter = cdk.Stack.of(self).format_arn(
                 service="ssm", resource="parameter", resource_name=name.parameter.lstrip("/")
@@ -146,6 +165,35 @@ class RoleFunction(Construct):
         acknowledge(self._function, {f"AwsSolutions-IAM4[{vpc_policy}]": reason})
         acknowledge_wildcards(self._function, ["*"], reason)
 
+    def _keep_warm(self, minutes: int) -> None:
+        """Call the function as its URL would, so that the adapter passes a plain request on."""
+        path = _WARM_PATHS[self._role]
+        # The target's own role would lie at the stack.
+        caller = iam.Role(
+            self,
+            "KeepWarmRole",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+            ),
+        )
+        target = scheduler_targets.LambdaInvoke(
+            self._target,
+            role=caller,
+            input=scheduler.ScheduleTargetInput.from_object(_url_event(path)),
+            # A call that was missed is no longer of use.
+            retry_attempts=0,
+            max_event_age=cdk.Duration.minutes(1),
+        )
+        scheduler.Schedule(
+            self,
+            "KeepWarm",
+            schedule=scheduler.ScheduleExpression.rate(cdk.Duration.minutes(minutes)),
+            target=target,
+            description=f"Dify: keeps one environment of {self._role} ready",
+        )
+        acknowledge_wildcards(caller, [f"{self._target.function_arn}:*"], "the function in any version")
+
     def _define_target(self, size: FunctionSize) -> lambda_.Function | lambda_.Alias:
         if not size.provisioned_concurrency:
             return self._function
@@ -158,30 +206,79 @@ class RoleFunction(Construct):
         )
 
 
-def _plain_extras(role: Role, extras: Mapping[str, object]) -> dict[str, str]:
-    """The variables a user adds, of which a Lambda function can take the plain ones only.
+def _url_event(path: str) -> dict[str, object]:
+    """What a function URL hands over for a GET request.
 
-    Raises:
-        ValueError: If one of them comes from a secret: that would put its value into the configuration.
+    See https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
     """
-    for variable, value in extras.items():
-        if not isinstance(value, str):
-            raise ValueError(
-                f"environment of role {role}: {variable} must be text where the role runs on AWS Lambda"
-            )
-    return {variable: str(value) for variable, value in extras.items()}
+    http = {"method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"}
+    context = {
+        "accountId": "anonymous",
+        "apiId": "keep-warm",
+        "domainName": "localhost",
+        "domainPrefix": "localhost",
+        "http": {**http, "userAgent": "keep-warm"},
+        "requestId": "keep-warm",
+        "routeKey": "$default",
+        "stage": "$default",
+        "time": "01/Jan/2026:00:00:00 +0000",
+        "timeEpoch": 1767225600000,
+    }
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"host": "localhost", "x-forwarded-proto": "https"},
+        "requestContext": context,
+        "isBase64Encoded": False,
+    }
 
 
 def _template(text: str) -> str:
     return text.replace(f"https://{_HOST}", "{url}").replace(_HOST, "{host}")
 
 
-def _by_secret(platform: Platform, secrets: Mapping[str, SecretField]) -> list[dict[str, object]]:
-    """The variables of each secret, so that its ARN stands there once."""
+def _by_secret(
+    platform: Platform, role: Role, own: Mapping[str, SecretField]
+) -> dict[str, dict[str, str | None]]:
+    """ARN of each secret to its variables with their fields, so that an ARN stands there once."""
     grouped: dict[str, dict[str, str | None]] = {}
-    for variable, source in secrets.items():
+    for variable, source in own.items():
         grouped.setdefault(platform.data.secret(source.purpose).secret_arn, {})[variable] = source.field
-    return [{"arn": arn, "env": variables} for arn, variables in grouped.items()]
+    for variable, value in platform.extras.get(role, {}).items():
+        if not isinstance(value, str):
+            arn, name = _source(role, variable, value)
+            grouped.setdefault(arn, {})[variable] = name
+    return grouped
+
+
+def _source(role: Role, variable: str, value: object) -> tuple[str, str | None]:
+    """The secret and the field that a user's variable comes from, as the entry script asks for them.
+
+    Raises:
+        ValueError: If it is not the current version of a Secrets Manager secret.
+    """
+    where = f"environment of role {role}: {variable}"
+    if role is not Role.API:
+        raise ValueError(
+            f"{where} must be text where the role runs on AWS Lambda, which fetches secrets for api"
+        )
+    if not isinstance(value, ecs.Secret):
+        raise ValueError(f"{where} must be text or an ecs.Secret, got {value!r}; write {str(value)!r}")
+    if not value.has_field:
+        if ":ssm:" in value.arn:
+            raise ValueError(
+                f"{where} must come from Secrets Manager where the role runs on AWS Lambda, not from SSM"
+            )
+        return value.arn, None
+    arn, name, stage, version = value.arn.rsplit(":", 3)
+    if stage or version:
+        raise ValueError(
+            f"{where} must be the current version of its secret where the role runs on AWS Lambda, got "
+            f"{stage or version}"
+        )
+    return arn, name
 
 
 def _compact(value: object) -> str:

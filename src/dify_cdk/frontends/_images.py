@@ -30,7 +30,13 @@ class LambdaImages(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalBuild:
-    """Images are built by Docker on the machine that deploys, and pushed as CDK assets."""
+    """Images are built by Docker on the machine that deploys, and pushed as CDK assets.
+
+    Docker pulls Dify's images with the log-in that it has: ``DifyRelease.credentials`` are not for it.
+
+    Raises:
+        ValueError: If ``DifyRelease.images`` replaces the image, for a Dockerfile needs its name.
+    """
 
     def code(
         self, scope: Construct, role: Role, *, release: DifyRelease, architecture: Architecture
@@ -40,7 +46,7 @@ class LocalBuild:
         return lambda_.DockerImageCode.from_image_asset(
             str(docker_dir(_FOLDERS[role])),
             platform=_platform(architecture),
-            build_args={"IMAGE": release.image_name(role)},
+            build_args={"IMAGE": _base_image(release, role)},
         )
 
 
@@ -48,7 +54,12 @@ class LocalBuild:
 class CloudBuild:
     """Images are built in AWS CodeBuild while the stack is deployed: no Docker on any machine of yours.
 
-    Needs the package ``cdklabs.deploy-time-build``: ``pip install 'dify-cdk[cloud-build]'``.
+    Needs the package ``cdklabs.deploy-time-build``: ``pip install 'dify-cdk[cloud-build]'``. Dify's images
+    are pulled without a log-in, so that they must lie in a registry that needs none.
+
+    Raises:
+        ValueError: If ``DifyRelease.images`` replaces the image, for a Dockerfile needs its name, or the
+            registry needs a log-in.
     """
 
     def code(
@@ -57,12 +68,18 @@ class CloudBuild:
         """The image of a role."""
         from cdklabs.deploy_time_build import ContainerImageBuild
 
+        base = _base_image(release, role)
+        if release.needs_login:
+            raise ValueError(
+                "CloudBuild pulls without a log-in, which this DifyRelease needs for its registry: use "
+                "LocalBuild or ReadyImages"
+            )
         build = ContainerImageBuild(
             scope,
             "Image",
             directory=str(docker_dir(_FOLDERS[role])),
             platform=_platform(architecture),
-            build_args={"IMAGE": release.image_name(role)},
+            build_args={"IMAGE": base},
         )
         return build.to_lambda_docker_image_code()
 
@@ -88,6 +105,15 @@ class ReadyImages:
         del scope, release, architecture
         repository = self.api if role is Role.API else self.web
         return lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=self.tag_or_digest)
+
+
+def _base_image(release: DifyRelease, role: Role) -> str:
+    if role in release.images:
+        raise ValueError(
+            f"DifyRelease.images replaces the image of role {role}, which cannot be built upon for AWS "
+            "Lambda: build it from the Dockerfiles of this package and use ReadyImages"
+        )
+    return release.image_name(role)
 
 
 def _platform(architecture: Architecture) -> ecr_assets.Platform:

@@ -6,6 +6,7 @@ that answers inside the network takes them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,14 +36,24 @@ _HTTP_API_READ_SECONDS = 60  # longer than the 30 seconds after which API Gatewa
 
 
 class Uploads(StrEnum):
-    """How bodies over 1 MB, and requests to the plugin daemon, reach Dify behind CloudFront and Lambda."""
+    """How bodies over 1 MB, and requests to the plugin daemon, reach Dify behind CloudFront and Lambda.
+
+    Prices are AWS's list prices of us-east-1 in November 2026; ``dify-cdk compare`` computes them in full.
+    """
 
     EDGE_SIGNED = "edge_signed"
-    """They do not: bodies end at 1 MB and ``/e/*`` is not served. No further price."""
+    """They do not: bodies end at 1 MB and ``/e/*`` is not served. Costs nothing more."""
     HTTP_API = "http_api"
-    """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there. Paid per request."""
+    """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there.
+
+    Costs 1.00 USD for a million requests, each started 512 KB of a body counting as one; nothing by the hour.
+    """
     VPC_ORIGIN = "vpc_origin"
-    """By path to an internal load balancer: no limit of size, and the load balancer's hourly price."""
+    """By path to an internal load balancer: no limit of size.
+
+    Costs 16.43 USD a month for the load balancer, whether it is used or not, and 5.84 USD a month for each
+    capacity unit in constant use.
+    """
 
 
 def upload_patterns() -> tuple[str, ...]:
@@ -65,8 +76,8 @@ class UploadDoor(Protocol):
         """Whether it may see the viewer's Host header."""
         ...
 
-    def connect(self, api: RoleService, workers: DifyWorkers) -> None:
-        """Let it lead to api and the plugin daemon."""
+    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+        """Let it lead to what runs inside the network, and to the plugin daemon."""
         ...
 
 
@@ -109,9 +120,10 @@ class HttpApiUploads(Construct):
         """API Gateway finds the API by its host name."""
         return False
 
-    def connect(self, api: RoleService, workers: DifyWorkers) -> None:
+    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
         """CloudFront chose the path already, so that two routes are enough. Its function set the headers."""
         workers.claim("discovery name", _DISCOVERY_NAME)
+        api = services[Role.API]
         api.join_service_connect(_DISCOVERY_NAME)
         daemon = workers.services[Role.PLUGIN_DAEMON]
         ends = {
@@ -169,11 +181,7 @@ class VpcOriginUploads(Construct):
             certificate=None,
             idle_timeout_seconds=timeout_seconds,
         )
-        self._origin = origins.VpcOrigin.with_application_load_balancer(
-            self._load_balancer.alb,
-            protocol_policy=cloudfront.OriginProtocolPolicy.HTTP_ONLY,
-            read_timeout=cdk.Duration.seconds(timeout_seconds),
-        )
+        self._origin = self._load_balancer.vpc_origin(timeout_seconds)
 
     @property
     def origin(self) -> cloudfront.IOrigin:
@@ -185,8 +193,8 @@ class VpcOriginUploads(Construct):
         """A load balancer takes any host name."""
         return True
 
-    def connect(self, api: RoleService, workers: DifyWorkers) -> None:
-        """Register api and the plugin daemon as targets."""
-        groups = self._load_balancer.route([api])
+    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+        """Register them and the plugin daemon as targets."""
+        groups = self._load_balancer.route(list(services.values()))
         self._load_balancer.allow_to(workers.services[Role.PLUGIN_DAEMON])
         workers.admit_plugin_targets(groups[Role.PLUGIN_DAEMON])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import aws_cdk as cdk
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
@@ -17,9 +20,13 @@ from dify_cdk.domain import Domain
 from dify_cdk.environment import Door
 from dify_cdk.frontends._alb import LoadBalancer
 from dify_cdk.frontends._domain import DomainName
+from dify_cdk.frontends._edge import Behavior, Edge
+from dify_cdk.frontends._login import CognitoLogin
 from dify_cdk.frontends._same_stack import require_same_stack
-from dify_cdk.limits import DOORS, Limits, require_carries
-from dify_cdk.roles import Role
+from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
+from dify_cdk.login import Login
+from dify_cdk.roles import BACKEND_ROLES, Role
+from dify_cdk.web_acl import WebAcl
 from dify_cdk.workers import DifyWorkers
 
 _DEFAULT_TIMEOUT_SECONDS = 600
@@ -38,30 +45,55 @@ class AlbScheme(StrEnum):
     """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloudFrontEdge:
+    """CloudFront before a load balancer that has private addresses only.
+
+    The distribution gives TLS without an own domain, filters addresses and countries, and is the only one
+    that can reach the load balancer, through a VPC origin. It gives up after 120 silent seconds, and carries
+    streaming and WebSocket.
+
+    Attributes:
+        web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
+            CloudFront Function, which has no fixed price.
+
+    See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
+    """
+
+    web_acl: WebAcl | None = None
+
+
 class DifyAlbFrontend(Construct):
     """An application load balancer that leads to api, web and the plugin daemon's endpoints.
 
     Defines the load balancer with its listeners, rules, target groups and access logs, and the Fargate
-    services of api and web. It carries streaming, WebSocket and bodies of any size.
+    services of api and web. It carries streaming, WebSocket and bodies of any size. With ``edge`` it defines
+    a CloudFront distribution before a load balancer that only CloudFront can reach.
 
-    With a ``domain`` it listens on HTTPS with TLS 1.2 or newer and redirects HTTP; without one it speaks
-    plain HTTP, which raises a warning: passwords then travel in clear text.
+    With a ``domain`` it listens on HTTPS with TLS 1.2 or newer and redirects HTTP. Without one it speaks
+    plain HTTP, in which passwords travel in clear text; unless it is internal, that raises a warning.
 
     Args:
         workers: The background half; api and web take images, sizes and variables from it.
-        access: Who may enter. A load balancer cannot filter by country.
-        domain: Own host name. Default: the load balancer's name, without TLS.
-        request_timeout: How long a request may stay silent, 1 to 4,000 seconds; also told to Dify, so that
-            no inner hop gives up earlier. Streamed answers are never silent for long. Default: ten minutes.
-        scheme: Public or internal. Default: public.
+        access: Who may enter. Only with ``edge`` can it filter by country.
+        domain: Own host name. Default: the load balancer's name without TLS; CloudFront's with TLS. With
+            ``edge`` the way from CloudFront to the load balancer has TLS as well if there is, or can be, a
+            certificate in the stack's region.
+        edge: CloudFront before the load balancer, which is internal then. Default: none.
+        login: Amazon Cognito before pages and scripts. Needs ``domain``. Default: Dify's own login only.
+        collaboration: Whether people edit a workflow together: one more service, with WebSocket connections.
+        request_timeout: How long a request may stay silent, 1 to 4,000 seconds, behind CloudFront at most
+            120; also told to Dify, so that no inner hop gives up earlier. Streamed answers are never silent
+            for long. Default: ten minutes, behind CloudFront two.
+        scheme: Public or internal. Default: public, behind CloudFront internal.
         must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
             frontend beside the first one needs ``False``.
 
     Raises:
-        ValueError: If ``access`` filters by country or lists more networks than a security group holds, the
-            timeout is out of range, subnets for the load balancer are missing, another frontend has
-            announced itself, or the workers are in another stack.
+        ValueError: If ``access`` filters by country without ``edge`` or lists more networks than fit, the
+            timeout is out of range, subnets or an internet gateway are missing, ``login`` has no domain or no
+            way out to Cognito, another frontend has announced itself, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
 
@@ -77,45 +109,47 @@ class DifyAlbFrontend(Construct):
         workers: DifyWorkers,
         access: Access,
         domain: Domain | None = None,
+        edge: CloudFrontEdge | None = None,
+        login: Login | None = None,
+        collaboration: bool = False,
         request_timeout: cdk.Duration | None = None,
-        scheme: AlbScheme = AlbScheme.INTERNET_FACING,
+        scheme: AlbScheme | None = None,
         must_carry: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
-        if access.countries:
-            raise ValueError(
-                "Access.countries cannot be enforced by a load balancer, only by CloudFront: list networks"
-            )
         require_same_stack(self, workers)
+        public = _is_public(scheme, edge)
+        _check_access(access, edge)
+        self._limits = _limits(request_timeout, edge)
         if must_carry is not None:
-            require_carries(_NAME, must_carry)
-        self._limits = replace(DOORS[_NAME], request_timeout_seconds=_seconds(request_timeout))
-        platform = workers.platform
-        public = scheme is AlbScheme.INTERNET_FACING
+            require_carries(_NAME, must_carry, most=self._limits)
         name = DomainName(self, "Domain", domain=domain) if domain else None
+        self._login = self._define_login(login, name, workers) if login else None
         kind = Construct(self, "Alb")
         self._load_balancer = LoadBalancer(
             kind,
             "PublicAlb" if public else "InternalAlb",
-            platform=platform,
+            platform=workers.platform,
             public=public,
-            access=access,
-            certificate=name.certificate if name else None,
+            access=None if edge else access,
+            certificate=_certificate(name, edge, login),
             idle_timeout_seconds=self._limits.request_timeout_seconds,
         )
-        self._door = self._describe(domain, internal=not public)
-        self._services = {
-            role: RoleService(
-                kind, role.construct_id, role=role, platform=platform, door=self._door, grace=True
-            )
-            for role in (Role.API, Role.WEB)
-        }
-        self._services[Role.API].wait_for(workers.migration)
+        self._edge = self._define_edge(edge, access, name) if edge else None
+        self._door = Door(
+            scheme="https" if edge or domain else "http",
+            host=domain.host_name if domain else self._default_host(),
+            limits=self._limits,
+            internal=not public and edge is None,
+            collaboration=collaboration,
+        )
+        self._services = self._define_services(kind, workers)
         self._connect(workers)
-        if domain and name:
-            workers.claim("host name", domain.host_name)
-            name.point_at(targets.LoadBalancerTarget(self._load_balancer.alb))
+        if name:
+            workers.claim("host name", name.host_name)
+            if not edge:
+                name.point_at(targets.LoadBalancerTarget(self._load_balancer.alb))
         elif public:
             self._warn_about_plain_text()
         if announce:
@@ -137,18 +171,58 @@ class DifyAlbFrontend(Construct):
         return self._load_balancer.alb
 
     @property
+    def distribution(self) -> cloudfront.Distribution | None:
+        """The CloudFront distribution; None without ``edge``."""
+        return self._edge.distribution if self._edge else None
+
+    @property
+    def user_pool(self) -> cognito.IUserPool | None:
+        """Who may sign in; None without ``login``."""
+        return self._login.user_pool if self._login else None
+
+    @property
     def services(self) -> dict[Role, RoleService]:
-        """The services of api and web."""
+        """The services of api and web, and of collaboration if it is on."""
         return dict(self._services)
 
-    def _describe(self, domain: Domain | None, *, internal: bool) -> Door:
-        host = domain.host_name if domain else self._load_balancer.alb.load_balancer_dns_name
-        scheme = "https" if domain else "http"
-        return Door(scheme=scheme, host=host, limits=self._limits, internal=internal)
+    def _define_login(self, login: Login, name: DomainName | None, workers: DifyWorkers) -> CognitoLogin:
+        if name is None:
+            raise ValueError("login= needs domain=: Cognito sends browsers back to a host name with TLS")
+        if workers.platform.tiers.closed:
+            raise ValueError(
+                "login= needs a way out to Cognito for the load balancer, and this network has none"
+            )
+        return CognitoLogin(self, "Login", login=login, host_name=name.host_name)
+
+    def _define_edge(self, edge: CloudFrontEdge, access: Access, name: DomainName | None) -> Edge:
+        origin = self._load_balancer.vpc_origin(self._limits.request_timeout_seconds)
+        # One row: the load balancer knows the routes.
+        everything = Behavior(pattern="*", origin=origin, keeps_host=True)
+        return Edge(self, "Edge", behaviors=[everything], access=access, name=name, web_acl=edge.web_acl)
+
+    def _default_host(self) -> str:
+        if self._edge is None:
+            return self._load_balancer.alb.load_balancer_dns_name
+        return self._edge.distribution.distribution_domain_name
+
+    def _define_services(self, kind: Construct, workers: DifyWorkers) -> dict[Role, RoleService]:
+        roles = [Role.API, Role.WEB]
+        if self._door.collaboration:
+            roles.append(Role.API_WEBSOCKET)
+        services = {
+            role: RoleService(
+                kind, role.construct_id, role=role, platform=workers.platform, door=self._door, grace=True
+            )
+            for role in roles
+        }
+        for role, service in services.items():
+            if role in BACKEND_ROLES:
+                service.wait_for(workers.migration)
+        return services
 
     def _connect(self, workers: DifyWorkers) -> None:
-        """Register api and web as targets here, and the plugin daemon, which belongs to the workers."""
-        groups = self._load_balancer.route(list(self._services.values()))
+        """Register what runs here as targets, and the plugin daemon, which belongs to the workers."""
+        groups = self._load_balancer.route(list(self._services.values()), self._login)
         daemon = workers.services[Role.PLUGIN_DAEMON]
         self._load_balancer.allow_to(daemon)
         workers.admit_plugin_targets(groups[Role.PLUGIN_DAEMON])
@@ -156,14 +230,43 @@ class DifyAlbFrontend(Construct):
     def _warn_about_plain_text(self) -> None:
         cdk.Validations.of(self).add_warning(
             "DifyAlbWithoutTls",
-            "the load balancer speaks plain HTTP, so that passwords travel in clear text: pass domain=",
+            "the load balancer speaks plain HTTP, so that passwords travel in clear text: pass domain=, or "
+            "edge=CloudFrontEdge()",
         )
 
 
-def _seconds(request_timeout: cdk.Duration | None) -> int:
-    seconds = _DEFAULT_TIMEOUT_SECONDS if request_timeout is None else request_timeout.to_seconds()
-    require_literal("DifyAlbFrontend.request_timeout", seconds, "timeouts inside Dify are computed from it")
-    require_between(
-        "DifyAlbFrontend.request_timeout in seconds", seconds, 1, DOORS[_NAME].request_timeout_seconds
-    )
-    return int(seconds)
+def _is_public(scheme: AlbScheme | None, edge: CloudFrontEdge | None) -> bool:
+    if edge is None:
+        return scheme is not AlbScheme.INTERNAL
+    if scheme is AlbScheme.INTERNET_FACING:
+        raise ValueError(
+            "scheme=AlbScheme.INTERNET_FACING cannot be used with edge=: only CloudFront reaches it"
+        )
+    return False
+
+
+def _check_access(access: Access, edge: CloudFrontEdge | None) -> None:
+    if access.countries and edge is None:
+        raise ValueError(
+            "Access.countries cannot be enforced by a load balancer, only by CloudFront: list networks, or "
+            "pass edge=CloudFrontEdge()"
+        )
+
+
+def _certificate(
+    name: DomainName | None, edge: CloudFrontEdge | None, login: Login | None
+) -> acm.ICertificate | None:
+    """TLS at the load balancer: behind CloudFront only if needed, or if it takes no more of the caller."""
+    if name is None or (edge and not login and not name.has_certificate):
+        return None
+    return name.certificate
+
+
+def _limits(request_timeout: cdk.Duration | None, edge: CloudFrontEdge | None) -> Limits:
+    most = DOORS[_NAME].request_timeout_seconds if edge is None else EDGE_READ_TIMEOUT_SECONDS
+    default = min(_DEFAULT_TIMEOUT_SECONDS, most)
+    seconds = default if request_timeout is None else request_timeout.to_seconds()
+    require_literal(f"{_NAME}.request_timeout", seconds, "timeouts inside Dify are computed from it")
+    behind = " behind CloudFront" if edge else ""
+    require_between(f"{_NAME}.request_timeout in seconds{behind}", seconds, 1, most)
+    return replace(DOORS[_NAME], request_timeout_seconds=int(seconds))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import aws_cdk as cdk
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
@@ -31,13 +33,16 @@ from dify_cdk.frontends._uploads import (
     upload_patterns,
 )
 from dify_cdk.functions import DEFAULT_API, DEFAULT_WEB, FunctionSize
-from dify_cdk.limits import EDGE_READ_TIMEOUT_SECONDS, Limits
+from dify_cdk.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
 from dify_cdk.roles import Role
 from dify_cdk.routes import cloudfront_behaviors
 from dify_cdk.sizes import with_room_for_proxy
+from dify_cdk.web_acl import WebAcl
 from dify_cdk.workers import DifyWorkers
 
 DEFAULT_IMAGES = LocalBuild()
+
+_NAME = "DifyCloudFrontLambdaFrontend"
 
 _LARGEST_BODY_MB = {
     Uploads.EDGE_SIGNED: 1.048576,  # what Lambda@Edge sees of a body: 1 MiB
@@ -62,17 +67,22 @@ class DifyCloudFrontLambdaFrontend(Construct):
         access: Who may enter. Addresses are filtered at the edge, countries by CloudFront.
         domain: Own host name, with a certificate in us-east-1. Default: CloudFront's own, with TLS.
         uploads: Where files and the plugin daemon's endpoints go. Default: an HTTP API, 10 MB.
+        collaboration: Whether people edit a workflow together: one more Fargate service, with WebSocket
+            connections, which needs ``Uploads.VPC_ORIGIN``.
         images: Where the two Lambda images come from. Default: Docker on the machine that deploys.
         api: Size of the api function. Default: 2 GiB, 15 minutes.
         web: Size of the web function. Default: 1 GiB, one minute.
-        web_acl_arn: ARN of an AWS WAF web ACL in us-east-1. Default: none.
+        web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
+            CloudFront Function, which has no fixed price.
+        must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
             frontend beside the first one needs ``False``.
 
     Raises:
         ValueError: If the stack has no region, provisioned concurrency is asked for without a domain, the
-            list of networks does not fit, another frontend has announced itself, or the workers are in
-            another stack.
+            list of networks does not fit, more shall be carried than ``uploads`` lets through, a variable or
+            an image of ``workers`` cannot be used in a Lambda function, another frontend has announced
+            itself, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
@@ -89,51 +99,46 @@ class DifyCloudFrontLambdaFrontend(Construct):
         access: Access,
         domain: Domain | None = None,
         uploads: Uploads = Uploads.HTTP_API,
+        collaboration: bool = False,
         images: LambdaImages = DEFAULT_IMAGES,
         api: FunctionSize = DEFAULT_API,
         web: FunctionSize = DEFAULT_WEB,
-        web_acl_arn: str | None = None,
+        web_acl: WebAcl | None = None,
+        must_carry: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
         require_same_stack(self, workers)
         _check(self, domain, {Role.API: api, Role.WEB: web})
+        _check_collaboration(collaboration, uploads)
         self._limits = Limits(
             request_timeout_seconds=EDGE_READ_TIMEOUT_SECONDS,
             streaming=True,
-            websocket=False,
+            websocket=uploads is Uploads.VPC_ORIGIN,
             max_body_mb=_LARGEST_BODY_MB[uploads],
         )
+        if must_carry is not None:
+            require_carries(_NAME, must_carry, most=self._limits)
         if domain:
             workers.claim("host name", domain.host_name)
         name = DomainName(self, "Domain", domain=domain) if domain else None
         kind = Construct(self, "Lambda")
         public = PublicName(
-            host=name.host_name if name else None, parameter=_parameter_name(self), limits=self._limits
+            host=name.host_name if name else None,
+            parameter=_parameter_name(self),
+            limits=self._limits,
+            collaboration=collaboration,
         )
-        self._functions = {
-            role: RoleFunction(
-                kind,
-                f"{role.construct_id}Function",
-                role=role,
-                platform=workers.platform,
-                name=public,
-                size=size,
-                images=images,
-            )
-            for role, size in ((Role.API, api), (Role.WEB, web))
-        }
-        self._functions[Role.API].function.node.add_dependency(workers.migration)
+        sizes = {Role.API: api, Role.WEB: web}
+        self._functions = _define_functions(kind, workers, public, sizes, images)
         second = _define_upload_door(kind, uploads, workers.platform)
-        behaviors = self._behaviors(self._define_signer(kind), second)
-        self._edge = Edge(
-            self, "Edge", behaviors=behaviors, access=access, name=name, web_acl_arn=web_acl_arn
-        )
+        behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
+        self._edge = Edge(self, "Edge", behaviors=behaviors, access=access, name=name, web_acl=web_acl)
         host = public.host or self._edge.distribution.distribution_domain_name
-        self._door = Door(scheme="https", host=host, limits=self._limits)
+        self._door = Door(scheme="https", host=host, limits=self._limits, collaboration=collaboration)
         if public.host is None:
             ssm.StringParameter(kind, "PublicUrl", parameter_name=public.parameter, string_value=self.url)
-        self._serve_inside(kind, workers, second)
+        self._services = self._serve_inside(kind, workers, second)
         if announce:
             workers.announce(self._door)
 
@@ -157,13 +162,21 @@ class DifyCloudFrontLambdaFrontend(Construct):
         """The functions of api and web."""
         return {role: function.function for role, function in self._functions.items()}
 
-    def _behaviors(self, signer: cloudfront.EdgeLambda, second: UploadDoor | None) -> list[Behavior]:
+    @property
+    def services(self) -> dict[Role, RoleService]:
+        """The small Fargate service of api, and of collaboration if it is on."""
+        return dict(self._services)
+
+    def _behaviors(
+        self, signer: cloudfront.EdgeLambda, second: UploadDoor | None, collaboration: bool
+    ) -> list[Behavior]:
         """File patterns come before the prefixes that contain them."""
         found = []
         if second is not None:
+            sockets = [pattern for pattern, _ in cloudfront_behaviors([Role.API_WEBSOCKET])]
             found = [
                 Behavior(pattern=pattern, origin=second.origin, keeps_host=second.keeps_host)
-                for pattern in upload_patterns()
+                for pattern in (*upload_patterns(), *(sockets if collaboration else ()))
             ]
         signed = {
             # Built once each: every call makes another origin, access control and pair of permissions.
@@ -208,21 +221,53 @@ class DifyCloudFrontLambdaFrontend(Construct):
             include_body=True,
         )
 
-    def _serve_inside(self, kind: Construct, workers: DifyWorkers, second: UploadDoor | None) -> None:
-        """The small Fargate api: the plugin daemon's and web's calls, and uploads."""
-        platform = workers.platform
-        roomy = with_room_for_proxy(Role.API, platform.sizes[Role.API])
-        service = RoleService(
-            kind,
-            Role.API.construct_id,
-            role=Role.API,
-            platform=platform.with_size(Role.API, roomy),
-            door=self._door,
-            grace=isinstance(second, VpcOriginUploads),
-        )
-        service.wait_for(workers.migration)
+    def _serve_inside(
+        self, kind: Construct, workers: DifyWorkers, second: UploadDoor | None
+    ) -> dict[Role, RoleService]:
+        """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
+        roomy = with_room_for_proxy(Role.API, workers.platform.sizes[Role.API])
+        platform = workers.platform.with_size(Role.API, roomy)
+        roles = [Role.API, Role.API_WEBSOCKET] if self._door.collaboration else [Role.API]
+        behind_load_balancer = isinstance(second, VpcOriginUploads)
+        services = {
+            role: RoleService(
+                kind,
+                role.construct_id,
+                role=role,
+                platform=platform,
+                door=self._door,
+                grace=behind_load_balancer,
+            )
+            for role in roles
+        }
+        for service in services.values():
+            service.wait_for(workers.migration)
         if second is not None:
-            second.connect(service, workers)
+            second.connect(services, workers)
+        return services
+
+
+def _define_functions(
+    kind: Construct,
+    workers: DifyWorkers,
+    name: PublicName,
+    sizes: Mapping[Role, FunctionSize],
+    images: LambdaImages,
+) -> dict[Role, RoleFunction]:
+    functions = {
+        role: RoleFunction(
+            kind,
+            f"{role.construct_id}Function",
+            role=role,
+            platform=workers.platform,
+            name=name,
+            size=size,
+            images=images,
+        )
+        for role, size in sizes.items()
+    }
+    functions[Role.API].function.node.add_dependency(workers.migration)
+    return functions
 
 
 def _define_upload_door(kind: Construct, uploads: Uploads, platform: Platform) -> UploadDoor | None:
@@ -251,6 +296,14 @@ def _check(frontend: Construct, domain: Domain | None, sizes: dict[Role, Functio
         raise ValueError(
             "FunctionSize.provisioned_concurrency needs domain=: such environments start before "
             "CloudFront's host name is known"
+        )
+
+
+def _check_collaboration(collaboration: bool, uploads: Uploads) -> None:
+    if collaboration and uploads is not Uploads.VPC_ORIGIN:
+        raise ValueError(
+            "collaboration=True needs uploads=Uploads.VPC_ORIGIN: neither a function URL nor an HTTP API "
+            "carries WebSocket connections"
         )
 
 

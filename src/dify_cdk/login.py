@@ -1,0 +1,47 @@
+"""A login before Dify's own: Amazon Cognito at the load balancer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dify_cdk._checks import require_between
+
+if TYPE_CHECKING:
+    from aws_cdk import aws_cognito as cognito
+
+_WEEK_HOURS = 168  # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """Who opens a page signs in to Amazon Cognito first, at the load balancer, before a request reaches Dify.
+
+    Pages lead to Cognito's sign-in page and back; what scripts call answers 401 without a session. Dify's own
+    login follows: Cognito decides who reaches the installation, Dify who somebody is in it. Paths that
+    programs call or that carry signed links (``/v1``, ``/files``, ``/mcp``, ``/triggers``, ``/e/`` ...) have
+    no login before them: Dify's own keys guard those. Published web apps are pages too, so that people who
+    shall use them, also embedded in other sites, need an account in the pool.
+
+    Attributes:
+        user_pool: An existing pool. Default: one is defined, without self sign-up: you add people with
+            ``aws cognito-idp admin-create-user``. It is kept when the stack is deleted.
+        user_pool_domain: The existing pool's domain. Default: one with a unique prefix is defined; a pool can
+            have only one of its kind.
+        session_hours: How long a session lasts, 1 to 168 hours.
+
+    Raises:
+        ValueError: If a domain is given without its pool, or the session's length is out of range.
+
+    See https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
+    """
+
+    user_pool: cognito.IUserPool | None = None
+    user_pool_domain: cognito.IUserPoolDomain | None = None
+    session_hours: int = 12
+
+    def __post_init__(self) -> None:
+        """Check the session's length, and that the domain's pool is known."""
+        require_between("Login.session_hours", self.session_hours, 1, _WEEK_HOURS)
+        if self.user_pool_domain is not None and self.user_pool is None:
+            raise ValueError("Login.user_pool_domain needs the pool it belongs to, pass user_pool= as well")
