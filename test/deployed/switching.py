@@ -16,16 +16,13 @@ from deployed.emulator import REGION
 from deployed.stages import State, observe
 from deployed.world import World
 from dify_cdk._assets import examples_dir
+from dify_cdk.report.plan import Action, plan
 from dify_cdk.report.subject import Part, Subject
 from support import recommended_flags
 
 Build = Callable[[cdk.App], object]
 
 _NOISY_FLAG = "@aws-cdk/core:annotationsInValidationReport"  # prints every warning once more
-
-KEPT, UPDATED, REPLACED = "kept", "updated", "replaced"
-ADDED, REMOVED, LEFT_BEHIND = "added", "removed", "left behind"
-"""What CloudFormation does with a resource."""
 
 _LIVE: Mapping[str, tuple[str, str, str]] = {
     "AWS::ApiGatewayV2::Api": ("apigatewayv2", "get_apis", "Items"),
@@ -150,20 +147,25 @@ def switch(world: World, source: Assembly, target: Assembly) -> Switch:
     )
 
 
-def happened(step: Switch) -> dict[str, str]:
+def predicted(step: Switch) -> dict[str, Action]:
+    """Logical id to what the plan says that CloudFormation does with it, from the templates alone."""
+    return plan(step.source.subject, step.target.subject).actions()
+
+
+def happened(step: Switch) -> dict[str, Action]:
     """Logical id to what CloudFormation did with it."""
     skipped = {row["LogicalResourceId"] for row in step.events if row["ResourceStatus"] == "DELETE_SKIPPED"}
     found = {}
     for id in step.ids_before.keys() | step.ids_after.keys():
         old, new = step.ids_before.get(id), step.ids_after.get(id)
         if old is None:
-            found[id] = ADDED
+            found[id] = Action.ADDED
         elif new is None:
-            found[id] = LEFT_BEHIND if id in skipped else REMOVED
+            found[id] = Action.LEFT_BEHIND if id in skipped else Action.REMOVED
         elif old != new:
-            found[id] = REPLACED
+            found[id] = Action.REPLACED
         else:
-            found[id] = UPDATED if id in step.changed else KEPT
+            found[id] = Action.UPDATED if id in step.changed else Action.KEPT
     return found
 
 

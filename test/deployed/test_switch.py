@@ -25,12 +25,6 @@ from deployed.cdk import STACK
 from deployed.emulator import EDGE_REGION, REGION
 from deployed.stages import CONTENT, ROWS, containers, leave_traces
 from deployed.switching import (
-    ADDED,
-    KEPT,
-    LEFT_BEHIND,
-    REMOVED,
-    REPLACED,
-    UPDATED,
     Assembly,
     Build,
     Switch,
@@ -38,10 +32,12 @@ from deployed.switching import (
     example,
     happened,
     live,
+    predicted,
     switch,
 )
 from deployed.world import World
 from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyHttpApiFrontend, DifyNetwork, DifyWorkers, Egress
+from dify_cdk.report.plan import Action
 from dify_cdk.roles import Role
 from support import DATA
 
@@ -154,7 +150,7 @@ def step(request: pytest.FixtureRequest, journey: Journey) -> Switch:
     return journey.after(request.param[0])
 
 
-def ids(step: Switch, *actions: str) -> set[str]:
+def ids(step: Switch, *actions: Action) -> set[str]:
     """Logical ids of the resources with which something was done."""
     return {id for id, action in happened(step).items() if action in actions}
 
@@ -166,7 +162,7 @@ def test_rows_files_and_secrets_are_the_same(step: Switch) -> None:
 
 
 def test_nothing_stateful_is_touched(step: Switch) -> None:
-    assert STATEFUL.keys() <= ids(step, KEPT)
+    assert STATEFUL.keys() <= ids(step, Action.KEPT)
     told = [row for row in step.events if row["LogicalResourceId"] in STATEFUL]
     assert not [row for row in told if row["ResourceStatus"].startswith("DELETE")]
     assert not [row for row in told if "new physical resource" in row.get("ResourceStatusReason", "")]
@@ -175,12 +171,24 @@ def test_nothing_stateful_is_touched(step: Switch) -> None:
 def test_what_is_behind_the_door_stays(step: Switch) -> None:
     """Rules that let a door in come and go; workers learn the new URL in new revisions of their tasks."""
     resources = {**step.source.resources, **step.target.resources}
-    behind = {id for id in ids(step, ADDED, REMOVED, LEFT_BEHIND) if not id.startswith(DOORS)}
+    behind = {
+        id for id in ids(step, Action.ADDED, Action.REMOVED, Action.LEFT_BEHIND) if not id.startswith(DOORS)
+    }
     rules = {id for id in behind if resources[id]["Type"] == "AWS::EC2::SecurityGroupIngress"}
     assert all(id.startswith("WorkersMesh") for id in rules)
     assert all(id.startswith(EDGE_READER) for id in behind - rules)
-    assert {resources[id]["Type"] for id in ids(step, REPLACED)} <= {"AWS::ECS::TaskDefinition"}
-    assert all(id.startswith("Workers") for id in ids(step, REPLACED))
+    assert {resources[id]["Type"] for id in ids(step, Action.REPLACED)} <= {"AWS::ECS::TaskDefinition"}
+    assert all(id.startswith("Workers") for id in ids(step, Action.REPLACED))
+
+
+def test_the_plan_says_what_happens(step: Switch) -> None:
+    expected, found = predicted(step), happened(step)
+    wrong = {
+        id: (expected.get(id), found.get(id))
+        for id in expected.keys() | found.keys()
+        if expected.get(id) is not found.get(id)
+    }
+    assert wrong == {}
 
 
 def test_nothing_fails_on_the_way(step: Switch) -> None:
@@ -199,7 +207,7 @@ def test_nothing_is_initialised_or_migrated_again(step: Switch) -> None:
 def test_nothing_of_the_old_door_is_left_but_its_logs(journey: Journey, step: Switch) -> None:
     assert step.ids_after.keys() == step.target.resources.keys()
     assert journey.others[-1] == journey.others[0]
-    assert all("AccessLogs" in id for id in ids(step, LEFT_BEHIND))
+    assert all("AccessLogs" in id for id in ids(step, Action.LEFT_BEHIND))
 
 
 def test_workers_learn_the_url_of_the_announced_door(journey: Journey, step: Switch) -> None:
@@ -209,7 +217,7 @@ def test_workers_learn_the_url_of_the_announced_door(journey: Journey, step: Swi
 
 def test_a_second_door_changes_nothing_of_the_first(journey: Journey) -> None:
     step = journey.after(STEPS.index(f"{WAY[-1]} to {TWO_DOORS}"))
-    changed = ids(step, UPDATED, REPLACED, REMOVED, LEFT_BEHIND)
+    changed = ids(step, Action.UPDATED, Action.REPLACED, Action.REMOVED, Action.LEFT_BEHIND)
     assert [step.target.resources[id]["Type"] for id in changed] == ["AWS::ECS::Service"]
     assert step.changed[changed.pop()] == ["ServiceConnectConfiguration"]  # of the plugin daemon
 
@@ -218,7 +226,7 @@ def test_the_first_door_goes_and_changes_nothing_of_the_second(journey: Journey)
     step = journey.after(STEPS.index(f"{TWO_DOORS} to {SECOND_DOOR}"))
     of_the_second = {id for id in step.target.resources if id.startswith("Second")}
     assert len(of_the_second) > 20
-    assert of_the_second <= ids(step, KEPT)
+    assert of_the_second <= ids(step, Action.KEPT)
 
 
 def test_the_stack_at_the_edge_outlives_v3_and_can_be_deleted(journey: Journey) -> None:
