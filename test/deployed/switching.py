@@ -92,12 +92,15 @@ class Switch:
 
 
 def example(name: str) -> Build:
-    """What defines a variant."""
-    spec = spec_from_file_location(f"deployed_example_{name}", examples_dir() / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    build: Build = module.build
+    """What defines a variant, loaded when it is asked to."""
+
+    def build(app: cdk.App) -> object:
+        spec = spec_from_file_location(f"deployed_example_{name}", examples_dir() / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.build(app)
+
     return build
 
 

@@ -1,7 +1,7 @@
 """One stack goes from variant to variant in place, on an emulator of AWS, and loses nothing on the way.
 
 The way is data: ``WAY``. With the environment variable ``DIFY_TEST_EVERY_SWITCH`` it leads through every
-ordered pair of its variants. The last stops are two doors side by side, and then only the second one.
+ordered pair of its stops. The last stops are two doors side by side, and then only the second one.
 
 What ``test_v1``, ``test_v2`` and ``test_v3`` say of the emulator holds here too. Beyond that:
 
@@ -46,9 +46,24 @@ pytestmark = pytest.mark.slow
 VARIANT = "v1"
 REGIONS = (REGION, EDGE_REGION)
 STATEFUL: Mapping[str, str] = json.loads((DATA / "stateful-ids.json").read_text(encoding="utf-8"))
+WAY_OUT = {
+    "AWS::EC2::Instance",
+    "AWS::EC2::NatGateway",
+    "AWS::EC2::SecurityGroup",
+    "AWS::IAM::InstanceProfile",
+    "AWS::IAM::Role",
+}
+"""Types of what a network has to call the world: gateways, or one instance."""
+
+RESIZED = {
+    "AWS::ElastiCache::ReplicationGroup",
+    "AWS::RDS::DBCluster",
+    "AWS::RDS::DBClusterParameterGroup",
+}
+LOW_COST = "v4_low_cost"
+"""Has fewer nodes, less capacity and no scheduler, which changes what is behind the door in place."""
+
 SECRET_KEY = "DataSecretKeyEF28AA18"
-DOORS = ("Frontend", "Second")
-EDGE_READER = "CustomCrossRegionStringParameterReader"  # of the CDK: finds the function at the edge
 
 
 def _background(app: cdk.App) -> tuple[cdk.Stack, DifyWorkers, Access]:
@@ -83,7 +98,7 @@ def every_pair(names: Sequence[str]) -> list[str]:
     return way
 
 
-WAY = ["v1", "v3", "v2", "v1"]
+WAY = ["v1", "v3", "v2", "v4", LOW_COST, "v4", "v1"]
 if os.environ.get("DIFY_TEST_EVERY_SWITCH"):
     WAY = every_pair(list(dict.fromkeys(WAY)))
 TWO_DOORS, SECOND_DOOR = "two doors", "second door"
@@ -150,9 +165,26 @@ def step(request: pytest.FixtureRequest, journey: Journey) -> Switch:
     return journey.after(request.param[0])
 
 
-def ids(step: Switch, *actions: Action) -> set[str]:
-    """Logical ids of the resources with which something was done."""
-    return {id for id, action in happened(step).items() if action in actions}
+def ids(step: Switch, *actions: Action, below: str = "") -> set[str]:
+    """Logical ids of the resources with which something was done.
+
+    Args:
+        step: When.
+        actions: What.
+        below: What the ids begin with.
+    """
+    return {id for id, action in happened(step).items() if action in actions and id.startswith(below)}
+
+
+def types(step: Switch, *actions: Action, below: str = "") -> set[str]:
+    """Types of the same."""
+    resources = {**step.source.resources, **step.target.resources}
+    return {resources[id]["Type"] for id in ids(step, *actions, below=below)}
+
+
+def resizes(step: Switch) -> bool:
+    """Whether one of both is the one with other sizes."""
+    return LOW_COST in (step.source.subject.name, step.target.subject.name)
 
 
 def test_rows_files_and_secrets_are_the_same(step: Switch) -> None:
@@ -161,8 +193,12 @@ def test_rows_files_and_secrets_are_the_same(step: Switch) -> None:
     assert step.after.secrets[step.after.ids[SECRET_KEY]]
 
 
-def test_nothing_stateful_is_touched(step: Switch) -> None:
-    assert STATEFUL.keys() <= ids(step, Action.KEPT)
+def test_nothing_stateful_is_touched_or_only_resized(step: Switch) -> None:
+    found = happened(step)
+    assert {found[id] for id in STATEFUL} == (
+        {Action.KEPT, Action.UPDATED} if resizes(step) else {Action.KEPT}
+    )
+    assert {STATEFUL[id] for id in STATEFUL.keys() & ids(step, Action.UPDATED)} <= RESIZED
     told = [row for row in step.events if row["LogicalResourceId"] in STATEFUL]
     assert not [row for row in told if row["ResourceStatus"].startswith("DELETE")]
     assert not [row for row in told if "new physical resource" in row.get("ResourceStatusReason", "")]
@@ -170,15 +206,18 @@ def test_nothing_stateful_is_touched(step: Switch) -> None:
 
 def test_what_is_behind_the_door_stays(step: Switch) -> None:
     """Rules that let a door in come and go; workers learn the new URL in new revisions of their tasks."""
-    resources = {**step.source.resources, **step.target.resources}
-    behind = {
-        id for id in ids(step, Action.ADDED, Action.REMOVED, Action.LEFT_BEHIND) if not id.startswith(DOORS)
-    }
-    rules = {id for id in behind if resources[id]["Type"] == "AWS::EC2::SecurityGroupIngress"}
-    assert all(id.startswith("WorkersMesh") for id in rules)
-    assert all(id.startswith(EDGE_READER) for id in behind - rules)
-    assert {resources[id]["Type"] for id in ids(step, Action.REPLACED)} <= {"AWS::ECS::TaskDefinition"}
-    assert all(id.startswith("Workers") for id in ids(step, Action.REPLACED))
+    moving = (Action.ADDED, Action.REMOVED, Action.LEFT_BEHIND)
+    assert ids(step, *moving, Action.REPLACED, below="Data") == set()
+    if not resizes(step):
+        assert ids(step, Action.UPDATED, below="Data") == set()
+        assert types(step, *moving, below="Workers") <= {"AWS::EC2::SecurityGroupIngress"}
+    assert types(step, Action.REPLACED) <= {"AWS::ECS::TaskDefinition"}
+
+
+def test_another_way_out_leaves_the_network_as_it_is(step: Switch) -> None:
+    moved = types(step, Action.ADDED, Action.REMOVED, Action.REPLACED, below="NetworkVpc")
+    assert moved <= WAY_OUT
+    assert types(step, Action.UPDATED, below="NetworkVpc") <= {"AWS::EC2::Route"}
 
 
 def test_the_plan_says_what_happens(step: Switch) -> None:
@@ -198,10 +237,7 @@ def test_nothing_fails_on_the_way(step: Switch) -> None:
 
 def test_nothing_is_initialised_or_migrated_again(step: Switch) -> None:
     assert step.migrations == []
-    assert {row["type"] for row in step.answers} <= {
-        "Custom::DifyServiceDiscovery",
-        "Custom::CrossRegionStringParameterReader",
-    }
+    assert "Custom::DifyDatabaseInit" not in {row["type"] for row in step.answers}
 
 
 def test_nothing_of_the_old_door_is_left_but_its_logs(journey: Journey, step: Switch) -> None:
