@@ -6,9 +6,26 @@ import os
 
 import aws_cdk as cdk
 
-from dify_cdk import Access, CloudFrontEdge, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
+from dify_cdk import (
+    Access,
+    CloudFrontEdge,
+    DifyAlbFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyWorkers,
+    Egress,
+    Role,
+    RoleSize,
+    Scaling,
+)
 
 ALLOWED_NETWORKS = ["203.0.113.0/24"]  # your office; Access.anyone() opens Dify to the world
+
+# What users wait for runs in both zones, and grows with them.
+SIZES = {
+    Role.API: RoleSize(cpu_units=512, memory_mib=2048, tasks=Scaling(min_tasks=2, max_tasks=6)),
+    Role.WEB: RoleSize(cpu_units=256, memory_mib=1024, tasks=Scaling(min_tasks=2, max_tasks=4)),
+}
 
 
 def build(app: cdk.App) -> cdk.Stack:
@@ -17,7 +34,7 @@ def build(app: cdk.App) -> cdk.Stack:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
     network = DifyNetwork(stack, "Network", egress=Egress.NAT_GATEWAYS)
     data = DifyData(stack, "Data", vpc=network.vpc)
-    workers = DifyWorkers(stack, "Workers", data=data)
+    workers = DifyWorkers(stack, "Workers", data=data, sizes=SIZES)
     access = Access(ipv4=ALLOWED_NETWORKS, also=network.public_addresses)
     frontend = DifyAlbFrontend(
         stack, "Frontend", workers=workers, access=access, edge=CloudFrontEdge(), collaboration=True

@@ -127,9 +127,14 @@ def instructions_in(text: str) -> list[Instruction]:
 
 def read(name: str) -> Dockerfile:
     """The Dockerfile of an image in the package."""
+    return read_folder(DOCKER / name)
+
+
+def read_folder(folder: Path) -> Dockerfile:
+    """The Dockerfile of a folder."""
     arguments: dict[str, str] = {}
     stages: list[tuple[Instruction, list[Instruction]]] = []
-    for one in instructions_in((DOCKER / name / "Dockerfile").read_text(encoding="utf-8")):
+    for one in instructions_in((folder / "Dockerfile").read_text(encoding="utf-8")):
         if one.name == "FROM":
             stages.append((one, []))
         elif stages:
@@ -141,4 +146,4 @@ def read(name: str) -> Dockerfile:
     for start, following in stages:
         base, *rest = start.words
         found.append(Stage(base, rest[1] if rest else None, following))
-    return Dockerfile(DOCKER / name, arguments, found)
+    return Dockerfile(folder, arguments, found)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dify_cdk.release import DifyRelease
     from dify_cdk.roles import Role
     from dify_cdk.sandbox import Sandbox
-    from dify_cdk.sizes import Architecture, RoleSize
+    from dify_cdk.sizes import Architecture, RoleSize, Scaling, Spot
     from dify_cdk.storage import Storage
     from dify_cdk.web_acl import WebAcl
     from dify_cdk.workers import DifyWorkers
@@ -59,6 +59,8 @@ _MODULES = {
     "Role": "roles",
     "RoleSize": "sizes",
     "Sandbox": "sandbox",
+    "Scaling": "sizes",
+    "Spot": "sizes",
     "Storage": "storage",
     "Throttle": "frontends.http_api",
     "Uploads": "frontends._uploads",
@@ -94,6 +96,8 @@ __all__ = [
     "Role",
     "RoleSize",
     "Sandbox",
+    "Scaling",
+    "Spot",
     "Storage",
     "Throttle",
     "Uploads",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import aws_cdk as cdk
@@ -14,13 +14,14 @@ from constructs import Construct, IDependable
 
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._deploy import log_group
+from dify_cdk._exec import exec_command, grant_exec
 from dify_cdk._mesh import Mesh
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Context, Door, plain_variables, require_free, secret_variables
 from dify_cdk.network import Tiers
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import DATA_CALLERS, PORTS, Role
-from dify_cdk.sizes import Architecture, RoleSize
+from dify_cdk.sizes import Architecture, RoleSize, Scaling, Spot
 
 Extras = Mapping[Role, Mapping[str, "str | ecs.Secret"]]
 """Variables a user adds, by role."""
@@ -68,6 +69,7 @@ class Platform:
         namespace: The private DNS namespace.
         names: The private DNS service of each role that has a name.
         ready: What has to exist before any task can start.
+        exec_roles: Roles whose containers ECS Exec opens.
     """
 
     cluster: ecs.ICluster
@@ -82,6 +84,7 @@ class Platform:
     namespace: servicediscovery.INamespace
     names: Mapping[Role, servicediscovery.IService]
     ready: Sequence[IDependable]
+    exec_roles: Collection[Role] = ()
 
     def with_size(self, role: Role, size: RoleSize) -> Platform:
         """The same platform with another size of one role."""
@@ -138,6 +141,8 @@ class RoleTask(Construct):
         self._container = self._define_container(start or Start(), door)
         if role in DATA_CALLERS:
             platform.data.grant_access(self._definition.task_role, role)
+        if role in platform.exec_roles:
+            grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
 
     @property
@@ -199,7 +204,7 @@ class RoleTask(Construct):
             ),
             entry_point=list(start.entry_point) if start.entry_point else None,
             command=list(start.command) if start.command else None,
-            linux_parameters=_linux(self, role),
+            linux_parameters=_linux(self, role, self._platform),
             stop_timeout=cdk.Duration.seconds(_STOP_SECONDS),
             health_check=_health_check(role),
         )
@@ -231,6 +236,7 @@ class RoleService(Construct):
         self._role = role
         self._platform = platform
         self._task = RoleTask(self, "Task", role=role, platform=platform, door=door, start=start)
+        size = platform.sizes[role]
         minimum, maximum = _NEVER_TWICE if role is Role.BEAT else _RELOCATABLE
         rebalancing = ecs.AvailabilityZoneRebalancing
         self._service = ecs.FargateService(
@@ -238,14 +244,13 @@ class RoleService(Construct):
             "Service",
             cluster=platform.cluster,
             task_definition=self._task.definition,
-            desired_count=platform.sizes[role].tasks,
+            # Where it scales, a number in the template would undo at every deployment what scaling did.
+            desired_count=None if isinstance(size.tasks, Scaling) else size.tasks,
             min_healthy_percent=minimum,
             max_healthy_percent=maximum,
             # Rebalancing starts a second task before it stops the first, which a scheduler must not have.
             availability_zone_rebalancing=rebalancing.DISABLED if role is Role.BEAT else rebalancing.ENABLED,
-            capacity_provider_strategies=[
-                ecs.CapacityProviderStrategy(capacity_provider="FARGATE", weight=1)
-            ],
+            capacity_provider_strategies=_capacity(size.spot),
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
             security_groups=[platform.mesh.group(role)],
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
@@ -256,6 +261,10 @@ class RoleService(Construct):
         )
         # The L2 waits for the task role's policy only; the execution role's lets the task read its secrets.
         self.wait_for(self._task, *platform.mesh.rules_of(role), *platform.ready)
+        if isinstance(size.tasks, Scaling):
+            self._scale(size.tasks)
+        if role in platform.exec_roles:
+            self.override("EnableExecuteCommand", True)
         name = platform.names.get(role)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
@@ -279,6 +288,24 @@ class RoleService(Construct):
     def connections(self) -> ec2.Connections:
         """The role's security group."""
         return self._service.connections
+
+    @property
+    def execute_command(self) -> str:
+        """The shell command that opens a shell in one of the tasks; needs AWS's Session Manager plugin.
+
+        Raises:
+            ValueError: If ECS Exec is off for the role.
+        """
+        if self._role not in self._platform.exec_roles:
+            raise ValueError(
+                f"role {self._role} has no ECS Exec, add Role.{self._role.name} to exec_roles= of DifyWorkers"
+            )
+        return exec_command(
+            self._role,
+            region=cdk.Stack.of(self).region,
+            cluster=self._platform.cluster.cluster_name,
+            service=self._service.service_name,
+        )
 
     def join_service_connect(self, discovery_name: str) -> None:
         """Register the tasks with Cloud Map in the form that API Gateway's private integrations need.
@@ -319,6 +346,12 @@ class RoleService(Construct):
         assert isinstance(resource, ecs.CfnService)
         resource.add_property_override(name, value)
 
+    def _scale(self, scaling: Scaling) -> None:
+        target = self._service.auto_scale_task_count(
+            min_capacity=scaling.min_tasks, max_capacity=scaling.max_tasks
+        )
+        target.scale_on_cpu_utilization("Cpu", target_utilization_percent=scaling.cpu_percent)
+
     def wait_for(self, *dependencies: IDependable) -> None:
         """Start only after something else is done."""
         self._service.node.add_dependency(*dependencies)
@@ -341,9 +374,26 @@ def _processor(role: Role, platform: Platform) -> ecs.RuntimePlatform:
     )
 
 
-def _linux(scope: Construct, role: Role) -> ecs.LinuxParameters | None:
-    """The sandbox's start script is a shell that stays process 1, where it ignores the signal to stop."""
-    return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True) if role is Role.SANDBOX else None
+def _linux(scope: Construct, role: Role, platform: Platform) -> ecs.LinuxParameters | None:
+    """An init process where there are orphans, or a process 1 that ignores the signal to stop.
+
+    The sandbox's start script is a shell that stays process 1; ECS Exec leaves its agent's children behind.
+    It also makes a new revision, without which running tasks would stay closed.
+    """
+    if role is Role.SANDBOX or role in platform.exec_roles:
+        return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True)
+    return None
+
+
+def _capacity(spot: Spot | None) -> list[ecs.CapacityProviderStrategy]:
+    """There from the start, and never empty: so every change of it is an update in place."""
+    if spot is None:
+        return [ecs.CapacityProviderStrategy(capacity_provider="FARGATE", weight=1)]
+    spare = ecs.CapacityProviderStrategy(capacity_provider="FARGATE_SPOT", weight=1)
+    if not spot.on_demand_base:
+        return [spare]
+    base = ecs.CapacityProviderStrategy(capacity_provider="FARGATE", base=spot.on_demand_base, weight=0)
+    return [base, spare]
 
 
 def _port_mapping(role: Role) -> list[ecs.PortMapping] | None:

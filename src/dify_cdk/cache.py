@@ -28,6 +28,8 @@ class CacheSize:
     Attributes:
         node_type: ElastiCache node type.
         replicas: Read replicas beside the primary, 0 to 5; one or more turns on failover to another zone.
+            With 0, Dify stands still while a failed node is replaced, and the new one is empty: waiting jobs
+            are lost, users sign in again. Raises a warning. Changing it updates the cache in place.
 
     Raises:
         ValueError: If ``replicas`` is out of range or ``node_type`` is not one.
@@ -101,6 +103,8 @@ class Cache(Construct):
             security_group_ids=[security_group.security_group_id],
         )
         self._resource.apply_removal_policy(removal_policy)
+        if not size.replicas:
+            self._warn_about_single_node()
         acknowledge(
             self._resource,
             {"AwsSolutions-AEC5": "the standard port is what Dify documents; the security group guards it"},
@@ -126,6 +130,14 @@ class Cache(Construct):
     def broker_url(self) -> secretsmanager.ISecret:
         """Secret with Celery's broker URL, which contains the token."""
         return self._broker_url
+
+    def _warn_about_single_node(self) -> None:
+        cdk.Validations.of(self).add_warning(
+            "DifyCacheSingleNode",
+            "CacheSize.replicas=0: when the only node fails, Dify stands still until another one runs, which "
+            "starts empty: waiting jobs are lost, and users sign in again",
+        )
+        acknowledge(self._resource, {"AwsSolutions-AEC4": "one node is the caller's choice, who is warned"})
 
     def _define_broker_url(self, removal_policy: cdk.RemovalPolicy) -> secretsmanager.Secret:
         token = self._token.secret_value.unsafe_unwrap()

@@ -33,8 +33,9 @@ class DatabaseCapacity:
 
     Attributes:
         min_acu: Lower bound, 0 to 256 in steps of 0.5. With 0 the cluster pauses when nothing is connected;
-            the next connection waits about 15 seconds, after a day of pause 30 or more. A running ``beat``
-            asks the database every minute and keeps it awake.
+            the next connection waits about 15 seconds, after a day of pause 30 or more. Connections that
+            idle in a pool are ended after a minute. A running ``beat`` asks the database every minute and
+            keeps it awake: it only pauses with ``scheduler=None``, and while nobody uses Dify.
         max_acu: Upper bound, 1 to 256 in steps of 0.5, at least ``min_acu``.
         readers: Read replicas in other zones, 0 to 15; with one or more a failover takes seconds.
         pause_after_minutes: Idle time before a pause, 5 to 1440. Only with ``min_acu=0``. Default: 5.
@@ -115,6 +116,7 @@ class Database(Construct):
         master_user: str = MASTER_USER,
     ) -> None:
         super().__init__(scope, id)
+        self._pauses = capacity.pauses
         kept = removal_policy is not cdk.RemovalPolicy.DESTROY
         secret_policy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if kept else removal_policy
         self._master_secret = define_secret(
@@ -152,6 +154,11 @@ class Database(Construct):
     def cluster(self) -> rds.IDatabaseCluster:
         """The Aurora cluster."""
         return self._cluster
+
+    @property
+    def pauses(self) -> bool:
+        """Whether it is meant to scale to zero when nothing is connected."""
+        return self._pauses
 
     @property
     def endpoint(self) -> str:

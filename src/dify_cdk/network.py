@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,8 @@ _MAX_ZONES = 3
 _IPV6_SUBNETS = 8  # how many /64 ranges are cut from the VPC's /56
 _IPV6_HOST_BITS = "64"
 
+# By id, which is the same in every account. These regions have a zone without VPC links and CloudFront VPC
+# origins, which v2, v3 and v4 need, and a name, such as us-east-1a, can mean any zone. See
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-vpc-links-v2.html and
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
 ZONES_WITHOUT_VPC_LINKS = {
@@ -38,6 +41,13 @@ ZONES_WITHOUT_VPC_LINKS = {
     "ap-northeast-1": "apne1-az3",
     "ca-central-1": "cac1-az3",
 }
+DEFAULT_ZONES = {
+    "us-east-1": ("use1-az1", "use1-az2"),
+    "us-west-1": ("usw1-az1", "usw1-az3"),
+    "ap-northeast-1": ("apne1-az1", "apne1-az2"),
+    "ca-central-1": ("cac1-az1", "cac1-az2"),
+}
+_ZONE_ID = re.compile(r"[a-z]{2,6}\d+-az\d+")
 
 _PLATFORM_ENDPOINTS = {
     "EcrApi": "ecr.api",
@@ -114,13 +124,13 @@ class DifyNetwork(Construct):
         cidr: Address space of the VPC, a literal private network of /16 to /19.
         ipv6: Whether a public load balancer gets IPv6 addresses as well. Only the public subnets are given
             an IPv6 range; tasks and data stay on IPv4. Default: IPv4 only.
-        zones: Names of two or three availability zones, such as ``us-east-1a``. Default: the first two of
-            the region. Some regions have a zone without VPC links and CloudFront VPC origins, which v2 and
-            v4 need; there the default raises a warning, since zones cannot change later.
+        zones: Two or three availability zones, by name such as ``us-east-1a`` or by id such as ``use1-az1``.
+            They cannot change later. Default: the first two of the region; in regions with a zone without
+            VPC links and CloudFront VPC origins, which v2, v3 and v4 need, two others by id.
 
     Raises:
         ValueError: If ``cidr`` is no private network of a size that fits, or ``zones`` are fewer than two,
-            more than three, repeated, or in another region than the stack.
+            more than three, repeated, names and ids mixed, or in another region than the stack.
 
     Example:
         >>> network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
@@ -140,9 +150,9 @@ class DifyNetwork(Construct):
         prefix_length = _check_cidr(cidr)
         region = cdk.Stack.of(self).region
         _check_zones(zones, region)
-        if zones is None and region in ZONES_WITHOUT_VPC_LINKS:
-            self._warn_about_zones(region)
-        self._zone_count = len(zones) if zones else 2
+        chosen = list(DEFAULT_ZONES.get(region, ()) if zones is None else zones)
+        ids = chosen if chosen and _ZONE_ID.fullmatch(chosen[0]) else []
+        self._zone_count = len(chosen) or 2
         self._egress = egress
         self._addresses: list[ec2.CfnEIP] = []
         self._nat_instance: ec2.NatInstanceProviderV2 | None = None
@@ -150,8 +160,8 @@ class DifyNetwork(Construct):
             self,
             "Vpc",
             ip_addresses=ec2.IpAddresses.cidr(cidr),
-            availability_zones=list(zones) if zones else None,
-            max_azs=None if zones else self._zone_count,
+            availability_zones=[_any_zone(number) for number in range(len(ids))] or chosen or None,
+            max_azs=None if chosen else self._zone_count,
             reserved_azs=_MAX_ZONES - self._zone_count,  # room for a third zone that moves no subnet
             subnet_configuration=_subnets(egress, prefix_length),
             nat_gateways={Egress.NAT_GATEWAYS: self._zone_count, Egress.NAT_INSTANCE: 1, Egress.ISOLATED: 0}[
@@ -160,6 +170,8 @@ class DifyNetwork(Construct):
             nat_gateway_provider=self._define_way_out(),
             restrict_default_security_group=True,
         )
+        if ids:
+            self._place(ids)
         self._ipv6 = ipv6
         if ipv6:
             self._add_ipv6()
@@ -222,6 +234,19 @@ class DifyNetwork(Construct):
             user_data=user_data,
         )
         return self._nat_instance
+
+    def _place(self, zone_ids: Sequence[str]) -> None:
+        """Put the subnets into zones by id, which the L2 cannot: it knows names only."""
+        groups = (self._vpc.public_subnets, self._vpc.private_subnets, self._vpc.isolated_subnets)
+        for index, subnet in ((i, subnet) for group in groups for i, subnet in enumerate(group)):
+            resource = subnet.node.default_child
+            assert isinstance(resource, ec2.CfnSubnet)
+            resource.availability_zone = None
+            resource.availability_zone_id = zone_ids[index % len(zone_ids)]
+        for instance in self._nat_instance.gateway_instances if self._nat_instance else ():
+            machine = instance.node.default_child
+            assert isinstance(machine, ec2.CfnInstance)
+            machine.availability_zone = None  # its subnet's
 
     def _add_ipv6(self) -> None:
         """IPv6 for the public subnets only: the VPC's own dual-stack mode would touch the data subnets."""
@@ -298,15 +323,6 @@ class DifyNetwork(Construct):
                 )
                 self._way_out.append(endpoint)
         return models
-
-    def _warn_about_zones(self, region: str) -> None:
-        cdk.Validations.of(self).add_warning(
-            "DifyNetworkZones",
-            f"{region} has a zone (id {ZONES_WITHOUT_VPC_LINKS[region]}) without VPC links and "
-            "CloudFront VPC origins, and zones cannot change later: if v2 or v4 may ever be "
-            "wanted, pass zones= with the names that "
-            "`aws ec2 describe-availability-zones` shows for the other ids",
-        )
 
 
 def tiers_of(
@@ -406,16 +422,22 @@ def _check_cidr(cidr: str) -> int:
     return network.prefixlen
 
 
+def _any_zone(number: int) -> str:
+    """Stands for a zone that is chosen by id afterwards."""
+    return cdk.Fn.select(number, cdk.Fn.get_azs())
+
+
 def _check_zones(zones: Sequence[str] | None, region: str) -> None:
     if zones is None:
         return
-    require_list("DifyNetwork.zones", zones, "zone names")
+    require_list("DifyNetwork.zones", zones, "zone names or ids")
     if is_token(list(zones)):
         return
     if len(zones) not in (2, _MAX_ZONES) or len(set(zones)) != len(zones):
-        raise ValueError(f"DifyNetwork.zones must be two or three different zone names, got {list(zones)!r}")
-    if is_token(region):
-        return
-    for zone in zones:
-        if not zone.startswith(region):
-            raise ValueError(f"DifyNetwork.zones must lie in the stack's region {region}, got {zone!r}")
+        raise ValueError(f"DifyNetwork.zones must be two or three different zones, got {list(zones)!r}")
+    names = [zone for zone in zones if not _ZONE_ID.fullmatch(zone)]
+    if names and len(names) != len(zones):
+        raise ValueError(f"DifyNetwork.zones must be all names or all ids, got {list(zones)!r}")
+    for name in names:
+        if not (is_token(region) or name.startswith(region)):
+            raise ValueError(f"DifyNetwork.zones must lie in the stack's region {region}, got {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -23,6 +23,7 @@ _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
 )
 
 _MAX_TASKS = 5000  # tasks of one service
+_CPU_PERCENT = (10, 90)  # an idle role is above less already, and more is too late to start a task
 
 
 class Architecture(StrEnum):
@@ -33,28 +34,107 @@ class Architecture(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """A number of tasks that follows their load: ECS holds their average CPU near a target.
+
+    Above the target for some minutes, tasks are added; well below it for a quarter of an hour, they are
+    taken away. A task that is taken away has two minutes to finish: a streamed answer or a job of the worker
+    that takes longer is cut off. A worker that waits for models uses little CPU, however long its queue is.
+
+    Every task opens its own connections to the database, whose number follows from its largest capacity.
+
+    Attributes:
+        max_tasks: Upper bound, more than ``min_tasks``, up to 5000.
+        min_tasks: Lower bound, 1 or more: no load can be measured on no task.
+        cpu_percent: The average to hold, in percent of the task's size, 10 to 90.
+
+    Raises:
+        ValueError: If a value is out of range, or the bounds leave nothing to scale.
+
+    See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
+    """
+
+    max_tasks: int
+    min_tasks: int = 1
+    cpu_percent: int = 60
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        require_between("Scaling.min_tasks", self.min_tasks, 1, _MAX_TASKS)
+        require_between("Scaling.max_tasks", self.max_tasks, 1, _MAX_TASKS)
+        require_between("Scaling.cpu_percent", self.cpu_percent, *_CPU_PERCENT)
+        if is_token(self.min_tasks) or is_token(self.max_tasks):
+            return
+        if self.min_tasks >= self.max_tasks:
+            raise ValueError(
+                f"Scaling.max_tasks must be more than min_tasks={self.min_tasks}, got {self.max_tasks}: "
+                "write tasks= with one number where nothing shall scale"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spot:
+    """Spare capacity for the tasks beyond a base: up to 70 percent cheaper, and AWS can take it back.
+
+    A task that AWS takes back is told to stop, as at a deployment, and ends after at most two minutes. ECS
+    starts another one as soon as there is spare capacity; on-demand capacity never stands in, so that tasks
+    may be missing for hours. What that means for a role that has no other task:
+
+    - ``api`` and ``web``: nobody can use Dify, which raises a warning. The default base prevents it.
+    - ``plugin_daemon``: no model and no tool answers until the next task has installed every plugin again,
+      which takes minutes. Raises a warning.
+    - ``worker``: documents and triggered workflows wait; a job that needs more than those minutes is lost.
+    - ``beat``: schedules that come due are late. ECS starts no second one before the first has stopped.
+    - ``sandbox`` and ``ssrf_proxy``: code and HTTP nodes fail.
+
+    The migration always runs on demand. Adding, changing or removing it updates the service in place.
+
+    Attributes:
+        on_demand_base: How many tasks stay on demand, 0 to 5000; only those beyond them run on Spot.
+
+    Raises:
+        ValueError: If ``on_demand_base`` is out of range.
+
+    See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+    """
+
+    on_demand_base: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the base."""
+        require_literal("Spot.on_demand_base", self.on_demand_base, "the capacity providers follow from it")
+        require_between("Spot.on_demand_base", self.on_demand_base, 0, _MAX_TASKS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RoleSize:
     """Size and number of the tasks of one role.
 
     Attributes:
         cpu_units: 1024 are one vCPU; a size that Fargate offers: 256, 512, 1024, 2048, 4096, 8192, 16384.
         memory_mib: Memory in MiB, one of the values that Fargate pairs with ``cpu_units``.
-        tasks: Number of tasks, 1 to 5000.
+        tasks: Number of tasks, 1 to 5000, or a :class:`Scaling` for api, web or worker.
+        spot: Spare capacity for some of the tasks. Default: all of them run on demand.
 
     Raises:
-        ValueError: If Fargate does not offer the size, or ``tasks`` is out of range.
+        ValueError: If Fargate does not offer the size, ``tasks`` is out of range, or ``spot`` keeps so many
+            tasks on demand that none is left.
 
     See https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecs-taskdefinition.html
     """
 
     cpu_units: int
     memory_mib: int
-    tasks: int = 1
+    tasks: int | Scaling = 1
+    spot: Spot | None = None
 
     def __post_init__(self) -> None:
-        """Check the pair against Fargate's table."""
+        """Check the pair against Fargate's table, and the number of tasks."""
         require_one_of("RoleSize.cpu_units", self.cpu_units, _FARGATE_MEMORY_MIB.keys())
-        require_between("RoleSize.tasks", self.tasks, 1, _MAX_TASKS)
+        if not isinstance(self.tasks, Scaling):
+            require_between("RoleSize.tasks", self.tasks, 1, _MAX_TASKS)
+        if self.spot is not None:
+            _require_effect(self.spot, self.most_tasks)
         if is_token(self.cpu_units) or is_token(self.memory_mib):
             return
         allowed = _FARGATE_MEMORY_MIB[self.cpu_units]
@@ -63,6 +143,20 @@ class RoleSize:
                 f"RoleSize.memory_mib must be one of {', '.join(map(str, allowed))} "
                 f"with cpu_units={self.cpu_units}, got {self.memory_mib}"
             )
+
+    @property
+    def most_tasks(self) -> int:
+        """How many tasks run at most (may be a token)."""
+        return self.tasks.max_tasks if isinstance(self.tasks, Scaling) else self.tasks
+
+
+def _require_effect(spot: Spot, most_tasks: int) -> None:
+    if spot.on_demand_base < most_tasks or is_token(most_tasks):
+        return
+    raise ValueError(
+        f"RoleSize.spot has no effect: Spot.on_demand_base={spot.on_demand_base} keeps all of at most "
+        f"{most_tasks} tasks on demand; ask for more tasks, or for a smaller base"
+    )
 
 
 DEFAULT_SIZES: Mapping[Role, RoleSize] = MappingProxyType(
@@ -82,6 +176,9 @@ DEFAULT_SIZES: Mapping[Role, RoleSize] = MappingProxyType(
 
 SINGLETON_ROLES = (Role.BEAT, Role.PLUGIN_DAEMON, Role.MIGRATION)
 """Roles of which exactly one task may run: two schedulers run every job twice."""
+
+SCALABLE_ROLES = (Role.API, Role.WEB, Role.WORKER)
+"""Roles whose number of tasks may follow their load; the CPU of the others says little about theirs."""
 
 
 _PROXY_CPU_UNITS = 256
@@ -107,20 +204,35 @@ def with_room_for_proxy(role: Role, size: RoleSize) -> RoleSize:
             f"sizes of role {role}: cpu_units must be 512 or more, since the proxy of Service Connect takes "
             f"{_PROXY_CPU_UNITS}, got {size.cpu_units}"
         )
-    return RoleSize(cpu_units=2 * _PROXY_CPU_UNITS, memory_mib=max(1024, floor.memory_mib), tasks=size.tasks)
+    return replace(size, cpu_units=2 * _PROXY_CPU_UNITS, memory_mib=max(1024, floor.memory_mib))
 
 
 def sizes_with(own: Mapping[Role, RoleSize]) -> dict[Role, RoleSize]:
     """The default sizes with the user's own in their place.
 
     Raises:
-        ValueError: If more than one task of a singleton role is asked for.
+        ValueError: If more than one task of a singleton role is asked for, a role shall scale that does
+            not, or the migration shall run on Spot.
     """
     require_roles("sizes", own)
     for role, size in own.items():
-        if role not in SINGLETON_ROLES:
-            continue
+        _require_runnable(role, size)
+    return {**DEFAULT_SIZES, **own}
+
+
+def _require_runnable(role: Role, size: RoleSize) -> None:
+    if isinstance(size.tasks, Scaling):
+        if role not in SCALABLE_ROLES:
+            raise ValueError(
+                f"sizes of role {role}: only {', '.join(SCALABLE_ROLES)} can scale, got tasks={size.tasks}; "
+                "give one number"
+            )
+    elif role in SINGLETON_ROLES:
         require_literal(f"sizes of role {role}: tasks", size.tasks, "exactly one task can run")
         if size.tasks != 1:
             raise ValueError(f"sizes of role {role}: exactly one task can run, got tasks={size.tasks}")
-    return {**DEFAULT_SIZES, **own}
+    if role == Role.MIGRATION and size.spot is not None:
+        raise ValueError(
+            f"sizes of role {role}: it always runs on demand, since nothing starts before it is done, "
+            f"got spot={size.spot}; leave spot out"
+        )

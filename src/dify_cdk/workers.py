@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import aws_cdk as cdk
 import jsii
@@ -15,12 +15,14 @@ from constructs import Construct, IDependable, IValidation
 from dify_cdk import squid
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._checks import require_match
+from dify_cdk._exec import require_exec
 from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
+from dify_cdk._levers import lever_warnings
 from dify_cdk._mesh import Mesh
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
 from dify_cdk.migration import Migration
-from dify_cdk.network import tiers_of
+from dify_cdk.network import network_of, tiers_of
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import NAMED_ROLES, PORTS, Role, require_roles
 from dify_cdk.sandbox import Sandbox
@@ -52,8 +54,8 @@ class DifyWorkers(Construct):
         cluster: ECS cluster with the Fargate capacity providers. Default: one is defined.
         release: Images. Default: the release the library is written for.
         architecture: Processor of all tasks but the sandbox. Default: x86-64.
-        sizes: Size and number of tasks of single roles, also of api and web. Default: the floors of
-            ``dify_cdk.sizes``.
+        sizes: Size, number of tasks and capacity of single roles, also of api and web. Default: the floors
+            of ``dify_cdk.sizes``, one task each, on demand.
         scheduler: Size of beat. ``None`` runs none: schedules, triggers and clean-ups stop, which raises a
             warning, and an idle database can pause. Default: one small task.
         environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
@@ -61,9 +63,14 @@ class DifyWorkers(Construct):
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
         namespace: Name of the private DNS namespace. Default: derived from the construct's path.
         app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
+        exec_roles: Roles in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand`` open a shell,
+            who then sees their secrets: list them only while you need it. The service's ``execute_command``
+            is the ready command. A cluster of yours that encrypts or logs sessions needs grants of yours to
+            the task's role. A role on AWS Lambda has no shell. Default: none; never sandbox and proxy.
 
     Raises:
-        ValueError: If a size or variable cannot be, or the namespace is malformed or ends with ``.local``.
+        ValueError: If a size or variable cannot be, the namespace is malformed or ends with ``.local``, or
+            ``exec_roles`` holds a role that must stay closed.
 
     Example:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
@@ -84,6 +91,7 @@ class DifyWorkers(Construct):
         sandbox: Sandbox = DEFAULT_SANDBOX,
         namespace: str | None = None,
         app_subnets: Sequence[ec2.ISubnet] | None = None,
+        exec_roles: Collection[Role] = (),
     ) -> None:
         super().__init__(scope, id)
         self._announced: Door | None = None
@@ -110,6 +118,7 @@ class DifyWorkers(Construct):
             namespace=dns,
             names={role: _define_name(dns, role) for role in NAMED_ROLES},
             ready=[*tiers.way_out, *providers],
+            exec_roles=require_exec(exec_roles, has_scheduler=scheduler is not None),
         )
         self._migration = Migration(self, "Migration", platform=self._platform)
         self._mirror = sandbox.pip_mirror_host()
@@ -280,21 +289,30 @@ class DifyWorkers(Construct):
 
     def _warn(self, scheduler: RoleSize | None, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
-        if scheduler is None:
-            validations.add_warning(
-                "DifyWorkersScheduler",
-                "scheduler=None: scheduled workflows, triggers and clean-ups do not run",
-            )
+        platform = self._platform
+        levers = lever_warnings(
+            platform.sizes,
+            has_scheduler=scheduler is not None,
+            database_pauses=platform.data.database.pauses,
+        )
+        for id, text in levers.items():
+            validations.add_warning(id, text)
         if not release.is_tested:
             validations.add_warning(
                 "DifyReleaseUntested",
                 "this combination of image tags is not one that this version of dify-cdk knows",
             )
-        if self._platform.tiers.closed and release.registry is None:
+        if platform.tiers.closed and release.registry is None:
             validations.add_warning(
                 "DifyWorkersClosedNetwork",
                 "the subnets of the tasks have no way out, but the images come from Docker Hub: "
                 "pass release=DifyRelease(registry=...)",
+            )
+        if platform.tiers.closed and platform.exec_roles and network_of(platform.data.vpc) is None:
+            validations.add_warning(
+                "DifyWorkersExecEndpoint",
+                "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
+                "ssmmessages in your VPC, which a DifyNetwork would have",
             )
 
 

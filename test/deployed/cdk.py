@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from dify_cdk._assets import examples_dir
 
 STACK = "Dify"
 _APP = Path(__file__).parent / "app.py"
+_DOCKER = Path(__file__).parent / "docker.py"
 _OPTIONS = ("--ci", "--no-notices", "--no-version-reporting", "--no-color")
 _SECONDS = 240
 _SHOWN_EVENTS = 15
@@ -55,12 +57,12 @@ class Cdk:
     variant: str
     timings: list[str] = field(default_factory=list)
 
-    def bootstrap(self) -> Outcome:
-        """Prepare account and region."""
-        return self._run("bootstrap", f"aws://{ACCOUNT}/{REGION}")
+    def bootstrap(self, regions: Iterable[str]) -> Outcome:
+        """Prepare regions of the account."""
+        return self._run("bootstrap", *(f"aws://{ACCOUNT}/{region}" for region in regions))
 
     def deploy(self, **changes: str) -> Outcome:
-        """Synthesize and deploy.
+        """Synthesize and deploy the stack, with those that it needs.
 
         Args:
             changes: What differs from the example, see ``app.py``.
@@ -70,8 +72,8 @@ class Cdk:
         return self._run("deploy", STACK, *options, *context)
 
     def destroy(self) -> Outcome:
-        """Delete the stack."""
-        return self._run("destroy", STACK, "--force")
+        """Delete every stack of the app."""
+        return self._run("destroy", "--all", "--force")
 
     def status(self) -> str:
         """Status of the stack, the last one it had if it is gone."""
@@ -184,11 +186,21 @@ class Cdk:
             (folder / "cdk.json").write_text(json.dumps(settings), encoding="utf-8")
         return folder
 
+    def _docker(self) -> Path:
+        """A program, which is what the command line takes in Docker's place."""
+        program = self.emulator.folder / "docker"
+        if not program.exists():
+            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_DOCKER}" "$@"\n', encoding="utf-8")
+            program.chmod(0o755)
+        return program
+
     def _environment(self) -> dict[str, str]:
         return {
             **self.emulator.environment,
             "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "CDK_DOCKER": str(self._docker()),
             "CDK_VALIDATION": "false",  # has tests of its own
+            "DIFY_TEST_IMAGES": str(self.emulator.images),
             "JSII_RUNTIME_PACKAGE_CACHE": "enabled",
         }
 

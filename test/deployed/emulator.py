@@ -27,6 +27,8 @@ from handlers.postgres import Postgres
 ACCOUNT = "111122223333"
 REGION = "ap-northeast-1"
 """Not the emulator's own default, so that nothing works by accident."""
+EDGE_REGION = "us-east-1"
+"""Where CloudFront's functions live."""
 
 _TESTS = Path(__file__).parents[1]
 _START = (
@@ -68,13 +70,18 @@ class Emulator:
             "TMPDIR": str(self.folder),
         }
 
-    def client(self, service: str) -> Any:
+    @property
+    def images(self) -> Path:
+        """Where container images are."""
+        return self.folder / "images"
+
+    def client(self, service: str, region: str = REGION) -> Any:
         """A boto3 client of the account's root user."""
         create: Any = boto3.client
         return create(
             service,
             endpoint_url=self.url,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=ACCOUNT,
             aws_secret_access_key="test",
         )
@@ -105,6 +112,7 @@ def start_emulator(folder: Path, postgres: Postgres) -> Iterator[Emulator]:
         region=REGION,
         postgres_port=postgres.port,
         journal=str(folder / "journal"),
+        images=str(emulator.images),
     )
     settings_file = folder / "settings.json"
     settings_file.write_text(json.dumps(asdict(settings)), encoding="utf-8")

@@ -26,10 +26,24 @@ _TASK_OUTPUT = f"dify-migration: {TASK_RESULT}: no task runs here, this line com
 _TASK_SECONDS = 2
 _LONGEST_CUSTOM_RESOURCE = 180
 
+
+def module(name: str) -> Any:
+    """A module of MiniStack."""
+    return import_module(f"ministack.{name}")
+
+
+def _repository(_: str, request: Mapping[str, Any]) -> str:
+    responses = module("core.responses")
+    name = request.get("repositoryName") or next(iter(request.get("repositoryNames", ())), "*")
+    return f"arn:aws:ecr:{responses.get_region()}:{responses.get_account_id()}:repository/{name}"
+
+
 _RESOURCES: Mapping[tuple[str, str], Callable[[str, Mapping[str, Any]], str]] = {
     ("ecs", "RunTask"): lambda _, request: str(request["taskDefinition"]),
     ("ecs", "DescribeTasks"): lambda _, request: str(request["tasks"][0]),
     ("ecs", "ListTasks"): lambda *_: "*",
+    ("ecr", "DescribeRepositories"): _repository,
+    ("ecr", "DescribeImages"): _repository,
     ("logs", "GetLogEvents"): lambda group, request: f"{group}:log-stream:{request['logStreamName']}",
 }
 """What AWS checks the permission on, from the resource that MiniStack found and the request."""
@@ -44,12 +58,14 @@ class Settings:
         region: Region of the stack.
         postgres_port: Port of the PostgreSQL server that stands for the Aurora cluster.
         journal: File to write what happened to, one JSON object a line.
+        images: Folder with the container images, see ``docker``.
     """
 
     account: str
     region: str
     postgres_port: int
     journal: str
+    images: str
 
 
 class Journal:
@@ -82,11 +98,6 @@ def apply(settings: Settings, journal: Journal) -> None:
     protected_clusters_stay()
     container_secrets_are_kept()
     one_off_tasks_end(journal)
-
-
-def module(name: str) -> Any:
-    """A module of MiniStack."""
-    return import_module(f"ministack.{name}")
 
 
 def handlers_of(type_name: str) -> dict[str, Any]:
@@ -206,7 +217,10 @@ def refusals_are_recorded(journal: Journal) -> None:
 
 
 def calls_are_authorized_on_their_resource() -> None:
-    """ECS calls count as on the cluster and know no ``ecs:cluster``, reading a log as on its whole group."""
+    """ECS calls count as on the cluster and know no ``ecs:cluster``, reading a log as on its whole group.
+
+    Calls of ECR count as on no repository in particular.
+    """
     actions = module("core.iam_actions")
     resource_of, context_of = actions.extract_resource_arn, actions.request_tag_context
 

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from deployed import http_api_repairs, repairs, stubs
+from deployed import edge_repairs, http_api_repairs, repairs, stubs
 
 
 def main(settings_file: str) -> None:
@@ -20,5 +20,6 @@ def main(settings_file: str) -> None:
     journal = repairs.Journal(settings.journal)
     repairs.apply(settings, journal)
     http_api_repairs.apply(settings, journal)
+    edge_repairs.apply(settings, journal)
     sys.argv[1:] = []  # MiniStack parses them
     repairs.module("app").main()

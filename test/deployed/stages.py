@@ -19,7 +19,8 @@ ROWS = [("kept",)]
 _FILE = "upload_files/kept.txt"
 _CONTENT = b"kept"
 _RETAINING = {"Retain", "RetainExceptOnCreate"}
-_RETAINED = {"AWS::ElastiCache::ReplicationGroup": 1, "AWS::SecretsManager::Secret": 10}
+_SECRET = "AWS::SecretsManager::Secret"
+_RETAINED = {"AWS::ElastiCache::ReplicationGroup": 1, _SECRET: 10}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +29,7 @@ class State:
 
     Attributes:
         ids: Physical ids of the resources in the contract file.
-        secrets: ARN to value.
+        secrets: ARN to value, of the secrets in the contract file.
         databases: Everything about databases and roles that making them anew would change.
         rows: What the application wrote.
     """
@@ -81,12 +82,10 @@ def observe(world: World) -> State:
     contract = json.loads((DATA / "stateful-ids.json").read_text(encoding="utf-8"))
     ids = world.cdk.physical_ids()
     manager = world.client("secretsmanager")
-    values = {
-        row["ARN"]: manager.get_secret_value(SecretId=row["ARN"])["SecretString"] for row in _secrets(world)
-    }
+    kept = [ids[logical_id] for logical_id, type in contract.items() if type == _SECRET]
     return State(
         ids={logical_id: ids[logical_id] for logical_id in contract},
-        secrets=values,
+        secrets={arn: manager.get_secret_value(SecretId=arn)["SecretString"] for arn in kept},
         databases=world.postgres.as_superuser(
             "SELECT oid, datname, datacl::text FROM pg_database "
             "UNION SELECT oid, rolname, rolpassword FROM pg_authid ORDER BY 1, 2"
@@ -193,6 +192,7 @@ def assert_what_costs_money_is_gone(world: World) -> None:
     assert ecs.list_clusters()["clusterArns"] == []
     assert world.client("elbv2").describe_load_balancers()["LoadBalancers"] == []
     assert world.client("apigatewayv2").get_apis()["Items"] == []
+    assert world.client("cloudfront").list_distributions()["DistributionList"]["Quantity"] == 0
     assert world.client("lambda").list_functions()["Functions"] == []
 
 

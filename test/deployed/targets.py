@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import threading
@@ -20,11 +21,13 @@ class Answer:
 
     Attributes:
         status: HTTP status.
-        body: The JSON document.
+        body: The JSON document, empty if it is something else.
+        own: Headers of the answer, in lower case.
     """
 
     status: int
     body: Mapping[str, Any]
+    own: Mapping[str, str]
 
     @property
     def role(self) -> str:
@@ -42,20 +45,27 @@ class Answer:
         return {name.lower(): value for name, value in self.body["headers"]}
 
 
-def ask(port: int, host: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """Get a path.
+def ask(
+    port: int, host: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> Answer:
+    """Get a path, or post to it.
 
     Args:
         port: Port on loopback.
         host: Name of the door.
         path: Path and query.
         headers: More headers.
+        body: What is posted. Default: the path is only asked for.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ASK_SECONDS)
     with contextlib.closing(connection) as wire:
-        wire.request("GET", path, headers={"Host": host, **(headers or {})})
+        method = "GET" if body is None else "POST"
+        wire.request(method, path, body=body, headers={"Host": host, **(headers or {})})
         answer = wire.getresponse()
-        return Answer(status=answer.status, body=json.loads(answer.read()))
+        own = {name.lower(): value for name, value in answer.getheaders()}
+        content = answer.read()
+        is_json = own.get("content-type", "").startswith("application/json")
+        return Answer(status=answer.status, body=json.loads(content) if is_json else {}, own=own)
 
 
 @contextlib.contextmanager
@@ -76,12 +86,21 @@ def start_targets(roles: Iterable[str]) -> Iterator[dict[str, int]]:
 def _serve(role: str) -> Iterator[int]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked = {"role": role, "path": self.path, "headers": self.headers.items()}
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked = {
+                "role": role,
+                "path": self.path,
+                "headers": self.headers.items(),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
             body = json.dumps(asked).encode()
             self.send_response(200)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        do_POST = do_GET
 
         def log_message(self, format: str, *args: object) -> None:
             """Tests ask for what they want to know."""

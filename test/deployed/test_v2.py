@@ -26,6 +26,7 @@ from typing import Any
 
 import pytest
 
+from deployed.discovery import discovered, start_tasks
 from deployed.stages import (
     CLUSTER,
     ROWS,
@@ -41,7 +42,7 @@ from deployed.stages import (
     step,
     unprotect,
 )
-from deployed.targets import Answer, ask, start_targets
+from deployed.targets import Answer, ask
 from deployed.world import World
 from dify_cdk.roles import Role
 from support import Template
@@ -91,16 +92,6 @@ def api_of(world: World) -> str:
     """Id of the HTTP API."""
     (api,) = world.client("apigatewayv2").get_apis()["Items"]
     return str(api["ApiId"])
-
-
-def discovered(world: World) -> dict[str, str]:
-    """Discovery name to ARN of what ECS has registered in the stack's own namespace."""
-    cloud_map, ids = world.client("servicediscovery"), world.cdk.physical_ids()
-    (namespace,) = Template(world.cdk.template()).of_type("AWS::ServiceDiscovery::PrivateDnsNamespace")
-    filters = [{"Name": "NAMESPACE_ID", "Values": [ids[namespace]], "Condition": "EQ"}]
-    pages = cloud_map.get_paginator("list_services").paginate(Filters=filters)
-    services = [service for page in pages for service in page["Services"]]
-    return {row["Name"]: row["Arn"] for row in services if row["Name"] in DISCOVERY_NAMES}
 
 
 def add_namesakes(world: World) -> None:
@@ -160,14 +151,7 @@ def admitted(deployed: World, remembered: Verdicts) -> Verdicts:
 @pytest.fixture(scope="module")
 def door(deployed: World, admitted: Verdicts) -> Iterator[Callable[[str], Answer]]:
     """Asks the HTTP API for a path, with a test server registered for every role behind it."""
-    cloud_map, services = deployed.client("servicediscovery"), discovered(deployed)
-    with start_targets(DISCOVERY_NAMES.values()) as ports:
-        for name, role in DISCOVERY_NAMES.items():
-            cloud_map.register_instance(
-                ServiceId=services[name].rsplit("/", 1)[-1],
-                InstanceId=role,
-                Attributes={"AWS_INSTANCE_IPV4": "127.0.0.1", "AWS_INSTANCE_PORT": str(ports[role])},
-            )
+    with start_tasks(deployed, DISCOVERY_NAMES):
         yield lambda path: request(deployed, path, PRETENDED)
 
 
@@ -187,7 +171,7 @@ def test_every_custom_resource_was_invoked_and_answered(deployed: World) -> None
 
 
 def test_the_resolver_found_what_ecs_registered(deployed: World) -> None:
-    template, found = Template(deployed.cdk.template()), discovered(deployed)
+    template, found = Template(deployed.cdk.template()), discovered(deployed, DISCOVERY_NAMES)
     names = {
         id: row["DiscoveryName"] for id, row in template.properties("Custom::DifyServiceDiscovery").items()
     }
@@ -204,7 +188,7 @@ def test_the_integrations_end_where_the_resolver_says(deployed: World) -> None:
     client = deployed.client("apigatewayv2")
     integrations = client.get_integrations(ApiId=api_of(deployed))["Items"]
     uris = [row["IntegrationUri"] for row in integrations]
-    assert sorted(uris) == sorted(discovered(deployed).values())
+    assert sorted(uris) == sorted(discovered(deployed, DISCOVERY_NAMES).values())
     (link,) = Template(deployed.cdk.template()).of_type("AWS::ApiGatewayV2::VpcLink")
     expected = ("VPC_LINK", deployed.cdk.physical_ids()[link], 30_000)
     assert {tuple(row[field] for field in LINK_FIELDS) for row in integrations} == {expected}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deployed.cdk import Cdk
-from deployed.emulator import Emulator
+from deployed.emulator import REGION, Emulator
 from handlers.postgres import Postgres
 
 
@@ -18,6 +18,6 @@ class World:
     emulator: Emulator
     postgres: Postgres
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         """A boto3 client of the root user."""
-        return self.emulator.client(service)
+        return self.emulator.client(service, region)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
 from dify_cdk.roles import Role
-from dify_cdk.sizes import DEFAULT_SIZES, SINGLETON_ROLES, RoleSize, sizes_with
+from dify_cdk.sizes import (
+    DEFAULT_SIZES,
+    SINGLETON_ROLES,
+    RoleSize,
+    Scaling,
+    Spot,
+    sizes_with,
+    with_room_for_proxy,
+)
 
 # GiB of memory that Fargate pairs with CPU units, from its documentation: first, last, step.
 FARGATE = {
@@ -75,7 +84,7 @@ class TestRoleSize:
         ],
         ids=["cpu", "memory", "tasks"],
     )
-    def test_numbers_known_at_deployment_pass(self, size: dict[str, int]) -> None:
+    def test_numbers_known_at_deployment_pass(self, size: dict[str, Any]) -> None:
         assert RoleSize(**size).memory_mib == size["memory_mib"]
 
 
@@ -119,3 +128,61 @@ class TestSizesWith:
         """A misspelled role would silently keep its default."""
         with pytest.raises(ValueError, match="workr"):
             sizes_with({"workr": SMALL})  # type: ignore[dict-item]
+
+
+class TestScaling:
+    def test_bounds_and_target_are_kept(self) -> None:
+        scaling = Scaling(min_tasks=2, max_tasks=5000, cpu_percent=90)
+        assert (scaling.min_tasks, scaling.max_tasks, scaling.cpu_percent) == (2, 5000, 90)
+        assert RoleSize(cpu_units=256, memory_mib=1024, tasks=scaling).most_tasks == 5000
+
+    @pytest.mark.parametrize("percent", [0, 1, 9, 91, 100])
+    def test_fails_when_the_target_could_never_or_always_be_exceeded(self, percent: int) -> None:
+        with pytest.raises(ValueError, match=r"^Scaling\.cpu_percent must be between 10 and 90, got "):
+            Scaling(max_tasks=2, cpu_percent=percent)
+
+    @pytest.mark.parametrize(("low", "high"), [(1, 1), (5, 4)])
+    def test_fails_when_the_bounds_leave_nothing_to_scale(self, low: int, high: int) -> None:
+        message = rf"^Scaling\.max_tasks must be more than min_tasks={low}, got {high}: write tasks="
+        with pytest.raises(ValueError, match=message):
+            Scaling(min_tasks=low, max_tasks=high)
+
+    @pytest.mark.parametrize("role", Role)
+    def test_only_roles_whose_cpu_tells_their_load_scale(self, role: Role) -> None:
+        size = RoleSize(cpu_units=512, memory_mib=2048, tasks=Scaling(max_tasks=2))
+        if role in (Role.API, Role.WEB, Role.WORKER):
+            assert sizes_with({role: size})[role] is size
+            return
+        with pytest.raises(ValueError, match=rf"^sizes of role {role}: only api, web, worker can scale"):
+            sizes_with({role: size})
+
+
+class TestSpot:
+    def test_a_base_stays_on_demand_unless_said_otherwise(self) -> None:
+        assert Spot().on_demand_base == 1
+        assert RoleSize(cpu_units=256, memory_mib=1024).spot is None
+
+    @pytest.mark.parametrize("tasks", [1, 2, Scaling(max_tasks=2)])
+    def test_fails_when_the_base_takes_all_tasks(self, tasks: int | Scaling) -> None:
+        message = r"^RoleSize\.spot has no effect: Spot\.on_demand_base=2 keeps all of at most \d tasks"
+        with pytest.raises(ValueError, match=message):
+            RoleSize(cpu_units=256, memory_mib=1024, tasks=tasks, spot=Spot(on_demand_base=2))
+
+    @pytest.mark.parametrize("role", [role for role in Role if role is not Role.MIGRATION])
+    def test_every_service_may_run_on_it(self, role: Role) -> None:
+        size = RoleSize(cpu_units=512, memory_mib=2048, spot=Spot(on_demand_base=0))
+        assert sizes_with({role: size})[role] is size
+
+    def test_fails_when_the_migration_could_be_interrupted(self) -> None:
+        size = RoleSize(cpu_units=512, memory_mib=2048, spot=Spot(on_demand_base=0))
+        with pytest.raises(ValueError, match=r"^sizes of role migration: it always runs on demand"):
+            sizes_with({Role.MIGRATION: size})
+
+
+class TestWithRoomForProxy:
+    def test_a_grown_size_keeps_how_many_run_and_where(self) -> None:
+        default = DEFAULT_SIZES[Role.WEB]
+        scaling, spot = Scaling(max_tasks=3), Spot()
+        size = RoleSize(cpu_units=default.cpu_units, memory_mib=default.memory_mib, tasks=scaling, spot=spot)
+        grown = with_room_for_proxy(Role.WEB, size)
+        assert grown == RoleSize(cpu_units=512, memory_mib=1024, tasks=scaling, spot=spot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import aws_cdk as cdk
@@ -28,12 +29,16 @@ from dify_cdk import (
     Egress,
     Role,
     RoleSize,
+    Scaling,
+    Spot,
 )
 from support import REGION
 
 OFFICE = Access(ipv4=["203.0.113.0/24"])
 SMALL = RoleSize(cpu_units=256, memory_mib=1024)
 TWICE = RoleSize(cpu_units=256, memory_mib=1024, tasks=2)
+SCALED = RoleSize(cpu_units=256, memory_mib=1024, tasks=Scaling(max_tasks=2))
+SPARE = RoleSize(cpu_units=256, memory_mib=1024, spot=Spot(on_demand_base=0))
 CERTIFICATE = f"arn:aws:acm:{REGION}:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 ECR = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/docker-hub"
 
@@ -186,15 +191,19 @@ NETWORK: dict[str, tuple[Make, str]] = {
     ),
     "there_is_one_zone": (
         lambda site: site.network_of(zones=["us-east-1a"]),
-        r"^DifyNetwork\.zones must be two or three different zone names, got \['us-east-1a'\]$",
+        r"^DifyNetwork\.zones must be two or three different zones, got \['us-east-1a'\]$",
+    ),
+    "zones_are_names_and_ids": (
+        lambda site: site.network_of(zones=["us-east-1a", "use1-az2"]),
+        r"^DifyNetwork\.zones must be all names or all ids, got \['us-east-1a', 'use1-az2'\]$",
     ),
     "there_are_four_zones": (
         lambda site: site.network_of(zones=[f"us-east-1{letter}" for letter in "abcd"]),
-        r"^DifyNetwork\.zones must be two or three different zone names",
+        r"^DifyNetwork\.zones must be two or three different zones",
     ),
     "a_zone_is_repeated": (
         lambda site: site.network_of(zones=["us-east-1a", "us-east-1a"]),
-        r"^DifyNetwork\.zones must be two or three different zone names",
+        r"^DifyNetwork\.zones must be two or three different zones",
     ),
     "a_zone_lies_in_another_region": (
         lambda site: site.network_of(zones=["us-east-1a", "eu-west-1a"]),
@@ -403,6 +412,112 @@ WORKERS: dict[str, tuple[Make, str]] = {
 
 @cases(WORKERS)
 def test_fails_when_workers_cannot_be_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
+def scaled(site: Site, role: Role) -> DifyWorkers:
+    return site.workers_of(sizes={role: SCALED})
+
+
+def cannot_scale(role: Role) -> str:
+    """What is said about a role that runs once, or whose CPU tells nothing."""
+    return (
+        rf"^sizes of role {role}: only api, web, worker can scale, "
+        r"got tasks=Scaling\(max_tasks=2, min_tasks=1, cpu_percent=60\); give one number$"
+    )
+
+
+SCALING: dict[str, tuple[Make, str]] = {
+    "there_is_nothing_to_scale": (
+        lambda _: Scaling(min_tasks=3, max_tasks=3),
+        r"^Scaling\.max_tasks must be more than min_tasks=3, got 3: write tasks= with one number where ",
+    ),
+    "the_bounds_are_swapped": (
+        lambda _: Scaling(min_tasks=4, max_tasks=2),
+        r"^Scaling\.max_tasks must be more than min_tasks=4, got 2: ",
+    ),
+    "the_lower_bound_is_no_task": (
+        lambda _: Scaling(min_tasks=0, max_tasks=2),
+        r"^Scaling\.min_tasks must be between 1 and 5000, got 0$",
+    ),
+    "the_upper_bound_is_more_than_a_service_has": (
+        lambda _: Scaling(max_tasks=5001),
+        r"^Scaling\.max_tasks must be between 1 and 5000, got 5001$",
+    ),
+    "the_target_is_a_fraction": (
+        lambda _: Scaling(max_tasks=2, cpu_percent=cast("int", 0.6)),
+        r"^Scaling\.cpu_percent must be between 10 and 90, got 0\.6$",
+    ),
+    "the_target_is_never_exceeded": (
+        lambda _: Scaling(max_tasks=2, cpu_percent=100),
+        r"^Scaling\.cpu_percent must be between 10 and 90, got 100$",
+    ),
+    "the_scheduler_would_scale": (
+        lambda site: site.workers_of(scheduler=SCALED),
+        cannot_scale(Role.BEAT),
+    ),
+    **{
+        f"{role}_would_scale": (partial(scaled, role=role), cannot_scale(role))
+        for role in (Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY, Role.MIGRATION)
+    },
+    "the_base_of_spot_is_negative": (
+        lambda _: Spot(on_demand_base=-1),
+        r"^Spot\.on_demand_base must be between 0 and 5000, got -1$",
+    ),
+    "the_only_task_would_stay_on_demand": (
+        lambda _: RoleSize(cpu_units=256, memory_mib=1024, spot=Spot()),
+        r"^RoleSize\.spot has no effect: Spot\.on_demand_base=1 keeps all of at most 1 tasks on demand; ask ",
+    ),
+    "all_scaled_tasks_would_stay_on_demand": (
+        lambda _: RoleSize(
+            cpu_units=256, memory_mib=1024, tasks=Scaling(max_tasks=3), spot=Spot(on_demand_base=3)
+        ),
+        r"^RoleSize\.spot has no effect: Spot\.on_demand_base=3 keeps all of at most 3 tasks on demand; ask ",
+    ),
+    "the_migration_would_run_on_spot": (
+        lambda site: site.workers_of(sizes={Role.MIGRATION: SPARE}),
+        r"^sizes of role migration: it always runs on demand, .* got spot=Spot\(on_demand_base=0\); leave ",
+    ),
+}
+
+
+@cases(SCALING)
+def test_fails_when_tasks_cannot_be_counted_or_placed_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(site)
+
+
+EXEC: dict[str, tuple[Make, str]] = {
+    "the_sandbox_would_be_opened": (
+        lambda site: site.workers_of(exec_roles=[Role.SANDBOX]),
+        r"^DifyWorkers\.exec_roles must not hold sandbox: it runs other people's code and must have no ",
+    ),
+    "the_proxy_would_be_opened": (
+        lambda site: site.workers_of(exec_roles={Role.API, Role.SSRF_PROXY}),
+        r"^DifyWorkers\.exec_roles must not hold ssrf_proxy: it guards the network and must have no ",
+    ),
+    "the_migration_would_be_opened": (
+        lambda site: site.workers_of(exec_roles=[Role.MIGRATION]),
+        r"^DifyWorkers\.exec_roles must not hold migration: it is over before anybody could look at it$",
+    ),
+    "a_scheduler_that_does_not_run_would_be_opened": (
+        lambda site: site.workers_of(exec_roles=[Role.BEAT], scheduler=None),
+        r"^DifyWorkers\.exec_roles must not hold beat: scheduler=None runs none$",
+    ),
+    "what_shall_be_opened_is_no_role": (
+        lambda site: site.workers_of(exec_roles=["workr"]),
+        r"^DifyWorkers\.exec_roles must be by role, 'workr' is none of api, ",
+    ),
+    "a_single_role_shall_be_opened": (
+        lambda site: site.workers_of(exec_roles=Role.API),
+        r"^DifyWorkers\.exec_roles must be a list or set of roles, got 'api': put it into brackets$",
+    ),
+}
+
+
+@cases(EXEC)
+def test_fails_when_a_container_must_not_be_opened_because(site: Site, make: Make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(site)
 

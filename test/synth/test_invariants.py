@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from dify_cdk.environment import Purpose, secret_variables
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import BACKEND_ROLES, NAMED_ROLES, Role
-from support import DATA, Template, known_names, strings
+from support import DATA, VARIANTS, Template, known_names, strings
 
 STATEFUL = {
     "AWS::RDS::DBCluster": ("Snapshot", "Snapshot"),
@@ -206,7 +207,7 @@ def test_images_are_the_pinned_ones(template: Template) -> None:
 
 def test_every_role_has_its_own_service_group_and_logs(template: Template) -> None:
     services = template.services()
-    background = {Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY}
+    background = {Role.WORKER, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY}  # beat: a choice, see below
     assert background <= set(services)
     groups = [
         json.dumps(s["NetworkConfiguration"]["AwsvpcConfiguration"]["SecurityGroups"])
@@ -260,8 +261,9 @@ def test_migration_waits_for_databases_and_cache(template: Template) -> None:
     assert set(template.of_type("AWS::RDS::DBInstance")) <= set(init_resource["DependsOn"])
 
 
-def test_scheduler_never_runs_twice(template: Template) -> None:
-    beat = template.services()[Role.BEAT]
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_scheduler_never_runs_twice(templates: Callable[[str], Template], variant: str) -> None:
+    beat = templates(variant).services()[Role.BEAT]
     assert beat["DesiredCount"] == 1
     assert beat["DeploymentConfiguration"]["MaximumPercent"] == 100
     assert beat["DeploymentConfiguration"]["MinimumHealthyPercent"] == 0

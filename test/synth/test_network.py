@@ -10,9 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dify_cdk import DifyData, DifyNetwork, Egress
-from dify_cdk.network import tiers_of
+from dify_cdk.network import ZONES_WITHOUT_VPC_LINKS, tiers_of
 from support import Template
 
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-vpc-links-v2.html
+ZONES_WITH_VPC_LINKS = {
+    "us-east-1": ["use1-az1", "use1-az2", "use1-az4", "use1-az5", "use1-az6"],
+    "us-west-1": ["usw1-az1", "usw1-az3"],
+    "ap-northeast-1": ["apne1-az1", "apne1-az2", "apne1-az4"],
+    "ca-central-1": ["cac1-az1", "cac1-az2", "cac1-az4"],
+}
 ZONES = ["us-west-2a", "us-west-2b", "us-west-2c"]
 
 
@@ -90,17 +97,36 @@ def test_isolated_network_has_the_endpoints_that_tasks_and_models_need(stack: cd
     assert names == tasks | {"bedrock", "bedrock-runtime", "bedrock-agent-runtime"}
 
 
-def test_zone_warning_names_the_zone_and_the_way_out(app: cdk.App) -> None:
-    def warnings(region: str, zones: list[str] | None) -> list[str]:
-        stack = cdk.Stack(app, f"S{region}{zones is None}", env=cdk.Environment(region=region))
-        network = DifyNetwork(stack, "Network", zones=zones)
-        return [str(entry.data) for entry in network.node.metadata if entry.type == "aws:cdk:warning"]
+@pytest.mark.parametrize("region", [*ZONES_WITHOUT_VPC_LINKS, "us-west-2"])
+@pytest.mark.parametrize("egress", Egress)
+def test_default_zones_are_those_with_vpc_links(app: cdk.App, region: str, egress: Egress) -> None:
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
+    DifyNetwork(stack, "Network", egress=egress)
+    template = Template(Synthesized.from_stack(stack).to_json())
+    subnets = template.properties("AWS::EC2::Subnet").values()
+    ids = {subnet.get("AvailabilityZoneId") for subnet in subnets}
+    if region not in ZONES_WITHOUT_VPC_LINKS:
+        assert ids == {None}
+        return
+    assert len(ids) == 2
+    assert ids <= set(ZONES_WITH_VPC_LINKS[region])
+    for subnet in subnets:
+        assert "AvailabilityZone" not in subnet
+    for instance in template.properties("AWS::EC2::Instance").values():
+        assert "AvailabilityZone" not in instance
 
-    (warning,) = warnings("ap-northeast-1", None)
-    assert "apne1-az3" in warning
-    assert "zones=" in warning
-    assert warnings("ap-northeast-1", ["ap-northeast-1a", "ap-northeast-1c"]) == []
-    assert warnings("us-west-2", None) == []
+
+def test_each_tier_has_a_subnet_in_each_zone(stack: cdk.Stack) -> None:
+    ids = ["use1-az4", "use1-az5", "use1-az6"]
+    DifyNetwork(stack, "Network", zones=ids)
+    template = Template(Synthesized.from_stack(stack).to_json())
+    zones: dict[str, list[str]] = {}
+    for id, subnet in template.properties("AWS::EC2::Subnet").items():
+        tier = next(tier for tier in ("Data", "App", "Public") if f"{tier}Subnet" in id)
+        zones.setdefault(tier, []).append(subnet["AvailabilityZoneId"])
+    assert {tier: sorted(found) for tier, found in zones.items()} == dict.fromkeys(
+        ("Data", "App", "Public"), ids
+    )
 
 
 def test_imported_vpc_puts_data_into_isolated_and_tasks_into_private_subnets(stack: cdk.Stack) -> None:

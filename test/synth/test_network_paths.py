@@ -11,7 +11,7 @@ import aws_cdk as cdk
 import pytest
 
 from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
-from support import EXAMPLES, Template
+from support import VARIANTS, Template
 
 VPC_CIDR = "10.0.0.0/16"
 
@@ -156,7 +156,7 @@ def _closed(app: cdk.App) -> Template:
     return Template(Synthesized.from_stack(stack).to_json())
 
 
-@pytest.fixture(scope="module", params=[*EXAMPLES, "closed"])
+@pytest.fixture(scope="module", params=[*VARIANTS, "closed"])
 def groups(
     request: pytest.FixtureRequest,
     templates: Callable[[str], Template],

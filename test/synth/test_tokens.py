@@ -25,6 +25,8 @@ from dify_cdk import (
     Domain,
     Role,
     RoleSize,
+    Scaling,
+    Spot,
 )
 from dify_cdk._checks import is_token, require_between, require_cidrs, require_match, require_one_of
 from support import REGION, Template, strings
@@ -146,6 +148,17 @@ class TestValueObjects:
         number: Any = unknown.number
         assert RoleSize(cpu_units=number, memory_mib=number, tasks=number).tasks == number
         assert RoleSize(cpu_units=256, memory_mib=number).memory_mib == number
+        assert RoleSize(cpu_units=256, memory_mib=512, tasks=number, spot=Spot()).tasks == number
+
+    def test_scaling(self, unknown: Unknown) -> None:
+        number: Any = unknown.number
+        assert Scaling(min_tasks=number, max_tasks=number, cpu_percent=number).max_tasks == number
+        size = RoleSize(cpu_units=256, memory_mib=512, tasks=Scaling(max_tasks=number), spot=Spot())
+        assert size.most_tasks == number
+
+    def test_fails_when_the_base_of_spot_is_known_only_at_deployment(self, unknown: Unknown) -> None:
+        with pytest.raises(ValueError, match=r"^Spot\.on_demand_base must be literal: "):
+            Spot(on_demand_base=int(unknown.number))
 
     def test_cache_size(self, unknown: Unknown) -> None:
         assert CacheSize(node_type=unknown.text).node_type == unknown.text

@@ -17,8 +17,8 @@ from support import EXAMPLES, REGION, Template
 
 APPS = sorted(path.stem for path in (Path(__file__).parent / "apps").glob("*.py"))
 
-# What the examples say on purpose: they have no domain, and the region's zones are the user's to choose.
-OWN_WARNINGS = {"Annotation::DifyNetworkZones", "Annotation::DifyAlbWithoutTls"}
+# What the examples say on purpose: they have no domain.
+OWN_WARNINGS = {"Annotation::DifyAlbWithoutTls"}
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,12 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ssm as ssm
 from aws_cdk.assertions import Template as Synthesized
+from constructs import Construct
 
 from dify_cdk import (
     Access,
     Architecture,
+    CacheSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyData,
@@ -22,7 +24,9 @@ from dify_cdk import (
     Role,
     RoleSize,
     Sandbox,
+    Spot,
 )
+from dify_cdk.workers import DEFAULT_SCHEDULER
 from support import REGION, Template, recommended_flags
 
 
@@ -36,8 +40,12 @@ def _finish(stack: cdk.Stack, workers: DifyWorkers) -> Template:
     return Template(Synthesized.from_stack(stack).to_json())
 
 
-def _warnings(workers: DifyWorkers) -> list[str]:
-    return [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
+def _warnings(construct: Construct) -> list[str]:
+    return [str(entry.data) for entry in construct.node.metadata if entry.type == "aws:cdk:warning"]
+
+
+def _accept(construct: Construct, id: str) -> None:
+    cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=id, reason="a choice"))
 
 
 def test_own_variables_reach_their_role_only(stack: cdk.Stack, data: DifyData) -> None:
@@ -88,6 +96,58 @@ def test_no_scheduler_is_a_choice_with_a_warning(stack: cdk.Stack, data: DifyDat
     assert "beat" not in _finish(stack, workers).services()
     (warning,) = _warnings(workers)
     assert "scheduler=None" in warning
+
+
+def test_one_cache_node_is_a_choice_with_a_warning(stack: cdk.Stack) -> None:
+    vpc = DifyNetwork(stack, "Network").vpc
+    data = DifyData(stack, "Data", vpc=vpc, cache_size=CacheSize(replicas=0))
+    (warning,) = _warnings(data.cache)
+    assert "the only node" in warning
+    assert "waiting jobs are lost" in warning
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
+    (group,) = template.properties("AWS::ElastiCache::ReplicationGroup").values()
+    assert group["ReplicasPerNodeGroup"] == 0
+    assert (group["AutomaticFailoverEnabled"], group["MultiAZEnabled"]) == (False, False)
+    _accept(data.cache, "DifyCacheSingleNode")
+    assert _warnings(data.cache) == []
+
+
+def test_two_cache_nodes_fail_over_without_a_warning(stack: cdk.Stack, data: DifyData) -> None:
+    assert _warnings(data.cache) == []
+    template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
+    (group,) = template.properties("AWS::ElastiCache::ReplicationGroup").values()
+    assert (group["AutomaticFailoverEnabled"], group["MultiAZEnabled"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("min_acu", "scheduler", "ids"),
+    [
+        (0.5, DEFAULT_SCHEDULER, []),
+        (0, DEFAULT_SCHEDULER, ["DifyDatabaseAwake"]),
+        (0, None, ["DifyWorkersScheduler", "DifyDatabasePause"]),
+    ],
+)
+def test_database_that_shall_pause_is_warned_about(
+    stack: cdk.Stack, min_acu: float, scheduler: RoleSize | None, ids: list[str]
+) -> None:
+    vpc = DifyNetwork(stack, "Network").vpc
+    data = DifyData(stack, "Data", vpc=vpc, capacity=DatabaseCapacity(min_acu=min_acu))
+    workers = DifyWorkers(stack, "Workers", data=data, scheduler=scheduler)
+    warnings = _warnings(workers)
+    assert len(warnings) == len(ids)
+    for id, warning in zip(ids, warnings, strict=True):
+        assert f"::{id}]" in warning
+        _accept(workers, id)
+    assert _warnings(workers) == []
+
+
+def test_plugin_daemon_on_spot_is_warned_about(stack: cdk.Stack, data: DifyData) -> None:
+    spare = RoleSize(cpu_units=512, memory_mib=2048, spot=Spot(on_demand_base=0))
+    workers = DifyWorkers(stack, "Workers", data=data, sizes={Role.PLUGIN_DAEMON: spare})
+    (warning,) = _warnings(workers)
+    assert "::DifyWorkersSpotPluginDaemon]" in warning
+    _accept(workers, "DifyWorkersSpotPluginDaemon")
+    assert _warnings(workers) == []
 
 
 def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyData) -> None:

@@ -138,7 +138,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         self._door = Door(scheme="https", host=host, limits=self._limits, collaboration=collaboration)
         if public.host is None:
             ssm.StringParameter(kind, "PublicUrl", parameter_name=public.parameter, string_value=self.url)
-        self._serve_inside(kind, workers, second)
+        self._services = self._serve_inside(kind, workers, second)
         if announce:
             workers.announce(self._door)
 
@@ -161,6 +161,11 @@ class DifyCloudFrontLambdaFrontend(Construct):
     def functions(self) -> dict[Role, lambda_.DockerImageFunction]:
         """The functions of api and web."""
         return {role: function.function for role, function in self._functions.items()}
+
+    @property
+    def services(self) -> dict[Role, RoleService]:
+        """The small Fargate service of api, and of collaboration if it is on."""
+        return dict(self._services)
 
     def _behaviors(
         self, signer: cloudfront.EdgeLambda, second: UploadDoor | None, collaboration: bool
@@ -216,7 +221,9 @@ class DifyCloudFrontLambdaFrontend(Construct):
             include_body=True,
         )
 
-    def _serve_inside(self, kind: Construct, workers: DifyWorkers, second: UploadDoor | None) -> None:
+    def _serve_inside(
+        self, kind: Construct, workers: DifyWorkers, second: UploadDoor | None
+    ) -> dict[Role, RoleService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
         roomy = with_room_for_proxy(Role.API, workers.platform.sizes[Role.API])
         platform = workers.platform.with_size(Role.API, roomy)
@@ -237,6 +244,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
             service.wait_for(workers.migration)
         if second is not None:
             second.connect(services, workers)
+        return services
 
 
 def _define_functions(

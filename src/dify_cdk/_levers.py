@@ -1,0 +1,56 @@
+"""What the cheap choices cost in service: warnings by id, for those who choose them knowingly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dify_cdk.roles import Role
+from dify_cdk.sizes import RoleSize
+
+_ALL_ON_SPOT: Mapping[Role, str] = MappingProxyType(
+    {
+        Role.API: "nobody can use Dify",
+        Role.WEB: "nobody can open Dify",
+        Role.PLUGIN_DAEMON: "no model and no tool answers until another task has installed every plugin",
+    }
+)
+"""What happens when AWS takes the last task of a role back; other roles only work later."""
+
+_NO_SCHEDULER = (
+    "scheduler=None: scheduled workflows, polled triggers, human-input timeouts, plugin upgrades and "
+    "clean-ups do not run"
+)
+_AWAKE = (
+    "DatabaseCapacity.min_acu=0 saves nothing: beat asks the database every minute, so that it never pauses; "
+    "pass scheduler=None, and with it lose schedules, triggers and clean-ups, or min_acu=0.5"
+)
+_PAUSE = (
+    "DatabaseCapacity.min_acu=0: the database pauses when nothing is connected, and the first request "
+    "afterwards waits 15 seconds, after a day 30 or more, which is longer than an HTTP API waits; open "
+    "browser tabs and API calls keep it awake"
+)
+
+
+def lever_warnings(
+    sizes: Mapping[Role, RoleSize], *, has_scheduler: bool, database_pauses: bool
+) -> dict[str, str]:
+    """What to warn about, by the id with which it can be acknowledged.
+
+    Args:
+        sizes: Size of every role.
+        has_scheduler: Whether beat runs.
+        database_pauses: Whether the database is meant to scale to zero.
+    """
+    found = {}
+    for role, effect in _ALL_ON_SPOT.items():
+        spot = sizes[role].spot
+        if spot is not None and spot.on_demand_base == 0:
+            found[f"DifyWorkersSpot{role.construct_id}"] = (
+                f"every task of {role} runs on Spot: while there is no spare capacity, {effect}"
+            )
+    if not has_scheduler:
+        found["DifyWorkersScheduler"] = _NO_SCHEDULER
+    if database_pauses:
+        found |= {"DifyDatabaseAwake": _AWAKE} if has_scheduler else {"DifyDatabasePause": _PAUSE}
+    return found

@@ -1,0 +1,78 @@
+"""Warnings about cheap choices: said exactly where something stops, and by an id of their own."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from dify_cdk._levers import lever_warnings
+from dify_cdk.roles import Role
+from dify_cdk.sizes import DEFAULT_SIZES, RoleSize, Spot
+
+RISKY = {
+    Role.API: "nobody can use Dify",
+    Role.WEB: "nobody can open Dify",
+    Role.PLUGIN_DAEMON: "no model and no tool answers",
+}
+
+
+def on_spot(role: Role, base: int, tasks: int = 1) -> dict[Role, RoleSize]:
+    spot = Spot(on_demand_base=base)
+    return {**DEFAULT_SIZES, role: RoleSize(cpu_units=512, memory_mib=2048, tasks=tasks, spot=spot)}
+
+
+def test_defaults_raise_none() -> None:
+    assert lever_warnings(DEFAULT_SIZES, has_scheduler=True, database_pauses=False) == {}
+
+
+@pytest.mark.parametrize("role", RISKY)
+def test_a_role_wholly_on_spot_is_warned_about_where_it_stops_dify(role: Role) -> None:
+    found = lever_warnings(on_spot(role, 0), has_scheduler=True, database_pauses=False)
+    ((id, text),) = found.items()
+    assert id == f"DifyWorkersSpot{role.construct_id}"
+    assert text.startswith(f"every task of {role} runs on Spot: while there is no spare capacity, ")
+    assert RISKY[role] in text
+
+
+@pytest.mark.parametrize("role", [Role.WORKER, Role.SANDBOX, Role.SSRF_PROXY, Role.BEAT])
+def test_roles_whose_work_waits_are_not_warned_about(role: Role) -> None:
+    assert lever_warnings(on_spot(role, 0), has_scheduler=True, database_pauses=False) == {}
+
+
+@pytest.mark.parametrize("role", [Role.API, Role.WEB])
+def test_a_base_on_demand_needs_no_warning(role: Role) -> None:
+    assert lever_warnings(on_spot(role, 1, tasks=2), has_scheduler=True, database_pauses=False) == {}
+
+
+def test_no_scheduler_says_what_stops() -> None:
+    found = lever_warnings(DEFAULT_SIZES, has_scheduler=False, database_pauses=False)
+    assert set(found) == {"DifyWorkersScheduler"}
+    for what in ("scheduled workflows", "triggers", "human-input timeouts", "plugin upgrades", "clean-ups"):
+        assert what in found["DifyWorkersScheduler"]
+
+
+def test_a_pausing_database_never_pauses_beside_a_scheduler() -> None:
+    found = lever_warnings(DEFAULT_SIZES, has_scheduler=True, database_pauses=True)
+    assert set(found) == {"DifyDatabaseAwake"}
+    text = found["DifyDatabaseAwake"]
+    assert "min_acu=0 saves nothing" in text
+    assert "scheduler=None" in text
+    assert "lose schedules" in text  # the way out has its own price
+
+
+def test_a_database_that_does_pause_says_how_long_the_next_one_waits() -> None:
+    found = lever_warnings(DEFAULT_SIZES, has_scheduler=False, database_pauses=True)
+    assert set(found) == {"DifyWorkersScheduler", "DifyDatabasePause"}
+    assert "15 seconds" in found["DifyDatabasePause"]
+    assert "HTTP API" in found["DifyDatabasePause"]
+
+
+def test_every_warning_has_an_id_of_its_own() -> None:
+    sizes = {role: size for risky in RISKY for role, size in on_spot(risky, 0).items() if size.spot}
+    ids: set[str] = set()
+    for has_scheduler, pauses in itertools.product([True, False], repeat=2):
+        ids |= set(
+            lever_warnings({**DEFAULT_SIZES, **sizes}, has_scheduler=has_scheduler, database_pauses=pauses)
+        )
+    assert len(ids) == len(RISKY) + 3

@@ -1,0 +1,214 @@
+"""ECS Exec: which containers it opens, with what permissions, and what the ready command looks like."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk.assertions import Template as Synthesized
+from cdk_nag import AwsSolutionsChecks
+from cfnlint.api import lint  # type: ignore[import-untyped]
+from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
+
+from dify_cdk import (
+    Access,
+    AlbScheme,
+    CacheSize,
+    DatabaseCapacity,
+    DifyAlbFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyRelease,
+    DifyWorkers,
+    Egress,
+    Role,
+    RoleSize,
+    Scaling,
+    Spot,
+)
+from support import REGION, Template, recommended_flags
+
+OPENED = (Role.API, Role.WEB, Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON)
+CLOSED = (Role.SANDBOX, Role.SSRF_PROXY)
+ACTIONS = {
+    "ssmmessages:CreateControlChannel",
+    "ssmmessages:CreateDataChannel",
+    "ssmmessages:OpenControlChannel",
+    "ssmmessages:OpenDataChannel",
+}
+OWN_WARNINGS = {"DifyAlbWithoutTls", "DifyCacheSingleNode", "DifyDatabaseAwake"}
+OFFICE = Access(ipv4=["203.0.113.0/24"])
+
+
+def statements_of(template: Template, role: Role) -> list[dict[str, Any]]:
+    """What the task role of a role may do."""
+    task_role = template.task_of(role)["TaskRoleArn"]["Fn::GetAtt"][0]
+    policies = template.properties("AWS::IAM::Policy").values()
+    return [
+        statement
+        for policy in policies
+        if {"Ref": task_role} in policy["Roles"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
+
+
+def actions_everywhere(template: Template, role: Role) -> set[str]:
+    """Actions of a task role that name no resource."""
+    found: set[str] = set()
+    for statement in statements_of(template, role):
+        if statement["Resource"] == "*":
+            found |= {statement["Action"]} if isinstance(statement["Action"], str) else {*statement["Action"]}
+    return found
+
+
+def dify(stack: cdk.Stack, **workers: Any) -> tuple[DifyWorkers, DifyAlbFrontend]:
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+    background = DifyWorkers(stack, "Workers", data=data, **workers)
+    return background, DifyAlbFrontend(stack, "Frontend", workers=background, access=OFFICE)
+
+
+def synthesized(stack: cdk.Stack) -> Template:
+    return Template(Synthesized.from_stack(stack).to_json())
+
+
+def test_opened_roles_may_open_channels_and_nothing_else(stack: cdk.Stack) -> None:
+    """Without the flag for it, the L2's own switch would let each task write to every log group."""
+    dify(stack, exec_roles=OPENED)
+    template = synthesized(stack)
+    for role in OPENED:
+        assert template.services()[role]["EnableExecuteCommand"] is True, role
+        assert actions_everywhere(template, role) == ACTIONS, role
+    for role in CLOSED:
+        assert template.services()[role]["EnableExecuteCommand"] is False, role
+        assert statements_of(template, role) == [], role
+    assert statements_of(template, Role.MIGRATION)
+    assert actions_everywhere(template, Role.MIGRATION) == set()
+
+
+def test_only_the_roles_asked_for_are_opened(stack: cdk.Stack) -> None:
+    dify(stack, exec_roles={Role.WORKER})
+    template = synthesized(stack)
+    opened = {role for role, service in template.services().items() if service["EnableExecuteCommand"]}
+    assert opened == {"worker"}
+    assert actions_everywhere(template, Role.API) == set()
+
+
+def test_nothing_is_opened_unless_it_is_asked_for(template: Template) -> None:
+    assert {service["EnableExecuteCommand"] for service in template.services().values()} == {False}
+    assert "ssmmessages:" not in json.dumps(template.properties("AWS::IAM::Policy"))
+
+
+def test_opened_containers_collect_orphans(stack: cdk.Stack) -> None:
+    """And change their task definition by it, so that running tasks are replaced and open as well."""
+    dify(stack, exec_roles=[Role.API])
+    containers = synthesized(stack).containers()
+    assert containers["api"]["LinuxParameters"]["InitProcessEnabled"] is True
+    assert "LinuxParameters" not in containers["worker"]
+
+
+def test_command_names_region_cluster_service_and_container(stack: cdk.Stack) -> None:
+    workers, frontend = dify(stack, exec_roles=[Role.API, Role.PLUGIN_DAEMON])
+    services = {**workers.services, **frontend.services}
+    for role in (Role.API, Role.PLUGIN_DAEMON):
+        cdk.CfnOutput(stack, f"Exec{role.construct_id}", value=services[role].execute_command)
+    template = synthesized(stack)
+    for role in (Role.API, Role.PLUGIN_DAEMON):
+        ids = {id: f"<{id}>" for id in template.of_type("AWS::ECS::Service", "AWS::ECS::Cluster")}
+        parts = template.body["Outputs"][f"Exec{role.construct_id}"]["Value"]["Fn::Join"][1]
+        text = "".join(ids[next(iter(_referred(part)))] if isinstance(part, dict) else part for part in parts)
+        (cluster,) = template.of_type("AWS::ECS::Cluster")
+        (service,) = (
+            id
+            for id, properties in template.properties("AWS::ECS::Service").items()
+            if properties is template.services()[role]
+        )
+        where = f"--region {REGION} --cluster <{cluster}>"
+        assert text == (
+            f'aws ecs execute-command {where} --task "$(aws ecs list-tasks {where} '
+            f"--service-name <{service}> --query 'taskArns[0]' --output text)\" --container {role} "
+            "--interactive --command /bin/sh"
+        )
+
+
+def _referred(part: dict[str, Any]) -> list[str]:
+    (target,) = part.values()
+    return [target] if isinstance(target, str) else [target[0]]
+
+
+def test_fails_when_the_command_of_a_closed_role_is_asked_for(stack: cdk.Stack) -> None:
+    workers, _ = dify(stack, exec_roles=[Role.API])
+    message = r"^role worker has no ECS Exec, add Role\.WORKER to exec_roles= of DifyWorkers$"
+    with pytest.raises(ValueError, match=message):
+        _ = workers.services[Role.WORKER].execute_command
+
+
+RELEASE = DifyRelease(registry="registry.example.com")
+
+
+def _in_closed(stack: cdk.Stack, vpc: ec2.IVpc, **workers: Any) -> DifyWorkers:
+    data = DifyData(stack, "Data", vpc=vpc)
+    background = DifyWorkers(stack, "Workers", data=data, release=RELEASE, **workers)
+    DifyAlbFrontend(stack, "Frontend", workers=background, access=OFFICE, scheme=AlbScheme.INTERNAL)
+    return background
+
+
+def _warning_ids(workers: DifyWorkers) -> list[str]:
+    warnings = [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
+    return [text.rpartition("Annotation::")[2].rstrip("]") for text in warnings]
+
+
+def test_isolated_network_has_the_endpoint_that_it_needs(stack: cdk.Stack) -> None:
+    vpc = DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc
+    workers = _in_closed(stack, vpc, exec_roles=[Role.WORKER])
+    assert _warning_ids(workers) == []
+    template = synthesized(stack)
+    endpoints = template.properties("AWS::EC2::VPCEndpoint").values()
+    (endpoint,) = (one for one in endpoints if str(one["ServiceName"]).endswith("ssmmessages"))
+    (group,) = endpoint["SecurityGroupIds"]
+    ingress = template.resources[group["Fn::GetAtt"][0]]["Properties"]["SecurityGroupIngress"]
+    assert [(rule["FromPort"], rule["IpProtocol"]) for rule in ingress] == [(443, "tcp")]
+
+
+@pytest.mark.parametrize(
+    ("roles", "expected"),
+    [([Role.WORKER], ["DifyWorkersExecEndpoint"]), ([], [])],
+    ids=["with-exec", "without"],
+)
+def test_own_closed_network_is_warned_about_the_endpoint(
+    stack: cdk.Stack, roles: list[Role], expected: list[str]
+) -> None:
+    isolated = ec2.SubnetConfiguration(name="Own", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=2, subnet_configuration=[isolated])
+    assert _warning_ids(_in_closed(stack, vpc, exec_roles=roles)) == expected
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_option_at_once_passes_nag_and_cfn_lint(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """ECS Exec, scaling, Spot, one cache node and a pausing database, with the flags of the examples."""
+    outdir = tmp_path_factory.mktemp("nag")
+    app = cdk.App(context=recommended_flags(), outdir=str(outdir), analytics_reporting=False)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
+    data = DifyData(
+        stack,
+        "Data",
+        vpc=DifyNetwork(stack, "Network").vpc,
+        capacity=DatabaseCapacity(min_acu=0),
+        cache_size=CacheSize(replicas=0),
+    )
+    size = RoleSize(cpu_units=1024, memory_mib=2048, tasks=Scaling(max_tasks=4), spot=Spot())
+    sizes = {role: size for role in (Role.API, Role.WEB, Role.WORKER)}
+    workers = DifyWorkers(stack, "Workers", data=data, sizes=sizes, exec_roles=OPENED)
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE)
+    app.synth()  # raises where the plugin finds something
+    report = json.loads((outdir / "validation-report.json").read_text(encoding="utf-8"))
+    found = {
+        finding["ruleName"] for plugin in report["pluginReports"] for finding in plugin.get("violations", ())
+    }
+    assert found == {f"Annotation::{id}" for id in OWN_WARNINGS}
+    text = (outdir / "Dify.template.json").read_text(encoding="utf-8")
+    arguments = ManualArgs(regions=[REGION], ignore_checks=["W3005", "W3010"])
+    assert [str(match) for match in lint(text, config=arguments)] == []

@@ -1,0 +1,287 @@
+"""Scaling and Spot: what ECS is told, that every door still works, and that nothing is replaced for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ecs as ecs
+from aws_cdk.assertions import Template as Synthesized
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+
+from dify_cdk import (
+    Access,
+    CacheSize,
+    DatabaseCapacity,
+    DifyAlbFrontend,
+    DifyCloudFrontLambdaFrontend,
+    DifyData,
+    DifyHttpApiFrontend,
+    DifyNetwork,
+    DifyWorkers,
+    Role,
+    RoleSize,
+    Scaling,
+    Spot,
+)
+from dify_cdk.sizes import DEFAULT_SIZES, SCALABLE_ROLES
+from support import REGION, Template
+
+DOORS: dict[str, Callable[..., Any]] = {
+    "alb": DifyAlbFrontend,
+    "http_api": DifyHttpApiFrontend,
+    "cloudfront_lambda": DifyCloudFrontLambdaFrontend,
+}
+HOSTED = {  # the roles that a door runs on Fargate
+    "alb": [Role.API, Role.WEB],
+    "http_api": [Role.API, Role.WEB],
+    "cloudfront_lambda": [Role.API],
+}
+ON_FARGATE = [
+    pytest.param(door, role, id=f"{role}-{door}")
+    for door, hosted in HOSTED.items()
+    for role in (*hosted, Role.WORKER)
+]
+SCALED = Scaling(min_tasks=2, max_tasks=6, cpu_percent=45)
+
+
+def sized(role: Role, **options: Any) -> RoleSize:
+    """The default size of a role with other numbers of tasks."""
+    size = DEFAULT_SIZES[role]
+    return RoleSize(cpu_units=size.cpu_units, memory_mib=size.memory_mib, **options)
+
+
+@pytest.fixture(scope="module")
+def dify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
+    """Synthesizes an installation behind a door, with arguments of data (``data=``) and of the workers."""
+
+    def build(door: str = "alb", data: dict[str, Any] | None = None, **workers: Any) -> Template:
+        app = cdk.App(outdir=str(tmp_path_factory.mktemp("scaling")), analytics_reporting=False)
+        stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
+        held = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, **(data or {}))
+        if workers.pop("own_cluster", False):
+            workers["cluster"] = ecs.Cluster(
+                stack, "Own", vpc=held.vpc, enable_fargate_capacity_providers=True
+            )
+        background = DifyWorkers(stack, "Workers", data=held, **workers)
+        DOORS[door](stack, "Frontend", workers=background, access=Access(ipv4=["203.0.113.0/24"]))
+        return Template(Synthesized.from_stack(stack).to_json())
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def plain(dify: Callable[..., Template]) -> Callable[[str], Template]:
+    """An installation without any option, synthesized once for each door."""
+    return cache(dify)
+
+
+def service_id(template: Template, role: Role) -> str:
+    (id,) = (
+        id
+        for id, properties in template.properties("AWS::ECS::Service").items()
+        if properties is template.services()[role]
+    )
+    return id
+
+
+def target_of(template: Template, role: Role) -> tuple[str, dict[str, Any]]:
+    """Logical id and properties of the scalable target that names a role's service."""
+    service = {"Fn::GetAtt": [service_id(template, role), "Name"]}
+    (found,) = (
+        (id, properties)
+        for id, properties in template.properties("AWS::ApplicationAutoScaling::ScalableTarget").items()
+        if service in properties["ResourceId"]["Fn::Join"][1]
+    )
+    return found
+
+
+@pytest.mark.parametrize(("door", "role"), ON_FARGATE)
+def test_scaled_role_has_bounds_and_a_target_and_no_number(
+    dify: Callable[..., Template], door: str, role: Role
+) -> None:
+    """The target follows the service it names, because it reads the name from it."""
+    template = dify(door, sizes={role: sized(role, tasks=SCALED)})
+    assert "DesiredCount" not in template.services()[role]
+    id, target = target_of(template, role)
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 6)
+    assert target["ScalableDimension"] == "ecs:service:DesiredCount"
+    assert target["ResourceId"]["Fn::Join"][1][:2] == ["service/", template.services()[role]["Cluster"]]
+    (policy,) = template.properties("AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    assert policy["PolicyType"] == "TargetTrackingScaling"
+    assert policy["ScalingTargetId"] == {"Ref": id}
+    tracking = policy["TargetTrackingScalingPolicyConfiguration"]
+    assert tracking["TargetValue"] == 45
+    assert tracking["PredefinedMetricSpecification"] == {
+        "PredefinedMetricType": "ECSServiceAverageCPUUtilization"
+    }
+
+
+@pytest.mark.parametrize(("door", "role"), ON_FARGATE)
+def test_door_reaches_a_scaled_role_as_before(
+    dify: Callable[..., Template], plain: Callable[[str], Template], door: str, role: Role
+) -> None:
+    """Targets, private names and Service Connect: scaling takes away the number, and changes nothing else."""
+    fixed, scaled = plain(door), dify(door, sizes={role: sized(role, tasks=SCALED)})
+    before, after = (template.resources[service_id(template, role)] for template in (fixed, scaled))
+    assert after["DependsOn"] == before["DependsOn"]
+    assert {**after["Properties"], "DesiredCount": 1} == before["Properties"]
+    added = {scaled.resources[id]["Type"] for id in scaled.resources.keys() - fixed.resources.keys()}
+    assert added == {
+        "AWS::ApplicationAutoScaling::ScalableTarget",
+        "AWS::ApplicationAutoScaling::ScalingPolicy",
+    }
+    assert fixed.resources.keys() <= scaled.resources.keys()
+
+
+def test_all_scalable_roles_scale_beside_each_other(dify: Callable[..., Template]) -> None:
+    bounds = {Role.API: 3, Role.WEB: 4, Role.WORKER: 5}
+    assert set(bounds) == set(SCALABLE_ROLES)
+    sizes = {role: sized(role, tasks=Scaling(max_tasks=most)) for role, most in bounds.items()}
+    template = dify(sizes=sizes)
+    for role, most in bounds.items():
+        assert target_of(template, role)[1]["MaxCapacity"] == most
+    assert {role for role, service in template.services().items() if "DesiredCount" not in service} == set(
+        bounds
+    )
+
+
+@pytest.mark.parametrize("variant", ["v1", "v2", "v3"])
+def test_nothing_scales_unless_it_is_asked_for(templates: Callable[[str], Template], variant: str) -> None:
+    template = templates(variant)
+    assert not template.of_type("AWS::ApplicationAutoScaling::ScalableTarget")
+    assert {service["DesiredCount"] for service in template.services().values()} == {1}
+
+
+def test_room_for_the_proxy_keeps_scaling_and_spot(dify: Callable[..., Template]) -> None:
+    """The default size of web grows in v2, where a proxy runs beside it."""
+    spot = Spot(on_demand_base=2)
+    template = dify("http_api", sizes={Role.WEB: sized(Role.WEB, tasks=SCALED, spot=spot)})
+    assert template.task_of("web")["Cpu"] == "512"
+    assert target_of(template, Role.WEB)[1]["MaxCapacity"] == 6
+    assert template.services()["web"]["CapacityProviderStrategy"][0]["Base"] == 2
+
+
+ON_DEMAND = [{"CapacityProvider": "FARGATE", "Weight": 1}]
+SPARE = {"CapacityProvider": "FARGATE_SPOT", "Weight": 1}
+
+
+def on_demand_base(tasks: int) -> dict[str, Any]:
+    return {"CapacityProvider": "FARGATE", "Base": tasks, "Weight": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "strategy"),
+    [
+        pytest.param({"tasks": 3}, ON_DEMAND, id="no-spot"),
+        pytest.param({"tasks": 3, "spot": Spot()}, [on_demand_base(1), SPARE], id="default-base"),
+        pytest.param({"tasks": 3, "spot": Spot(on_demand_base=2)}, [on_demand_base(2), SPARE], id="own-base"),
+        pytest.param({"tasks": SCALED, "spot": Spot()}, [on_demand_base(1), SPARE], id="scaled"),
+        pytest.param({"spot": Spot(on_demand_base=0)}, [SPARE], id="no-base"),
+    ],
+)
+def test_capacity_follows_from_spot(
+    dify: Callable[..., Template], options: dict[str, Any], strategy: list[dict[str, Any]]
+) -> None:
+    template = dify(sizes={role: sized(role, **options) for role in SCALABLE_ROLES})
+    for role, service in template.services().items():
+        expected = strategy if role in SCALABLE_ROLES else ON_DEMAND
+        assert service["CapacityProviderStrategy"] == expected, role
+
+
+def test_background_roles_run_on_spot_where_asked(dify: Callable[..., Template]) -> None:
+    """Also the scheduler, of which ECS may still start no second one while the first has its two minutes."""
+    spot, roles = Spot(on_demand_base=0), (Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY)
+    sizes = {role: sized(role, spot=spot) for role in roles}
+    services = dify(sizes=sizes, scheduler=sized(Role.BEAT, spot=spot)).services()
+    for role in (*roles, Role.BEAT):
+        assert services[role]["CapacityProviderStrategy"] == [SPARE], role
+    beat = services[Role.BEAT]
+    assert beat["DesiredCount"] == 1
+    assert beat["DeploymentConfiguration"]["MaximumPercent"] == 100
+
+
+def test_interrupted_tasks_have_the_whole_warning_to_stop(template: Template) -> None:
+    """Two minutes: with less, the task would be killed earlier; and targets drain within them."""
+    for role, container in template.containers().items():
+        assert container["StopTimeout"] == 120, role
+    for id, group in template.properties("AWS::ElasticLoadBalancingV2::TargetGroup").items():
+        delay = {row["Key"]: row["Value"] for row in group["TargetGroupAttributes"]}
+        assert int(delay["deregistration_delay.timeout_seconds"]) < 120, id
+
+
+def test_own_cluster_of_the_library_knows_both_capacity_providers(template: Template) -> None:
+    (association,) = template.properties("AWS::ECS::ClusterCapacityProviderAssociations").values()
+    assert set(association["CapacityProviders"]) == {"FARGATE", "FARGATE_SPOT"}
+    for role, service in template.services().items():
+        assert service["CapacityProviderStrategy"], role
+        assert "LaunchType" not in service, role
+
+
+def create_only(type: str) -> list[str]:
+    """Properties whose change replaces a resource of the type, by CloudFormation's own schema."""
+    schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, type).schema
+    listed = {*schema["createOnlyProperties"], *schema.get("conditionalCreateOnlyProperties", ())}
+    return sorted(pointer.removeprefix("/properties/").partition("/")[0] for pointer in listed)
+
+
+LASTING = [  # what must not be replaced: services keep running, data is kept
+    "AWS::ECS::Service",
+    "AWS::ECS::Cluster",
+    "AWS::ElastiCache::ReplicationGroup",
+    "AWS::RDS::DBCluster",
+    "AWS::RDS::DBInstance",
+]
+
+
+def replaced(before: Template, after: Template) -> Iterator[str]:
+    """What is lost between two templates, as ``logical id`` or ``logical id: property``."""
+    for id, resource in before.of_type(*LASTING).items():
+        if id not in after.resources:
+            yield id
+            continue
+        old, new = resource.get("Properties", {}), after.resources[id].get("Properties", {})
+        yield from (
+            f"{id}: {name}" for name in create_only(resource["Type"]) if old.get(name) != new.get(name)
+        )
+
+
+EVERYTHING = {
+    "sizes": {
+        Role.API: sized(Role.API, tasks=SCALED, spot=Spot()),
+        Role.WEB: sized(Role.WEB, tasks=SCALED, spot=Spot()),
+        Role.WORKER: sized(Role.WORKER, tasks=SCALED, spot=Spot(on_demand_base=0)),
+        Role.PLUGIN_DAEMON: sized(Role.PLUGIN_DAEMON, spot=Spot(on_demand_base=0)),
+        Role.SANDBOX: sized(Role.SANDBOX, tasks=2, spot=Spot()),
+        Role.SSRF_PROXY: sized(Role.SSRF_PROXY, tasks=2, spot=Spot()),
+    },
+    "scheduler": sized(Role.BEAT, spot=Spot(on_demand_base=0)),
+    "exec_roles": [Role.API, Role.WEB, Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON],
+    "data": {"capacity": DatabaseCapacity(min_acu=0), "cache_size": CacheSize(replicas=0)},
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_option_is_an_update_in_place(
+    dify: Callable[..., Template], plain: Callable[[str], Template], door: str
+) -> None:
+    before, after = plain(door), dify(door, **EVERYTHING)
+    assert list(replaced(before, after)) == []
+    assert list(replaced(after, before)) == []
+    for role, service in after.services().items():
+        assert service != before.services()[role], role  # else the test would say nothing
+
+
+def test_fails_when_a_service_or_the_database_would_be_replaced(
+    dify: Callable[..., Template], plain: Callable[[str], Template]
+) -> None:
+    """The check above can fail: with another cluster for the services, and a snapshot for the database."""
+    before = plain("alb")
+    after = dify(own_cluster=True, data={"snapshot_identifier": "old"})
+    lost = set(replaced(before, after))
+    assert {f"{id}: Cluster" for id in before.of_type("AWS::ECS::Service")} < lost
+    (database,) = before.of_type("AWS::RDS::DBCluster")
+    assert f"{database}: SnapshotIdentifier" in lost
