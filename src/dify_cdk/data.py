@@ -51,8 +51,8 @@ class DifyData(Construct):
         secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, to move an installation in.
             Default: one is generated.
         snapshot_identifier: Snapshot that the cluster starts from. Removing it later replaces the cluster.
-            Tables in it stay their owners': they have to belong to the roles ``dify`` and ``dify_plugin``,
-            as in a cluster of this library. Default: an empty cluster.
+            What its master user made in ``main``, ``pgvector`` and ``dify_plugin`` becomes the roles' that
+            Dify logs in as; what others made stays theirs. Default: an empty cluster.
         master_user: Name of the master user, which a snapshot brings along. Changing it later replaces the
             cluster.
         removal_policy: What a stack delete does to the stateful resources: ``RETAIN`` or ``DESTROY`` for all

@@ -208,6 +208,38 @@ def test_a_database_that_the_cluster_brought_along_is_taken_over(site: Site) -> 
     assert site.second_run() == []
 
 
+def test_what_the_master_user_made_in_a_restored_cluster_becomes_its_owners(site: Site) -> None:
+    """As in an installation that logged in as the master user for everything."""
+    site.postgres.as_superuser(f"CREATE DATABASE main OWNER {MASTER}")
+    site.as_role(MASTER, "main", "CREATE TYPE mood AS ENUM ('good')")
+    site.as_role(MASTER, "main", "CREATE TABLE apps (id serial PRIMARY KEY, name text, mood mood)")
+    site.as_role(MASTER, "main", "CREATE TABLE logs (at int) PARTITION BY RANGE (at)")
+    site.as_role(MASTER, "main", "CREATE TABLE logs_1 PARTITION OF logs FOR VALUES FROM (0) TO (9)")
+    site.as_role(MASTER, "main", "CREATE SEQUENCE numbers")
+    site.as_role(MASTER, "main", "CREATE VIEW names AS SELECT name FROM apps")
+    site.as_role(MASTER, "main", "CREATE FUNCTION one(int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    site.as_role(MASTER, "main", "INSERT INTO apps (name) VALUES ('kept')")
+    site.run()
+    assert_complete(site)
+    assert site.as_role("dify", "main", "SELECT name FROM names") == [("kept",)]
+    for change in (
+        "ALTER TABLE apps ADD COLUMN added int",
+        "ALTER TABLE logs ADD COLUMN added int",
+        "ALTER SEQUENCE numbers RESTART",
+        "ALTER TYPE mood ADD VALUE 'bad'",
+        "DROP FUNCTION one(int)",
+        "DROP TABLE logs_1",
+        "INSERT INTO apps (name) VALUES ('new')",
+    ):
+        site.as_role("dify", "main", change)
+    owners = site.postgres.as_superuser(
+        "SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace = 'public'::regnamespace",
+        "main",
+    )
+    assert owners == [("dify",)]
+    assert site.second_run() == []
+
+
 def test_an_update_adds_a_database(site: Site) -> None:
     small = request()
     small["ResourceProperties"]["Roles"] = small["ResourceProperties"]["Roles"][:1]

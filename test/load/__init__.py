@@ -1,0 +1,1 @@
+"""Many apps, to find combinations that nobody thought of."""
