@@ -99,8 +99,9 @@ def variants(examples: Sequence[Known], prices: Prices) -> str:
     return (
         f"{table(['', *links], rows)}\n"
         f"List prices of {REGION}, put together on {prices.as_of.isoformat()}; models are not in them. "
-        "`v1`, `v2` and `v3` run one task of each role behind one NAT instance; `v4` two or more of api and web "
-        "behind two NAT gateways; `v4_low_cost` takes every saving there is.\n"
+        "`v1`, `v2` and `v3` run one task of each role and one NAT instance; `v4` two or more tasks of api "
+        "and web and two NAT gateways; `v4_low_cost` takes every saving there is. "
+        '"At least" stands where a price or an amount is not known.\n'
     )
 
 
@@ -117,7 +118,7 @@ def cost(known: Known) -> str:
     """What it costs by service, for every usage."""
     services = sorted(
         {line.service for found in known.costs.values() for line in found.lines},
-        key=lambda service: -_sum(known.costs["team"], service),
+        key=lambda service: (-round(_sum(known.costs["team"], service), 2), service),
     )
     rows = [
         [service, *(_amount(found, service) for found in known.costs.values())]
@@ -125,9 +126,8 @@ def cost(known: Known) -> str:
         if any(round(_sum(found, service), 2) for found in known.costs.values())
     ]
     total = ["together", *(_money(found) for found in known.costs.values())]
-    return table(
-        ["USD a month", *map(_usage, _USAGES)], [*rows, total]
-    ) + f"\n`dify-cdk compare {known.name}` shows every line with its formula, also for your region and your usage.\n"
+    more = f"`dify-cdk compare {known.name}` shows every line with its formula, for any region and usage."
+    return f"{table(['USD a month', *map(_usage, _USAGES)], [*rows, total])}\n{more}\n"
 
 
 def picture(known: Known) -> str:

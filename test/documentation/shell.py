@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import botocore.session
-import jmespath
 from botocore import xform_name
 from botocore.model import OperationModel, Shape, StructureShape
 
@@ -84,7 +84,7 @@ _HIGH_LEVEL = {  # commands of the AWS command line itself, which no service mod
 
 
 def check_aws(arguments: Sequence[str]) -> None:
-    """Raise ``AssertionError`` unless service, operation and options exist, and nothing required is missing."""
+    """Raise ``AssertionError`` unless it all exists and nothing required is missing."""
     service, operation, *rest = arguments
     options = _options(rest)
     high_level = _HIGH_LEVEL.get((service, operation))
@@ -144,8 +144,9 @@ def _check_options(model: OperationModel, options: dict[str, str | None]) -> Non
         assert name, f"aws {model.service_model.service_name} {model.name} has no --{option}"
         shape = members[name]
         assert (shape.type_name == "boolean") == (value is None), f"--{option}"
-        if getattr(shape, "enum", None) and value and "$" not in value:
-            assert value in shape.enum, f"--{option} {value}"
+        allowed = getattr(shape, "enum", None)
+        if allowed and value and "$" not in value:
+            assert value in allowed, f"--{option} {value}"
     given = {names.get(option) for option in options}
     assert set(model.input_shape.required_members if model.input_shape else ()) <= given, model.name
 
@@ -153,7 +154,7 @@ def _check_options(model: OperationModel, options: dict[str, str | None]) -> Non
 def _check_query(output: Shape | None, query: str) -> None:
     """Whether every field that a query names is one that the answer has somewhere."""
     known = set(_fields(output, set()))
-    tree = jmespath.compile(query).parsed
+    tree = importlib.import_module("jmespath").compile(query).parsed  # botocore brings it, without types
     unknown = set(_named(tree)) - known
     assert not unknown, f"{query}: no field {', '.join(sorted(unknown))}"
 

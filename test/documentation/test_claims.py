@@ -123,7 +123,10 @@ def _arguments() -> frozenset[str]:
     for name in dify_cdk.__all__:
         thing = getattr(dify_cdk, name)
         # Not the class: jsii's metaclass hides the signature.
-        members = [thing.__init__, *(getattr(thing, each) for each in vars(thing) if not each.startswith("_"))]
+        members = [
+            thing.__init__,
+            *(getattr(thing, each) for each in vars(thing) if not each.startswith("_")),
+        ]
         for member in filter(inspect.isroutine, members):
             found |= inspect.signature(member).parameters.keys()
     return frozenset(found)
@@ -177,3 +180,16 @@ def test_both_readmes_have_the_app_in_ten_lines() -> None:
         code = next(block.code for block in read(path).blocks if "cdk.App(" in block.code)
         statements = [line for line in code.splitlines() if line and "import" not in line]
         assert len(statements) <= 10
+
+
+@pytest.mark.parametrize(("page", "name"), _of_pages(r"^(test/[\w/]+\.py::\w+)$"))
+def test_test_exists(page: str, name: str) -> None:
+    file, function = name.split("::")
+    assert re.search(rf"^ *def {function}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_guarantee_of_the_security_page_names_its_test() -> None:
+    rows = [line for line in read(ROOT / "docs" / "security.md").prose.splitlines() if line.startswith("|")]
+    guarantees = [row for row in rows if not row.startswith(("|---", "| guarantee"))]
+    assert len(guarantees) >= 15
+    assert [row for row in guarantees if "::test_" not in row] == []
