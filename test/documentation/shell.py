@@ -83,8 +83,13 @@ _HIGH_LEVEL = {  # commands of the AWS command line itself, which no service mod
 }
 
 
-def check_aws(arguments: Sequence[str]) -> None:
-    """Raise ``AssertionError`` unless it all exists and nothing required is missing."""
+def check_aws(arguments: Sequence[str], *, complete: bool = True) -> None:
+    """Raise ``AssertionError`` unless service, operation and options exist.
+
+    Args:
+        arguments: What stands after ``aws``.
+        complete: Whether required options have to be there too; a sentence may name a command without them.
+    """
     service, operation, *rest = arguments
     options = _options(rest)
     high_level = _HIGH_LEVEL.get((service, operation))
@@ -99,7 +104,7 @@ def check_aws(arguments: Sequence[str]) -> None:
         known = {xform_name(name, "-"): name for name in _model(service).operation_names}
         assert operation in known, f"aws {service} has no {operation}"
         model = _model(service).operation_model(known[operation])
-    _check_options(model, options)
+    _check_options(model, options, complete=complete)
     if "query" in options:
         _check_query(model.output_shape, options["query"] or "")
 
@@ -134,7 +139,7 @@ def _options(words: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
-def _check_options(model: OperationModel, options: dict[str, str | None]) -> None:
+def _check_options(model: OperationModel, options: dict[str, str | None], *, complete: bool) -> None:
     members: dict[str, Shape] = dict(model.input_shape.members) if model.input_shape else {}
     names = {xform_name(name, "-"): name for name in members}
     for option, value in options.items():
@@ -148,7 +153,8 @@ def _check_options(model: OperationModel, options: dict[str, str | None]) -> Non
         if allowed and value and "$" not in value:
             assert value in allowed, f"--{option} {value}"
     given = {names.get(option) for option in options}
-    assert set(model.input_shape.required_members if model.input_shape else ()) <= given, model.name
+    required = set(model.input_shape.required_members if model.input_shape else ())
+    assert required <= given or not complete, model.name
 
 
 def _check_query(output: Shape | None, query: str) -> None:

@@ -14,7 +14,7 @@ from dify_cdk import database, environment, functions, release, sizes, viewer_fu
 from dify_cdk.frontends import _alb, _authorizer, _uploads, alb, cloudfront_lambda, http_api
 from dify_cdk.frontends._access_logs import _LOG_DAYS
 from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
-from dify_cdk.network import _MODEL_ENDPOINTS, _PLATFORM_ENDPOINTS
+from dify_cdk.network import ENDPOINT_SERVICES
 from dify_cdk.roles import Role
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 
@@ -72,7 +72,7 @@ def test_defaults_that_the_pages_write_in_words() -> None:
 
 def test_the_page_names_every_endpoint_of_a_closed_network() -> None:
     text = read(ROOT / "docs" / "operations.md").inline_code
-    assert {*_PLATFORM_ENDPOINTS.values(), *_MODEL_ENDPOINTS.values()} <= set(text)
+    assert set(ENDPOINT_SERVICES) <= set(text)
 
 
 # --- messages -------------------------------------------------------------------------------------------

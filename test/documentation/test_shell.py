@@ -64,6 +64,19 @@ def test_aws_command_exists(block: Block, command: Command) -> None:
     check_aws(command.arguments)
 
 
+INLINE = [
+    (name_of(path), text)
+    for path in PAGES
+    for text in read(path).inline_code
+    if re.match(r"aws [a-z]", text) and path != JAPANESE
+]
+
+
+@pytest.mark.parametrize(("page", "text"), INLINE)
+def test_aws_command_in_a_sentence_exists(page: str, text: str) -> None:
+    check_aws(commands(text)[0].arguments, complete=False)
+
+
 @cache
 def _cdk_options(command: str) -> set[str]:
     program = shutil.which("cdk")
