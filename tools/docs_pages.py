@@ -12,20 +12,25 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
 from dify_cdk._synth import synthesize
+from dify_cdk.report.comparison import compare, inventories
 from dify_cdk.report.diagram import diagram
 from dify_cdk.report.limits import Limit, effective_limits
+from dify_cdk.report.plan import Plan, plan
 from dify_cdk.report.prices import Prices, load_prices
 from dify_cdk.report.pricing import MonthlyCost, monthly_cost
+from dify_cdk.report.render.markdown import to_markdown
 from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.usage import USAGES, ZERO
 from dify_cdk.rotation import RENEWALS
 
 ROOT = Path(__file__).parents[1]
 IMAGES = Path("docs", "images")
-PAGES = ("README.md", "README.ja.md", *(f"docs/{name}.md" for name in ("v1", "v2", "v3", "v4", "operations")))
+GUIDES = ("comparison", "operations", "switching", "v1", "v2", "v3", "v4")
+PAGES = ("README.md", "README.ja.md", *(f"docs/{name}.md" for name in GUIDES))
 
 REGION = "us-east-1"
 ARCHITECTURES = ("v1", "v2", "v3", "v4")
@@ -34,6 +39,7 @@ EXAMPLES = (*ARCHITECTURES, "v4_low_cost")
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _LOGICAL_ID = re.compile(r"\b(?=\w*[0-9A-F]{8}\b)([A-Z]\w+)")
 
+_USAGE = "team"  # for what shows one only
 _USAGES = {"nobody": ZERO, **USAGES}
 _ROWS = (
     ("requests of the app", "request timeout", "app"),
@@ -118,7 +124,7 @@ def cost(known: Known) -> str:
     """What it costs by service, for every usage."""
     services = sorted(
         {line.service for found in known.costs.values() for line in found.lines},
-        key=lambda service: (-round(_sum(known.costs["team"], service), 2), service),
+        key=lambda service: (-round(_sum(known.costs[_USAGE], service), 2), service),
     )
     rows = [
         [service, *(_amount(found, service) for found in known.costs.values())]
@@ -133,6 +139,45 @@ def cost(known: Known) -> str:
 def picture(known: Known) -> str:
     """The link to the diagram."""
     return f"![What {known.name} consists of and who calls whom](images/{known.name}.svg)\n"
+
+
+def comparison(examples: Sequence[Known], prices: Prices) -> str:
+    """Limits and cost as the command line writes them in Markdown; resources would change too often."""
+    found = compare(
+        [(known.subject, inventories(known.subject)) for known in examples],
+        region=REGION,
+        usage=USAGES[_USAGE],
+        usage_name=_USAGE,
+        prices=prices,
+    )
+    return to_markdown(found).partition("### Resources")[0].rstrip() + "\n"
+
+
+def switches(examples: Sequence[Known]) -> str:
+    """What a change from each architecture to each other one does."""
+    plans = (plan(before.subject, after.subject) for before, after in permutations(examples, 2))
+    return table(
+        ["from", "to", "data lost", "in the way", "public address", "left behind"],
+        (
+            [f"`{p.before}`", f"`{p.after}`", _lost(p), str(len(p.conflicts)), _address(p), _left(p)]
+            for p in plans
+        ),
+    )
+
+
+def _lost(found: Plan) -> str:
+    return ", ".join(one.type for one in found.lost) or "nothing"
+
+
+def _address(found: Plan) -> str:
+    kept = any("keeps its address" in step.text for step in found.in_place)
+    return "stays" if kept else "another one"
+
+
+def _left(found: Plan) -> str:
+    """By type; logs of the door are a bucket, and the only bucket that a door has."""
+    names = {"AWS::S3::Bucket": "access logs", "AWS::Lambda::Function": "function at the edge"}
+    return ", ".join(sorted({names.get(one.type, one.type) for one in found.left_behind})) or "nothing"
 
 
 def renewals() -> str:
@@ -206,12 +251,15 @@ def generate() -> dict[str, str]:
     """Every page and image, by its path, as it should be."""
     prices = load_prices()
     examples = [know(name, prices) for name in EXAMPLES]
+    architectures = examples[: len(ARCHITECTURES)]
     parts: dict[str, Callable[[], str]] = {
         "variants": lambda: variants(examples, prices),
+        "comparison": lambda: comparison(architectures, prices),
         "renewals": renewals,
+        "switches": lambda: switches(architectures),
     }
     files = {}
-    for known in examples[: len(ARCHITECTURES)]:
+    for known in architectures:
         files[(IMAGES / f"{known.name}.svg").as_posix()] = diagram(known.subject)
         parts[f"limits {known.name}"] = lambda known=known: limits(known)  # type: ignore[misc]
         parts[f"cost {known.name}"] = lambda known=known: cost(known)  # type: ignore[misc]

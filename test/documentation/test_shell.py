@@ -29,9 +29,7 @@ PLAIN = {
     "cd": "built into the shell",
     "printf": "built into the shell, so that a secret is in no list of processes",
     "git": "only clone, of a URL that a reader brings",
-    "docker": "pull, tag, push, login and the like have no options on these pages",
-    "open": "stands for a browser",
-    "session-manager-plugin": "only asked whether it is there",
+    "sh": "runs what a command of ours has printed into a file",
 }
 
 
