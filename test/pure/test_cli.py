@@ -3,10 +3,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,8 +18,11 @@ import pytest
 
 from dify_cdk import _init, _synth, cli
 from dify_cdk._synth import SynthError, SynthesizedStack
+from dify_cdk.cli import _compare, _shared
+from dify_cdk.report import prices
 from dify_cdk.report.inventory import Message
 from dify_cdk.report.regions import REGIONS
+from dify_cdk.report.usage import USAGES
 
 TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 SHOP, MAILBOX, ODD = (
@@ -55,13 +61,13 @@ def stack(
 
 
 def names(output: str) -> list[str]:
-    return [template["name"] for template in json.loads(output)["templates"]]
+    return [subject["name"] for subject in json.loads(output)["subjects"]]
 
 
 class TestCompare:
     def test_without_arguments_every_variant_is_compared(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["compare", "--format", "json"]) == 0
-        assert names(capsys.readouterr().out) == ["v1", "v2", "v2 Edge"]
+        assert names(capsys.readouterr().out) == ["v1", "v2"]
 
     def test_only_what_is_asked_for(
         self, capsys: pytest.CaptureFixture[str], two_variants: list[tuple[str, str | None]]
@@ -90,9 +96,18 @@ class TestCompare:
     ) -> None:
         assert cli.main(["compare", "v2", "--region", "ap-northeast-1"]) == 0
         assert two_variants == [("v2", "ap-northeast-1")]
-        assert "ap-northeast-1, 1 resource" in capsys.readouterr().out
+        assert "ap-northeast-1 and us-east-1, 2 stacks, 2 resources" in capsys.readouterr().out
 
-    def test_a_cdk_out_folder_gives_each_of_its_templates(
+    def test_all_stacks_of_a_variant_are_one_subject(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main(["compare", "v2", "--format", "json"]) == 0
+        (subject,) = json.loads(capsys.readouterr().out)["subjects"]
+        assert subject["parts"] == [
+            {"name": "Dify", "region": None, "source": None},
+            {"name": "Edge", "region": "us-east-1", "source": None},
+        ]
+        assert subject["resources"]["total"] == 2
+
+    def test_a_cdk_out_folder_is_one_subject_with_all_of_its_templates(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         texts = {
@@ -105,7 +120,10 @@ class TestCompare:
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(text)
         assert cli.main(["compare", "--template", str(tmp_path), "--format", "json"]) == 0
-        assert names(capsys.readouterr().out) == ["A", "B"]
+        (subject,) = json.loads(capsys.readouterr().out)["subjects"]
+        assert subject["name"] == tmp_path.name
+        assert [part["name"] for part in subject["parts"]] == ["A", "B"]
+        assert subject["parts"][1]["source"] == str(tmp_path / "assembly-Prod/B.template.json")
 
     def test_templates_of_one_name_are_told_apart(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -144,9 +162,113 @@ class TestCompare:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setitem(sys.modules, "rich", None)
-        monkeypatch.setattr(cli, "find_spec", lambda name: None)
+        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
         assert cli.main(["compare", "--template", str(SHOP), "--format", "json"]) == 0
         assert names(capsys.readouterr().out) == ["shop"]
+
+    def test_an_assembly_tells_names_and_regions_of_its_stacks(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        large = {"Resources": {"A": {"Type": "AWS::SQS::Queue"}, "B": {"Type": "AWS::SNS::Topic"}}}
+        artifacts = {
+            "Small": ("Small.template.json", "aws://unknown-account/us-east-1", {}),
+            "Main": ("Main.template.json", "aws://1/eu-west-1", {"stackName": "prod-main"}),
+            "Open": ("Open.template.json", "aws://unknown-account/unknown-region", {}),
+        }
+        manifest = {
+            name: {
+                "type": "aws:cloudformation:stack",
+                "environment": environment,
+                "properties": {"templateFile": file, **properties},
+            }
+            for name, (file, environment, properties) in artifacts.items()
+        }
+        (tmp_path / "manifest.json").write_text(json.dumps({"artifacts": {**manifest, "Tree": None}}))
+        for name in artifacts:
+            document = large if name == "Main" else QUEUE
+            (tmp_path / f"{name}.template.json").write_text(json.dumps(document))
+        assert cli.main(["compare", "--template", str(tmp_path), "--format", "json"]) == 0
+        (subject,) = json.loads(capsys.readouterr().out)["subjects"]
+        found = [(part["name"], part["region"]) for part in subject["parts"]]
+        assert found == [("prod-main", "eu-west-1"), ("Open", None), ("Small", "us-east-1")]
+
+    @pytest.mark.parametrize("manifest", ["no json", "[]", '{"artifacts": [1]}', "[" * 100_000])
+    def test_an_assembly_with_an_odd_manifest_is_read_all_the_same(
+        self, manifest: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "manifest.json").write_text(manifest)
+        (tmp_path / "A.template.json").write_text(json.dumps(QUEUE))
+        assert cli.main(["compare", "--template", str(tmp_path), "--format", "json"]) == 0
+        assert names(capsys.readouterr().out) == ["A"]
+
+    @pytest.mark.parametrize(
+        ("options", "usage", "users"),
+        [([], "team", 50), (["--usage", "small"], "small", 5), (["--usage", "company"], "company", 1000)],
+    )
+    def test_the_usage_decides_what_it_costs(
+        self, options: list[str], usage: str, users: int, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["compare", "v1", "--format", "json", *options]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["usage"] == usage
+        assert document["subjects"][0]["cost"]["usage"]["users"] == users
+
+    def test_an_own_usage_is_named_by_its_file(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "usage.json"
+        file.write_text('{"users": 7}')
+        assert cli.main(["compare", "v1", "--format", "json", "--usage-file", str(file)]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["usage"] == str(file)
+        assert document["subjects"][0]["cost"]["usage"]["users"] == 7
+
+    def test_the_region_of_a_file_is_given_by_the_option(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main(["compare", "--template", str(SHOP)]) == 0
+        assert "The region is unknown: --region tells whose prices count.\n" in capsys.readouterr().out
+        assert cli.main(["compare", "--template", str(SHOP), "--region", "us-east-1"]) == 0
+        shown = capsys.readouterr()
+        assert shown.err == ""
+        assert re.search(r"^Elastic Load Balancing +[1-9][0-9.]*$", shown.out, re.MULTILINE)
+        assert re.search(r"^nobody uses it +(≥ )?[1-9][0-9.]*$", shown.out, re.MULTILINE)
+
+    def test_a_region_without_prices_is_told(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main(["compare", "--template", str(SHOP), "--region", "eu-south-2"]) == 0
+        assert capsys.readouterr().err.startswith(
+            "warning: no prices of eu-south-2, only of ap-northeast-1, "
+        )
+
+    @pytest.mark.parametrize(("days", "warned"), [(180, False), (181, True)])
+    def test_old_prices_are_told_on_stderr(
+        self, days: int, warned: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        real = prices.load_prices()
+        dated = replace(real, as_of=date.today() - timedelta(days=days))
+        monkeypatch.setattr(prices, "load_prices", lambda: dated)
+        assert cli.main(["compare", "v1", "--format", "json"]) == 0
+        error = capsys.readouterr().err
+        assert error.startswith(f"warning: the prices are of {dated.as_of}, older than 180 days") is warned
+
+    def test_markdown_needs_no_rich_and_goes_where_it_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "rich", None)
+        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
+        out = tmp_path / "comparison.md"
+        command = ["compare", "v1", "v2", "--format", "markdown", "--out", str(out)]
+        assert cli.main(command) == 0
+        assert out.read_text(encoding="utf-8").startswith("### Effective limits\n")
+
+    def test_a_page_needs_no_rich(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "rich", None)
+        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
+        assert cli.main(["compare", "v1", "v2", "--format", "html"]) == 0
+        assert capsys.readouterr().out.lower().startswith("<!doctype html>")
+
+    def test_the_profiles_are_those_of_the_package(self) -> None:
+        assert set(_compare.PROFILES) == set(USAGES)
 
 
 class Terminal(io.StringIO):
@@ -196,7 +318,7 @@ class TestProgress:
     def test_a_slow_step_says_what_it_does(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(cli, "_SLOW_SECONDS", 0.01)
+        monkeypatch.setattr(_shared, "_SLOW_SECONDS", 0.01)
         synthesize = _synth.synthesize
 
         def take_long(
@@ -335,9 +457,26 @@ class TestErrors:
         assert fails("compare", "--region", "x") == "unknown region 'x', an example of one is eu-west-1"
 
     def test_a_table_without_rich(self, monkeypatch: pytest.MonkeyPatch, fails: Fails) -> None:
-        monkeypatch.setattr(cli, "find_spec", lambda name: None)
+        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
         message = fails("compare", "--template", SHOP)
-        assert message == "tables need rich: pip install 'dify-cdk[cli]', or use --format json"
+        assert message == "tables need rich: pip install 'dify-cdk[cli]', or use --format markdown"
+
+    @pytest.mark.parametrize(
+        ("content", "problem"),
+        [
+            (None, "cannot be read: No such file or directory"),
+            ("users: 5", "not JSON in UTF-8: Expecting value: line 1 column 1 (char 0)"),
+            ('{"people": 5}', "unknown: people; known: users, "),
+            ('{"users": -1}', "usage: users must be between 0 and 1e+15, got -1"),
+        ],
+    )
+    def test_a_usage_that_is_none(
+        self, content: str | None, problem: str, tmp_path: Path, fails: Fails
+    ) -> None:
+        file = tmp_path / "usage.json"
+        if content is not None:
+            file.write_text(content)
+        assert fails("compare", "--usage-file", file).startswith(f"{file}: {problem}")
 
     def test_an_output_that_cannot_be_written(self, tmp_path: Path, fails: Fails) -> None:
         message = fails("compare", "--template", SHOP, "--out", tmp_path)
@@ -391,7 +530,13 @@ class TestErrors:
         assert fails(*arguments) == message
 
     @pytest.mark.parametrize(
-        "arguments", [["deploy"], ["compare", "--format", "pdf"], ["compare", "--template"]]
+        "arguments",
+        [
+            ["deploy"],
+            ["compare", "--format", "pdf"],
+            ["compare", "--template"],
+            ["compare", "--usage", "huge"],
+        ],
     )
     def test_other_bad_arguments(self, arguments: list[str], fails: Fails) -> None:
         assert "--help)" in fails(*arguments)
@@ -399,7 +544,7 @@ class TestErrors:
 
 class TestProgram:
     def test_help_has_examples_everywhere(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for command in ([], ["compare"], ["synth"], ["init"]):
+        for command in ([], ["compare"], ["synth"], ["init"], ["mirror"]):
             assert cli.main([*command, "--help"]) == 0
             text = capsys.readouterr().out
             assert " ".join(["examples:\n ", "dify-cdk", *command]) in text
@@ -416,7 +561,8 @@ class TestProgram:
         )
         loaded = result.stdout.partition("LOADED")[2].split()
         assert "argparse" in loaded
-        assert {"aws_cdk", "jsii", "rich", "dify_cdk.report.render"}.isdisjoint(loaded)
+        assert {"aws_cdk", "jsii", "rich"}.isdisjoint(loaded)
+        assert not [name for name in loaded if name.startswith("dify_cdk.report")]
 
     def test_tables_of_files_start_no_cdk(self) -> None:
         code = f"import sys; from dify_cdk.cli import main; main(['compare', '--template', {str(SHOP)!r}])"

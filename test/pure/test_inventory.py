@@ -17,8 +17,11 @@ from dify_cdk.report.distributions import DISTRIBUTION
 from dify_cdk.report.http_apis import HTTP_API
 from dify_cdk.report.inventory import OTHER_DOORS, Inventory, read
 from dify_cdk.report.listeners import Destination, RouteRow
-from dify_cdk.report.render import to_json, to_table
+from dify_cdk.report.render.document import to_json
+from dify_cdk.report.render.markdown import to_markdown
+from dify_cdk.report.render.table import to_table
 from dify_cdk.report.template import Template
+from template_parts import comparison
 
 TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 
@@ -409,8 +412,10 @@ class TestAnyTemplate:
     ) -> None:
         inventory = read(document, "any")
         assert inventory.total == sum(entry.count for entry in inventory.types) == len(document["Resources"])
-        assert json.loads(to_json([inventory]))["templates"][0]["resources"]["total"] == inventory.total
-        assert to_table([inventory, inventory], width=100)
+        found = comparison(inventory, inventory)
+        assert json.loads(to_json(found))["subjects"][0]["resources"]["total"] == inventory.total
+        assert to_table(found, width=100)
+        assert to_markdown(found)
 
     @given(VALUES)
     def test_even_without_resources(self, value: object) -> None:

@@ -19,14 +19,18 @@ PACKAGE = Path(dify_cdk.__file__).parent
 
 
 def _modules_in(name: str) -> set[str]:
-    """The modules of a folder that is one layer, or of a single file."""
-    folder = PACKAGE / name
-    return {name, *(f"{name}.{path.stem}" for path in folder.glob("*.py") if path.stem != "__init__")}
+    """The modules of a folder that is one layer, with the folders in it, or of a single file."""
+    return {name, *(name_of(path) for path in (PACKAGE / name).rglob("*.py"))}
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
 
 
 # From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
 LAYERS = {
-    "tools": {"_init", "_synth", "__main__", *_modules_in("cli")},
+    "tools": {"_init", "_mirror", "_synth", "__main__", *_modules_in("cli")},
     "operations": {"backup", "monitoring"},
     "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
     "parts of frontends": {
@@ -68,7 +72,7 @@ LAYERS = {
 FRONTENDS = LAYERS["frontends"]
 RANKS = {module: rank for rank, modules in enumerate(reversed(LAYERS.values())) for module in modules}
 
-PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init"}
+PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init", "_mirror"}
 CDK = {"aws_cdk", "constructs", "jsii"}
 BUILD = {"cdklabs"}  # of the extra ``cloud-build``: drawn in only when images are built in AWS
 MONITORING = {"cdk_monitoring_constructs"}  # of the extra ``monitoring``: drawn in by its construct only
@@ -97,11 +101,6 @@ class Import:
     def own(self) -> str | None:
         """The name inside the package, if it is one of ours."""
         return self.module.removeprefix("dify_cdk.") if self.module.startswith("dify_cdk.") else None
-
-
-def name_of(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(part for part in parts if part != "__init__")
 
 
 def is_module(name: str) -> bool:

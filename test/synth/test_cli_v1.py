@@ -31,13 +31,15 @@ def v1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("cli") / "v1.json"
     arguments = ["compare", "v1", "--region", REGION, "--format", "json", "--out", str(out)]
     assert cli.main(arguments) == 0
-    template: dict[str, Any] = json.loads(out.read_text())["templates"][0]
-    return template
+    subject: dict[str, Any] = json.loads(out.read_text())["subjects"][0]
+    return subject
 
 
 class TestV1:
     def test_its_region_is_the_one_asked_for(self, v1: dict[str, Any]) -> None:
-        assert (v1["name"], v1["region"], v1["source"]) == ("v1", REGION, None)
+        assert v1["name"] == "v1"
+        assert v1["parts"] == [{"name": "Dify", "region": REGION, "source": None}]
+        assert v1["cost"]["region"] == REGION
 
     def test_every_role_has_the_pinned_image_and_a_size(self, v1: dict[str, Any]) -> None:
         rows = {Role(row["name"]): row for row in v1["roles"]}
@@ -89,9 +91,9 @@ class TestV1:
         self, v1: dict[str, Any], assembly: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert cli.main(["compare", "--template", str(assembly), "--format", "json"]) == 0
-        (read,) = json.loads(capsys.readouterr().out)["templates"]
-        about_the_file = {"name": "Dify", "source": str(assembly / "Dify.template.json"), "region": None}
-        assert read == {**v1, **about_the_file, "messages": []}
+        (read,) = json.loads(capsys.readouterr().out)["subjects"]
+        part = {"name": "Dify", "region": REGION, "source": str(assembly / "Dify.template.json")}
+        assert read == {**v1, "name": "Dify", "parts": [part], "messages": []}
         resources = json.loads((assembly / "Dify.template.json").read_text())["Resources"]
         assert read["resources"]["total"] == len(resources)
 
@@ -137,34 +139,36 @@ class TestOwnExamples:
     ) -> list[dict[str, Any]]:
         (own / "v1.py").write_text(QUEUE.format(line=line))
         cli.main(["compare", "--format", "json", *more])
-        templates: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["templates"]
-        return templates
+        subjects: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["subjects"]
+        return subjects
 
     def test_flags_and_region_come_from_the_context(
         self, own: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = "assert app.node.try_get_context('greeting') == 'hello'"
-        (template,) = self.compare(own, line, capsys, "--region", "eu-west-1")
-        assert template["region"] == "eu-west-1"
-        assert template["resources"]["types"][0]["type"] == "AWS::SQS::Queue"
+        (subject,) = self.compare(own, line, capsys, "--region", "eu-west-1")
+        assert subject["parts"][0]["region"] == "eu-west-1"
+        assert subject["resources"]["types"][0]["type"] == "AWS::SQS::Queue"
 
     def test_a_stack_without_a_region_has_none(self, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        (template,) = self.compare(own, "pass", capsys)
-        assert template["region"] is None
+        (subject,) = self.compare(own, "pass", capsys)
+        assert subject["parts"][0]["region"] is None
 
-    def test_a_second_stack_is_a_column_of_its_own(
+    def test_a_second_stack_is_part_of_the_same_subject(
         self, own: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = "sqs.Queue(cdk.Stack(app, 'Another'), 'Queue')"
-        assert [template["name"] for template in self.compare(own, line, capsys)] == ["v1", "v1 Another"]
+        (subject,) = self.compare(own, line, capsys)
+        assert [part["name"] for part in subject["parts"]] == ["Own", "Another"]
+        assert subject["resources"]["total"] == 2
 
     def test_warnings_and_errors_of_constructs_are_kept(
         self, own: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         line = "cdk.Annotations.of(queue).add_warning_v2('Own:Slow', 'a slow\\n    queue')"
-        (template,) = self.compare(own, line, capsys)
+        (subject,) = self.compare(own, line, capsys)
         text = "a slow queue [ack: Own:Slow]"
-        assert template["messages"] == [{"level": "warning", "path": "Own/Queue", "text": text}]
+        assert subject["messages"] == [{"level": "warning", "path": "Own/Queue", "text": text}]
 
     def test_a_recorded_error_is_a_finding(self, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (own / "v1.py").write_text(QUEUE.format(line="cdk.Annotations.of(queue).add_error('no good')"))

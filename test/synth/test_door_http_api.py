@@ -132,6 +132,14 @@ def test_integrations_end_privately_after_30_seconds_with_the_clients_address(v2
         assert not any(reserved.search(key) for key in properties["RequestParameters"])
 
 
+def test_shorter_timeout_holds_at_the_gateway_too(stack: cdk.Stack, workers: DifyWorkers) -> None:
+    DifyHttpApiFrontend(
+        stack, "Frontend", workers=workers, access=OFFICE, request_timeout=cdk.Duration.seconds(12)
+    )
+    integrations = _synthesize(stack).properties("AWS::ApiGatewayV2::Integration").values()
+    assert {properties["TimeoutInMillis"] for properties in integrations} == {12_000}
+
+
 def test_only_the_plugin_daemon_is_told_its_hook_url(v2: Template) -> None:
     mappings = [p["RequestParameters"] for p in v2.properties("AWS::ApiGatewayV2::Integration").values()]
     urls = [m["overwrite:header.Dify-Hook-Url"] for m in mappings if "overwrite:header.Dify-Hook-Url" in m]

@@ -156,6 +156,7 @@ def test_the_wheel_holds_the_package_and_the_examples_and_nothing_else(built: Bu
         found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert found == expected
     assert {"dify_cdk/py.typed", "dify_cdk/_examples/v1.py", "dify_cdk/_examples/cdk.json"} <= found
+    assert "dify_cdk/report/data/prices.json" in found
     assert any(name.startswith("dify_cdk/handlers/deploy/") for name in found)
 
 
@@ -180,6 +181,11 @@ def test_the_installed_package_is_not_the_checkout(installed: Installed) -> None
     program = "import dify_cdk._assets as a; print(a.__file__, a.examples_dir(), a.node_binary(), sep='\\n')"
     for line in installed.run("python", "-c", program).stdout.splitlines():
         assert Path(line).is_relative_to(installed.folder / "venv")
+
+
+def test_the_installed_package_knows_its_prices(installed: Installed) -> None:
+    program = "from dify_cdk.report.prices import load_prices; print(*load_prices().regions)"
+    assert "us-east-1" in installed.run("python", "-c", program).stdout.split()
 
 
 def test_the_installed_package_compares_without_the_checkout(installed: Installed) -> None:

@@ -16,7 +16,7 @@ from constructs import Construct
 from dify_cdk._acknowledge import acknowledge, acknowledge_wildcards
 from dify_cdk._deploy import DeployFunction, define_provider, log_group
 from dify_cdk._fargate import Platform, RoleService
-from dify_cdk.limits import DOORS
+from dify_cdk.limits import DOORS, Limits
 from dify_cdk.roles import PORTS
 
 _RESOLVER_SECONDS = 600
@@ -148,12 +148,15 @@ class PrivateApi(Construct):
             role.construct_id, discovered, vpc_link=self._link, parameter_mapping=mapping
         )
 
-    def finish(self) -> None:
-        """Give every integration its longest timeout, after all routes are defined.
+    def finish(self, limits: Limits = DOORS["DifyHttpApiFrontend"]) -> None:
+        """Give every integration its timeout, after all routes are defined.
 
         The L2 takes ``timeout`` and drops it (aws-cdk-lib 2.275), so that the API's default would hold.
+
+        Args:
+            limits: What the requests may take. Default: the most that an HTTP API carries.
         """
-        milliseconds = DOORS["DifyHttpApiFrontend"].request_timeout_seconds * 1000
+        milliseconds = limits.request_timeout_seconds * 1000
         for construct in self._api.node.find_all():
             if isinstance(construct, apigateway.CfnIntegration):
                 construct.timeout_in_millis = milliseconds

@@ -195,7 +195,7 @@ class DifyHttpApiFrontend(Construct):
             self._api.api.add_routes(
                 path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.role]
             )
-        self._api.finish()
+        self._api.finish(self._limits)
 
     def _take_over(self, domain: Domain, *, dual_stack: bool) -> None:
         """Serve the own host name."""

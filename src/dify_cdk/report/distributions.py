@@ -81,15 +81,19 @@ def _actions(view: Template, behavior: Mapping[str, object]) -> Iterator[str]:
         yield f"Lambda@Edge at {view.text(entry.get('EventType'))}"
 
 
+def origin_end(view: Template, origin: Mapping[str, object]) -> Resource | None:
+    """What answers behind an origin: a load balancer, an API, a function URL, a bucket; None if unknown."""
+    vpc_origin = view.find(mapping(origin.get("VpcOriginConfig")).get("VpcOriginId"), _VPC_ORIGIN)
+    if vpc_origin is None:
+        return view.find(origin.get("DomainName"))
+    endpoint = mapping(vpc_origin.properties.get("VpcOriginEndpointConfig"))
+    return view.find(endpoint.get("Arn")) or vpc_origin
+
+
 def _destination(view: Template, origin: Mapping[str, object]) -> Destination:
     domain = origin.get("DomainName")
-    vpc_origin = view.find(mapping(origin.get("VpcOriginConfig")).get("VpcOriginId"), _VPC_ORIGIN)
-    end = view.find(domain)
-    if vpc_origin is not None:
-        end = (
-            view.find(mapping(vpc_origin.properties.get("VpcOriginEndpointConfig")).get("Arn")) or vpc_origin
-        )
-    elif end is not None and end.type == _URL:
+    end = origin_end(view, origin)
+    if end is not None and end.type == _URL:
         end = view.find(end.properties.get("TargetFunctionArn")) or end
     name = end.id if end else view.text(domain)
     return Destination(role=name or None, port=None, target_group=view.text(domain), weight=None)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
+
+from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.template import mapping
+
+_MANIFEST = "manifest.json"
+_STACK = "aws:cloudformation:stack"
+_UNKNOWN_REGION = "unknown-region"
 
 _SUFFIXES = (".template.json", ".json", ".template")
 _YAML_SUFFIXES = (".yaml", ".yml")
@@ -29,6 +37,62 @@ def read_templates(path: Path) -> dict[Path, Mapping[str, object]]:
     if not files:
         raise TemplateFileError(f"no *.template.json in folder {path}; is it the output of cdk synth?")
     return {file: _read(file) for file in files}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A subject that was read, and the files it was read from.
+
+    Attributes:
+        subject: The template, or all templates of the folder.
+        files: The file of each part.
+    """
+
+    subject: Subject
+    files: tuple[Path, ...]
+
+
+def read_source(path: Path) -> Source:
+    """A file, or a ``cdk.out`` folder with all its stacks, as one subject.
+
+    Stacks have the names and regions of the assembly's manifest. The stack with the most resources comes
+    first, as the main one: a manifest does not say which one that is.
+
+    Raises:
+        TemplateFileError: If there is nothing to read, or it is not a CloudFormation template in JSON.
+    """
+    templates = read_templates(path)
+    stacks = dict(_stacks(path)) if path.is_dir() else {}
+    order = sorted(templates, key=lambda file: -len(mapping(templates[file].get("Resources"))))
+    parts = []
+    for file in order:
+        name, region = stacks.get(file, (short_name(file), None))
+        parts.append(Part(name=name, template=templates[file], region=region))
+    name = parts[0].name if len(parts) == 1 else path.name or str(path)
+    return Source(subject=Subject(name=name, parts=tuple(parts)), files=tuple(order))
+
+
+def _stacks(folder: Path) -> Iterator[tuple[Path, tuple[str, str | None]]]:
+    """Template file to name and region of its stack, from the manifests of an assembly and of its stages."""
+    for manifest in (folder / _MANIFEST, *sorted(folder.glob(f"assembly-*/**/{_MANIFEST}"))):
+        try:
+            document = json.loads(manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            continue  # the templates are there all the same
+        for id, body in mapping(mapping(document).get("artifacts")).items():
+            artifact = mapping(body)
+            properties = mapping(artifact.get("properties"))
+            file = properties.get("templateFile")
+            if artifact.get("type") == _STACK and isinstance(file, str):
+                name = properties.get("stackName")
+                yield manifest.parent / file, (name if isinstance(name, str) else id, _region(artifact))
+
+
+def _region(artifact: Mapping[str, object]) -> str | None:
+    """The region of ``aws://account/region``, unless the stack leaves it open."""
+    environment = artifact.get("environment")
+    region = environment.rpartition("/")[2] if isinstance(environment, str) else ""
+    return None if region in ("", _UNKNOWN_REGION) else region
 
 
 def short_name(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dify_cdk.report.listeners import Destination, Listener, RouteRow
+from dify_cdk.report.listeners import Destination, Listener, Receiver, RouteRow
 from dify_cdk.report.template import Resource, Template, integer, items, mapping
 
 HTTP_API = "HTTP API"
@@ -36,7 +36,7 @@ def _listener(view: Template, api: Resource) -> Listener:
     ]
     rows: dict[tuple[str, str], list[Resource]] = {}
     for route in routes:
-        method, path = _key(view, route)
+        method, path = route_key(view, route)
         rows.setdefault((path.removesuffix(_GREEDY).rstrip("/"), method), []).append(route)
     return Listener(
         id=api.id,
@@ -49,7 +49,7 @@ def _listener(view: Template, api: Resource) -> Listener:
     )
 
 
-def _key(view: Template, route: Resource) -> tuple[str, str]:
+def route_key(view: Template, route: Resource) -> tuple[str, str]:
     """Method and path of a route; the default route stands for every path that no other takes."""
     key = view.text(route.properties.get("RouteKey"))
     method, _, path = key.rpartition(" ")
@@ -57,8 +57,8 @@ def _key(view: Template, route: Resource) -> tuple[str, str]:
 
 
 def _row(view: Template, routes: list[Resource]) -> RouteRow:
-    method, _ = _key(view, routes[0])
-    paths = tuple(_key(view, route)[1] for route in routes)
+    method, _ = route_key(view, routes[0])
+    paths = tuple(route_key(view, route)[1] for route in routes)
     default = _GREEDY in paths
     return RouteRow(
         priority=None,
@@ -92,14 +92,14 @@ def _destinations(view: Template, route: Resource) -> Iterator[Destination]:
         return
     uri = integration.properties.get("IntegrationUri")
     end = view.find(uri)
-    found = list(_containers(view, end)) if end else []
-    for role, port in found:
-        yield Destination(role=role, port=port, target_group=view.text(uri), weight=None)
+    found = list(containers_behind(view, end)) if end else []
+    for receiver in found:
+        yield Destination(role=receiver.name, port=receiver.port, target_group=view.text(uri), weight=None)
     if not found:
         yield Destination(role=end.id if end else None, port=None, target_group=view.text(uri), weight=None)
 
 
-def _containers(view: Template, end: Resource) -> Iterator[tuple[str, int | None]]:
+def containers_behind(view: Template, end: Resource) -> Iterator[Receiver]:
     """The containers behind a Cloud Map service: of services that register there, or under its name."""
     name = end.properties.get("DiscoveryName")
     for service in view.of_type(_SERVICE):
@@ -109,13 +109,18 @@ def _containers(view: Template, end: Resource) -> Iterator[tuple[str, int | None
                 yield from _named_port(view, service, view.text(entry.get("PortName")))
         for registry in map(mapping, items(service.properties.get("ServiceRegistries"))):
             if view.find(registry.get("RegistryArn")) is end:
+                container = view.text(registry.get("ContainerName")) or service.id
                 port = integer(registry.get("ContainerPort"))
-                yield view.text(registry.get("ContainerName")) or service.id, port
+                yield Receiver(resource=service.id, name=container, port=port)
 
 
-def _named_port(view: Template, service: Resource, name: str) -> Iterator[tuple[str, int | None]]:
+def _named_port(view: Template, service: Resource, name: str) -> Iterator[Receiver]:
     task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
     for container in map(mapping, items(task.properties.get("ContainerDefinitions")) if task else ()):
         for port in map(mapping, items(container.get("PortMappings"))):
             if view.text(port.get("Name")) == name:
-                yield view.text(container.get("Name")), integer(port.get("ContainerPort"))
+                yield Receiver(
+                    resource=service.id,
+                    name=view.text(container.get("Name")),
+                    port=integer(port.get("ContainerPort")),
+                )

@@ -93,7 +93,11 @@ class Inventory:
 
 def read(template: Mapping[str, object], name: str) -> Inventory:
     """Read a template. Never raises: what is odd is shown as it stands, what is missing counts as empty."""
-    view = Template(template)
+    return read_view(Template(template), name)
+
+
+def read_view(view: Template, name: str) -> Inventory:
+    """Read a template through a view of it, for example one of several templates together."""
     present = {resource.type for resource in view.resources if not is_followed(resource)}
     return Inventory(
         name=name,

@@ -45,6 +45,21 @@ class Destination:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Receiver:
+    """Who takes the requests of a target group or of a Cloud Map service.
+
+    Attributes:
+        resource: Logical id; None for an address that is not in the template.
+        name: Container name, or the logical id or address of what else receives.
+        port: Port it listens on; None if unknown.
+    """
+
+    resource: str | None
+    name: str | None
+    port: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RouteRow:
     """One rule of a listener.
 
@@ -248,21 +263,26 @@ def _destinations(view: Template, value: object) -> Iterator[Destination]:
 def _receivers(view: Template, arn: object, weight: int | None) -> Iterator[Destination]:
     group = view.find(arn, _TARGET_GROUP)
     name = group.id if group else view.text(arn)
-    receivers = list(_receivers_of(view, group)) if group else []
-    for role, port in receivers or [(None, None)]:
-        yield Destination(role=role, port=port, target_group=name, weight=weight)
+    found = list(receivers(view, group)) if group else []
+    for receiver in found or [Receiver(resource=None, name=None, port=None)]:
+        yield Destination(role=receiver.name, port=receiver.port, target_group=name, weight=weight)
 
 
-def _receivers_of(view: Template, group: Resource) -> Iterator[tuple[str | None, int | None]]:
+def receivers(view: Template, group: Resource) -> Iterator[Receiver]:
     """Who registers into a target group (ECS services, instance groups), then who is listed in it."""
     for service in view.of_type(_SERVICE):
         for entry in map(mapping, items(service.properties.get("LoadBalancers"))):
             if view.find(entry.get("TargetGroupArn"), _TARGET_GROUP) is group:
-                yield view.text(entry.get("ContainerName")) or service.id, integer(entry.get("ContainerPort"))
+                name = view.text(entry.get("ContainerName")) or service.id
+                port = integer(entry.get("ContainerPort"))
+                yield Receiver(resource=service.id, name=name, port=port)
     for scaled in view.of_type(_AUTO_SCALING_GROUP):
         arns = items(scaled.properties.get("TargetGroupARNs"))
         if any(view.find(arn, _TARGET_GROUP) is group for arn in arns):
-            yield scaled.id, integer(group.properties.get("Port"))
+            port = integer(group.properties.get("Port"))
+            yield Receiver(resource=scaled.id, name=scaled.id, port=port)
     for target in map(mapping, items(group.properties.get("Targets"))):
         found = view.find(target.get("Id"))
-        yield found.id if found else view.text(target.get("Id")) or None, integer(target.get("Port"))
+        name = found.id if found else view.text(target.get("Id"))
+        port = integer(target.get("Port"))
+        yield Receiver(resource=found.id if found else None, name=name or None, port=port)

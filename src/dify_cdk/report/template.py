@@ -40,7 +40,7 @@ class Template:
     def __init__(self, document: Mapping[str, object]) -> None:
         """Read the document; whatever is missing counts as empty."""
         self._resources = {id: _resource(id, body) for id, body in mapping(document.get("Resources")).items()}
-        self._parameters = frozenset(mapping(document.get("Parameters")))
+        self._parameters = mapping(document.get("Parameters"))
 
     @property
     def resources(self) -> tuple[Resource, ...]:
@@ -50,6 +50,10 @@ class Template:
     def of_type(self, *types: str) -> tuple[Resource, ...]:
         """The resources of these types, in the template's order."""
         return tuple(resource for resource in self.resources if resource.type in types)
+
+    def parameter(self, name: str) -> Mapping[str, object]:
+        """What the template says of a parameter; empty if it has none of that name."""
+        return mapping(self._parameters.get(name))
 
     def find(self, value: object, *types: str) -> Resource | None:
         """The first resource that a value refers to, of one of the types if any are given."""

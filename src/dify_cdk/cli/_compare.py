@@ -1,0 +1,201 @@
+"""``dify-cdk compare``: what architectures contain, carry and cost, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dify_cdk.cli import _shared as shared
+
+if TYPE_CHECKING:
+    from dify_cdk.report.comparison import Comparison
+    from dify_cdk.report.inventory import Inventory
+    from dify_cdk.report.prices import Prices
+    from dify_cdk.report.subject import Subject
+    from dify_cdk.report.usage import Usage
+
+    Read = tuple[Subject, tuple[Inventory, ...]]
+
+_WIDTH = 100  # of a table that does not go to a terminal
+_FORMATS = ("table", "markdown", "json", "html")
+PROFILES = ("small", "team", "company")
+"""Names of the usage profiles; loading them for ``--help`` would take longer than parsing arguments."""
+
+
+def add(commands: shared.Commands) -> None:
+    """Define the command and its arguments."""
+    command = shared.add_command(
+        commands,
+        "compare",
+        help="show what architectures contain, carry and cost, side by side",
+        description="Show resources, effective limits, monthly cost, containers, routes and warnings, "
+        "computed from templates only.",
+        examples=(
+            "dify-cdk compare",
+            "dify-cdk compare v1 v3 --region ap-northeast-1 --usage company",
+            "dify-cdk compare v1 --template cdk.out",
+            "dify-cdk compare --template cdk.out --region us-east-1 --usage-file usage.json",
+            "dify-cdk compare --template before.json after.json --format json --out difference.json",
+            "dify-cdk compare --format html --out comparison.html",
+        ),
+    )
+    command.add_argument(
+        "variants", nargs="*", metavar="VARIANT", help="an example, such as v1; default: all"
+    )
+    command.add_argument(
+        "--template",
+        dest="templates",
+        nargs="+",
+        action="extend",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a synthesized template (JSON), or a cdk.out folder of any CDK app: all its stacks together",
+    )
+    command.add_argument(
+        "--region",
+        metavar="R",
+        help="AWS region to synthesize variants for, and whose prices count; default: the example's, and "
+        "that of a cdk.out folder",
+    )
+    usage = command.add_mutually_exclusive_group()
+    usage.add_argument(
+        "--usage", choices=PROFILES, default="team", help="what happens in a month; default: team, 50 people"
+    )
+    usage.add_argument(
+        "--usage-file", type=Path, metavar="F", help='an own usage as JSON, such as {"users": 20}'
+    )
+    command.add_argument("--format", choices=_FORMATS, default="table", help="default: table")
+    command.add_argument("--out", type=Path, metavar="F", help="write to this file instead of the terminal")
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.format == "table" and find_spec("rich") is None:
+        raise shared.UsageError("tables need rich: pip install 'dify-cdk[cli]', or use --format markdown")
+    from dify_cdk.report.comparison import compare
+    from dify_cdk.report.prices import load_prices
+
+    region = shared.check_region(arguments.region)
+    variants = arguments.variants or ([] if arguments.templates else shared.variants())
+    for variant in variants:
+        shared.check_variant(variant)
+    # Files first: a wrong path is found before seconds of synthesis.
+    usage_name, usage = _usage(arguments)
+    from_files = [_from_file(path) for path in arguments.templates]
+    synthesized = [_from_variant(variant, region) for variant in dict.fromkeys(variants)]
+    prices = load_prices()
+    comparison = compare(
+        _distinct([*synthesized, *from_files]),
+        region=region,
+        usage=usage,
+        usage_name=usage_name,
+        prices=prices,
+    )
+    _warn(prices, comparison)
+    shared.deliver(_text(comparison, arguments.format, arguments.out), arguments.out)
+    return shared.status(message for one in comparison.compared for message in one.whole.messages)
+
+
+# --- what is compared -----------------------------------------------------------------------------------
+
+
+def _usage(arguments: argparse.Namespace) -> tuple[str, Usage]:
+    from dify_cdk.report.usage import USAGES, read_usage
+
+    if arguments.usage_file is None:
+        return arguments.usage, USAGES[arguments.usage]
+    try:
+        return str(arguments.usage_file), read_usage(arguments.usage_file)
+    except ValueError as error:
+        raise shared.UsageError(str(error)) from error
+
+
+def _from_variant(variant: str, region: str | None) -> Read:
+    from dify_cdk.report.comparison import inventories
+    from dify_cdk.report.subject import Part, Subject
+
+    with tempfile.TemporaryDirectory(prefix="dify-cdk-") as folder:
+        stacks = shared.synthesize(variant, Path(folder), region)
+    parts = (Part(name=stack.name, template=stack.template, region=stack.region) for stack in stacks)
+    subject = Subject(name=variant, parts=tuple(parts))
+    return subject, inventories(subject, messages={stack.name: stack.messages for stack in stacks})
+
+
+def _from_file(path: Path) -> Read:
+    from dify_cdk.report.comparison import inventories
+    from dify_cdk.report.files import TemplateFileError, read_source
+
+    try:
+        source = read_source(path)
+    except TemplateFileError as error:
+        hint = f"; {path} is a variant: write it before --template" if str(path) in shared.variants() else ""
+        raise shared.UsageError(f"{error}{hint}") from error
+    return source.subject, inventories(source.subject, sources=[str(file) for file in source.files])
+
+
+def _distinct(found: list[Read]) -> Iterator[Read]:
+    """Give every subject a name of its own: of two alike, those from files take the path of their file."""
+    common = Counter(subject.name for subject, _ in found)
+    seen: Counter[str] = Counter()
+    for subject, parts in found:
+        source = parts[0].source
+        name = _path(source, parts) if source and common[subject.name] > 1 else subject.name
+        seen[name] += 1
+        number = f" ({seen[name]})" if seen[name] > 1 else ""
+        yield replace(subject, name=f"{name}{number}"), parts
+
+
+def _path(source: str, parts: tuple[Inventory, ...]) -> str:
+    """Where a subject was read from: its file, or the folder of its files."""
+    return source if len(parts) == 1 else str(Path(source).parent)
+
+
+# --- output ---------------------------------------------------------------------------------------------
+
+
+def _warn(prices: Prices, comparison: Comparison) -> None:
+    """Say on stderr what makes the cost less reliable than it looks."""
+    if prices.is_old(date.today()):
+        print(
+            f"warning: the prices are of {prices.as_of.isoformat()}, older than 180 days: "
+            "a newer dify-cdk may have newer ones",
+            file=sys.stderr,
+        )
+    regions = dict.fromkeys(one.cost.region for one in comparison.compared)
+    for region in regions:
+        if region is not None and region not in prices.regions:
+            print(
+                f"warning: no prices of {region}, only of {', '.join(prices.regions)}: "
+                "most of its costs are unknown",
+                file=sys.stderr,
+            )
+
+
+def _text(comparison: Comparison, format: str, out: Path | None) -> str:
+    if format == "json":
+        from dify_cdk.report.render.document import to_json
+
+        return to_json(comparison)
+    if format == "html":
+        from dify_cdk.report.html import to_html
+
+        return to_html(comparison)
+    if format == "markdown":
+        from dify_cdk.report.render.markdown import to_markdown
+
+        return to_markdown(comparison)
+    from dify_cdk.report.render.table import to_table
+
+    terminal = out is None and sys.stdout.isatty()
+    width = shutil.get_terminal_size((_WIDTH, 0)).columns if terminal else _WIDTH
+    return to_table(comparison, width=width, colour=shared.colourful(out))

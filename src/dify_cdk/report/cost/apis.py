@@ -1,0 +1,70 @@
+"""API Gateway: requests, and the look-ups by which it finds containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, setting, shown
+from dify_cdk.report.cost.network import internet_out
+from dify_cdk.report.cost.traffic import HTTP_API, LOAD_BALANCER, REST_API
+from dify_cdk.report.template import Resource, Template
+
+_BILLED_AS = "Amazon API Gateway"
+_PIECES_PER_GB = 1024 * 1024 / 512  # HTTP APIs meter payloads in pieces of 512 KB
+_INTEGRATION = "AWS::ApiGatewayV2::Integration"
+
+
+def http_api(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Requests, where each further 512 KB of an upload count as one more."""
+    if setting(resource, "ProtocolType") != "HTTP":
+        yield _requests("api_gateway.websocket_messages", None, "messages of a WebSocket API")
+        return
+    load = site.loads.get(resource.id, Load())
+    words = f"{shown(load.requests)} requests and {shown(load.in_gb)} GB of uploads in pieces of 512 KB"
+    yield _requests("api_gateway.http_requests", load.requests + load.in_gb * _PIECES_PER_GB, words)
+    if _looks_up_containers(resource, site.view):
+        yield _look_ups(load)
+    if resource.id in site.entries:
+        yield internet_out(load.out_gb, "to browsers and clients")
+
+
+def rest_api(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Requests; what a stage may add (a cache) is not read."""
+    load = site.loads.get(resource.id, Load())
+    yield _requests("api_gateway.rest_requests", load.requests, f"{shown(load.requests)} requests")
+    if resource.id in site.entries:
+        yield internet_out(load.out_gb, "to browsers and clients")
+
+
+def _requests(price: str, quantity: float | None, words: str) -> Charge:
+    return Charge(
+        price=price, service=_BILLED_AS, what="requests", quantity=quantity, unit="1M requests", formula=words
+    )
+
+
+def _looks_up_containers(api: Resource, view: Template) -> bool:
+    """Whether an integration goes through a VPC link to Cloud Map and not to a load balancer."""
+    for integration in view.of_type(_INTEGRATION):
+        if view.find(integration.properties.get("ApiId"), HTTP_API) is not api:
+            continue
+        uri = integration.properties.get("IntegrationUri")
+        balancer = view.find(uri, "AWS::ElasticLoadBalancingV2::Listener", LOAD_BALANCER)
+        if integration.properties.get("ConnectionType") == "VPC_LINK" and balancer is None:
+            return True
+    return False
+
+
+def _look_ups(load: Load) -> Charge:
+    """API Gateway calls DiscoverInstances; how often, and who pays for it, AWS does not say."""
+    return Charge(
+        price="cloud_map.discover_calls",
+        service="AWS Cloud Map",
+        what="look-ups of containers",
+        quantity=None if load.requests else 0,
+        unit="1M calls",
+        formula="at most one a request; AWS does not say whether they are charged",
+    )
+
+
+RULES: Mapping[str, Rule] = MappingProxyType({HTTP_API: http_api, REST_API: rest_api})

@@ -1,0 +1,176 @@
+"""Containers on Fargate: what tasks are sized for, and how many of them run on spare capacity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from dify_cdk.report.containers import RoleRow
+from dify_cdk.report.cost.charge import (
+    Charge,
+    Rule,
+    Site,
+    counted,
+    is_decided_later,
+    number,
+    number_or,
+    setting,
+    shown,
+    times,
+    word_or,
+)
+from dify_cdk.report.cost.network import address
+from dify_cdk.report.template import Resource, Template, items, mapping
+
+_SERVICE = "AWS::ECS::Service"
+_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
+_ASSOCIATIONS = "AWS::ECS::ClusterCapacityProviderAssociations"
+_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
+_FREE_STORAGE_GB = 20  # of every task
+_BILLED_AS = "AWS Fargate"
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Tasks of a service on one kind of capacity."""
+
+    spot: bool
+    tasks: float | None
+
+
+def ecs_service(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Processor and memory of the tasks that run all month, by the kind of capacity they run on.
+
+    Without autoscaling these are the desired tasks. With autoscaling the fewest run always, and the most for
+    the busy share of the month. Tasks on instances cost nothing here: the instances do.
+    """
+    task = site.view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
+    row = next((row for row in site.roles if row.service == resource.id), None)
+    if row is None or (capacity := _capacity(site.view, resource, task)) is None:
+        return
+    tasks = _running(row, site.usage.busy_share)
+    for share in _split(capacity, tasks):
+        yield from _size(row, task, share, site.hours)
+        yield from _storage(task, share, site.hours)
+    network = setting(resource, "NetworkConfiguration", "AwsvpcConfiguration")
+    if setting(resource, "NetworkConfiguration", "AwsvpcConfiguration", "AssignPublicIp") == "ENABLED":
+        yield address(tasks, site.hours, "task")
+    elif is_decided_later(network):
+        yield address(None, site.hours, "task")
+
+
+def ecs_cluster(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Metrics of containers, if the cluster collects them; AWS does not say how many there are."""
+    for entry in map(mapping, items(setting(resource, "ClusterSettings"))):
+        if entry.get("Name") == "containerInsights" and entry.get("Value") != "disabled":
+            yield Charge(
+                price="cloudwatch.container_metric_month",
+                service="Amazon CloudWatch",
+                what="Container Insights",
+                quantity=None,
+                unit="metric-month",
+                formula="metrics of every task, whose number AWS does not publish",
+            )
+
+
+def _running(row: RoleRow, busy: float) -> float | None:
+    fewest, most = number(row.min_tasks), number(row.max_tasks)
+    if fewest is None or most is None:
+        return None
+    return fewest + busy * max(most - fewest, 0)
+
+
+def _size(row: RoleRow, task: Resource | None, share: _Share, hours: float) -> Iterator[Charge]:
+    system = word_or(setting(task, "RuntimePlatform", "OperatingSystemFamily") if task else None, "LINUX")
+    processor = row.architecture.lower() if system == "LINUX" else f"{row.architecture}.{system}".lower()
+    gb = times(number(row.memory_mib), 1 / 1024)
+    kind, label = ("spot_", "Spot") if share.spot else ("", "on demand")
+    for price, size, unit, word in (
+        ("vcpu_hour", number(row.vcpu), "vCPU-hour", "vCPU"),
+        ("gb_hour", gb, "GB-hour", "GB"),
+    ):
+        what = "vCPU" if word == "vCPU" else "memory"
+        yield Charge(
+            price=f"fargate.{kind}{price}.{processor}",
+            service=_BILLED_AS,
+            what=f"{what}, {label}",
+            quantity=times(share.tasks, size, hours),
+            unit=unit,
+            formula=f"{counted(share.tasks, 'task')} x {shown(size)} {word} x {shown(hours)} h",
+        )
+
+
+def _storage(task: Resource | None, share: _Share, hours: float) -> Iterator[Charge]:
+    size = setting(task, "EphemeralStorage", "SizeInGiB") if task else None
+    if size is None:
+        return
+    known = number(size)
+    above = None if known is None else max(known - _FREE_STORAGE_GB, 0)
+    size_in_words = f"{shown(above)} GB above {_FREE_STORAGE_GB}"
+    yield Charge(
+        price="fargate.ephemeral_gb_hour",
+        service=_BILLED_AS,
+        what="task storage",
+        quantity=times(share.tasks, above, hours),
+        unit="GB-hour",
+        formula=f"{counted(share.tasks, 'task')} x {size_in_words} x {shown(hours)} h",
+    )
+
+
+def _capacity(view: Template, service: Resource, task: Resource | None) -> list[object] | None:
+    """The strategy by which tasks are placed; None if they run on instances."""
+    launch = service.properties.get("LaunchType")
+    strategy = items(service.properties.get("CapacityProviderStrategy"))
+    if not strategy and launch is None:
+        strategy = _default_strategy(view, service)
+    if (
+        not strategy
+        and launch is None
+        and task
+        and "FARGATE" in items(task.properties.get("RequiresCompatibilities"))
+    ):
+        launch = "FARGATE"
+    if launch is not None:
+        strategy = [{"CapacityProvider": launch, "Weight": 1}]
+    providers = [entry.get("CapacityProvider") if isinstance(entry, Mapping) else None for entry in strategy]
+    on_instances = all(isinstance(name, str) and name not in _PROVIDERS for name in providers)
+    return None if on_instances else strategy
+
+
+def _default_strategy(view: Template, service: Resource) -> list[object]:
+    cluster = view.find(service.properties.get("Cluster"), "AWS::ECS::Cluster")
+    if cluster is None:
+        return []
+    for association in view.of_type(_ASSOCIATIONS):
+        if view.find(association.properties.get("Cluster")) is cluster:
+            return items(association.properties.get("DefaultCapacityProviderStrategy"))
+    return items(cluster.properties.get("DefaultCapacityProviderStrategy"))
+
+
+def _split(strategy: list[object], tasks: float | None) -> list[_Share]:
+    """Tasks on demand and on Spot: first the bases, then the rest by weight."""
+    entries = [_entry(entry) for entry in strategy]
+    if tasks is None or any(entry is None for entry in entries):
+        return [_Share(False, None)]
+    known = [entry for entry in entries if entry is not None]
+    placed = dict.fromkeys(_PROVIDERS, 0.0)
+    rest = tasks
+    for provider, base, _ in known:
+        taken = min(base, rest)
+        placed[provider] += taken
+        rest -= taken
+    weights = sum(weight for _, _, weight in known)
+    for provider, _, weight in known:
+        placed[provider] += rest * weight / weights if weights else rest / len(known)
+    return [_Share(provider == "FARGATE_SPOT", count) for provider, count in placed.items() if count]
+
+
+def _entry(entry: object) -> tuple[str, float, float] | None:
+    if not isinstance(entry, Mapping) or entry.get("CapacityProvider") not in _PROVIDERS:
+        return None
+    base, weight = number_or(entry.get("Base"), 0), number_or(entry.get("Weight"), 0)
+    return None if base is None or weight is None else (entry["CapacityProvider"], base, weight)
+
+
+RULES: Mapping[str, Rule] = MappingProxyType({_SERVICE: ecs_service, "AWS::ECS::Cluster": ecs_cluster})

@@ -1,0 +1,75 @@
+"""Load balancers: hours, capacity units, addresses, and what they send to the internet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, length, setting, shown, word_or
+from dify_cdk.report.cost.network import address, internet_out
+from dify_cdk.report.cost.traffic import LOAD_BALANCER
+from dify_cdk.report.template import Resource
+
+_BILLED_AS = "Elastic Load Balancing"
+
+# What one capacity unit of an application load balancer carries in an hour; rules beyond ten a request, the
+# fourth dimension, are far from the others for a few route rules.
+# See https://aws.amazon.com/elasticloadbalancing/pricing/
+_CONNECTIONS = 25 * 3600
+_ACTIVE_SECONDS = 3000 * 3600
+_GB = 1
+
+
+def load_balancer(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Its hours always; units by what passes through it; an address in every zone if it is public."""
+    kind = word_or(setting(resource, "Type"), "application")
+    family = "alb" if kind == "application" else f"elb.{kind}"
+    load = site.loads.get(resource.id, Load())
+    yield Charge(
+        price=f"{family}.hour",
+        service=_BILLED_AS,
+        what=f"{kind} load balancer".lstrip(),
+        quantity=site.hours,
+        unit="hour",
+        formula=f"{shown(site.hours)} h",
+    )
+    yield _units(family, load)
+    yield from _addresses(resource, site.hours)
+    if resource.id in site.entries and setting(resource, "Scheme") != "internal":
+        yield internet_out(load.out_gb, "to browsers and clients")
+
+
+def _units(family: str, load: Load) -> Charge:
+    """The largest of three dimensions, as if the month were one even hour after the other."""
+    dimensions = {
+        f"{shown(load.requests)} new connections": load.requests / _CONNECTIONS,
+        f"{shown(load.seconds)} connection-seconds": load.seconds / _ACTIVE_SECONDS,
+        f"{shown(load.in_gb + load.out_gb)} GB": (load.in_gb + load.out_gb) / _GB,
+    }
+    words, units = max(dimensions.items(), key=lambda item: item[1])
+    return Charge(
+        price=f"{family}.lcu_hour",
+        service=_BILLED_AS,
+        what="capacity units",
+        quantity=units,
+        unit="LCU-hour",
+        formula=f"{words}, the largest of connections, their duration and GB",
+    )
+
+
+def _addresses(resource: Resource, hours: float) -> Iterator[Charge]:
+    if setting(resource, "Scheme") == "internal":
+        return
+    if setting(resource, "IpAddressType") == "dualstack-without-public-ipv4":
+        return
+    subnets = setting(resource, "Subnets")
+    if subnets is not None:
+        yield address(length(subnets), hours, "zone")
+        return
+    mapped = setting(resource, "SubnetMappings")
+    own = isinstance(mapped, list) and any("AllocationId" in str(entry) for entry in mapped)
+    if not own:  # else the Elastic IPs are counted where they are defined
+        yield address(length(mapped) if mapped is not None else None, hours, "zone")
+
+
+RULES: Mapping[str, Rule] = MappingProxyType({LOAD_BALANCER: load_balancer})

@@ -1,0 +1,1 @@
+"""What connects to what in an architecture, read from its templates; ``reader`` is the way in."""
