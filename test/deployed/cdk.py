@@ -15,7 +15,7 @@ import pytest
 
 import dify_cdk
 from deployed.emulator import ACCOUNT, REGION, Emulator
-from deployed.tools import PROGRAMS
+from deployed.tools import PROGRAMS, ROOT
 from dify_cdk._assets import examples_dir
 
 STACK = "Dify"
@@ -61,7 +61,9 @@ class Cdk:
 
     def bootstrap(self, regions: Iterable[str]) -> Outcome:
         """Prepare regions of the account."""
-        return self._run("bootstrap", *(f"aws://{ACCOUNT}/{region}" for region in regions))
+        environments = [f"aws://{ACCOUNT}/{region}" for region in regions]
+        # Not where the app is, which would be synthesized only to find the same environments.
+        return self._run("bootstrap", *environments, folder=self.emulator.folder)
 
     def deploy(self, **changes: str) -> Outcome:
         """Synthesize and deploy the stack, with those that it needs.
@@ -70,7 +72,7 @@ class Cdk:
             changes: What differs from the example, see ``app.py``.
         """
         context = [part for name, value in changes.items() for part in ("-c", f"{name}={value}")]
-        return self._run("deploy", STACK, *_DEPLOY, *context)
+        return self._run("deploy", STACK, *_DEPLOY, *context, folder=self._app_folder())
 
     def deploy_assembly(self, folder: Path) -> Outcome:
         """Deploy the stack, with those that it needs, as they have been synthesized.
@@ -78,11 +80,11 @@ class Cdk:
         Args:
             folder: The cloud assembly.
         """
-        return self._run("deploy", STACK, *_DEPLOY, "--app", str(folder))
+        return self._run("deploy", STACK, *_DEPLOY, "--app", str(folder), folder=self.emulator.folder)
 
     def destroy(self) -> Outcome:
         """Delete every stack of the app."""
-        return self._run("destroy", "--all", "--force")
+        return self._run("destroy", "--all", "--force", folder=self._app_folder())
 
     def status(self) -> str:
         """Status of the stack, the last one it had if it is gone."""
@@ -163,8 +165,7 @@ class Cdk:
         (found,) = ids
         return str(found)
 
-    def _run(self, *arguments: str) -> Outcome:
-        folder = self._app_folder()
+    def _run(self, *arguments: str, folder: Path) -> Outcome:
         start, since = time.monotonic(), time.time()
         try:
             done = subprocess.run(
@@ -212,6 +213,7 @@ class Cdk:
             "DIFY_TEST_IMAGES": str(self.emulator.images),
             "JSII_RUNTIME_PACKAGE_CACHE": "enabled",
             "PYTHONPATH": str(Path(dify_cdk.__file__).parents[1]),  # the package that the tests see
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / "build" / "jsii-cache"),  # 200 MB, once
         }
 
 
