@@ -229,6 +229,16 @@ class TestLayout:
             assert api.x == link.x
             assert api.bottom < link.y
 
+    def test_lines_of_different_doors_never_run_on_in_one_another(self) -> None:
+        """The line out of door0 would begin as high as the viewer's line to the second container."""
+        doors = (node("door0", Tier.DOOR), node("door1", Tier.DOOR))
+        compute = tuple(node(f"compute{number}") for number in range(3))
+        edges = (request(VIEWER, "compute0"), request(VIEWER, "compute1"), request("door0", "compute0"))
+        graph = Graph(nodes=(node(VIEWER, Tier.VIEWER), *doors, *compute), edges=edges)
+        assert runs_inward(graph)
+        expected = {(edge.source, edge.target, edge.flow) for edge in edges}
+        assert drawn(lay_out_wide(graph)) == expected
+
     def test_a_circle_of_doors_is_drawn_from_top_to_bottom(self) -> None:
         nodes = (node("a", Tier.DOOR), node("b", Tier.DOOR))
         graph = Graph(nodes=nodes, edges=(request("a", "b"), request("b", "a")))
