@@ -171,14 +171,14 @@ def label_rectangles(layout: Layout) -> list[tuple[float, float, float, float]]:
 
 class TestLayout:
     @given(graphs())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_the_lines_show_the_edges_and_nothing_else(self, graph: Graph) -> None:
         expected = {(edge.source, edge.target, edge.flow) for edge in graph.edges}
         for layout in layouts(graph):
             assert drawn(layout) == expected
 
     @given(graphs())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_no_line_runs_through_a_box(self, graph: Graph) -> None:
         for layout in layouts(graph):
             for line in layout.lines:
@@ -190,7 +190,7 @@ class TestLayout:
                     assert not overlap(widened, inside), (line, box.node.id)
 
     @given(graphs())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_boxes_and_labels_keep_apart_and_inside(self, graph: Graph) -> None:
         for layout in layouts(graph):
             boxes = [rectangle(box) for box in layout.boxes]
