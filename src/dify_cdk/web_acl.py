@@ -73,7 +73,8 @@ class WebAcl:
 
         Args:
             groups: Names of rule groups. Default: address reputation, the common rules and known bad inputs.
-                Rules of these three that read bodies only count.
+                Rules of these three that read bodies only count; the others block, for example programs that
+                send no ``User-Agent`` header.
             rate: Most requests of one address within five minutes, 10 to 2,000,000,000. Default: no limit.
 
         Raises:
