@@ -21,7 +21,11 @@ BODY_RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "GenericRFI_BODY",
             "CrossSiteScripting_BODY",
         ),
-        "AWSManagedRulesKnownBadInputsRuleSet": ("JavaDeserializationRCE_BODY", "Log4JRCE_BODY"),
+        "AWSManagedRulesKnownBadInputsRuleSet": (
+            "JavaDeserializationRCE_BODY",
+            "Log4JRCE_BODY",
+            "ReactJSRCE_BODY",
+        ),
     }
 )
 """The rule groups that :meth:`WebAcl.managed` takes, and which of their rules read request bodies.

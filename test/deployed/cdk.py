@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import dify_cdk
 from deployed.emulator import ACCOUNT, REGION, Emulator
 from deployed.tools import PROGRAMS
 from dify_cdk._assets import examples_dir
@@ -21,6 +22,7 @@ STACK = "Dify"
 _APP = Path(__file__).parent / "app.py"
 _DOCKER = Path(__file__).parent / "docker.py"
 _OPTIONS = ("--ci", "--no-notices", "--no-version-reporting", "--no-color")
+_DEPLOY = ("--require-approval", "never", "--progress", "events")
 _SECONDS = 240
 _SHOWN_EVENTS = 15
 _SHOWN_FIELDS = ("ResourceStatus", "LogicalResourceId", "ResourceStatusReason")
@@ -68,8 +70,15 @@ class Cdk:
             changes: What differs from the example, see ``app.py``.
         """
         context = [part for name, value in changes.items() for part in ("-c", f"{name}={value}")]
-        options = ("--require-approval", "never", "--progress", "events")
-        return self._run("deploy", STACK, *options, *context)
+        return self._run("deploy", STACK, *_DEPLOY, *context)
+
+    def deploy_assembly(self, folder: Path) -> Outcome:
+        """Deploy the stack, with those that it needs, as they have been synthesized.
+
+        Args:
+            folder: The cloud assembly.
+        """
+        return self._run("deploy", STACK, *_DEPLOY, "--app", str(folder))
 
     def destroy(self) -> Outcome:
         """Delete every stack of the app."""
@@ -202,6 +211,7 @@ class Cdk:
             "CDK_VALIDATION": "false",  # has tests of its own
             "DIFY_TEST_IMAGES": str(self.emulator.images),
             "JSII_RUNTIME_PACKAGE_CACHE": "enabled",
+            "PYTHONPATH": str(Path(dify_cdk.__file__).parents[1]),  # the package that the tests see
         }
 
 

@@ -389,12 +389,14 @@ class TestCosts:
         assert "a: Map, something: 1 thing" in reasons
         assert "b: no price is known for AWS::Quantum::Teleporter" in reasons
 
-    def test_services_without_prices_in_a_region_are_named_once(self) -> None:
+    def test_what_has_no_price_in_a_region_is_named_once(self) -> None:
         unknown = cost(
             line("Fargate", None), line("Fargate", None), line("Lambda", None), region="eu-south-2"
         )
         root = parse(join(costs.section(of(compared("a", usage=unknown)))))
-        assert root.all("li")[0].text == "a: no prices of eu-south-2 are known for Fargate, Lambda"
+        assert root.all("li")[0].text == (
+            "a: no price in eu-south-2 is known for Fargate (something), Lambda (something)"
+        )
 
     def test_without_a_region_a_cost_is_unknown_and_not_small(self) -> None:
         known, unknown = (

@@ -203,9 +203,9 @@ def _missing(cost: MonthlyCost) -> Iterator[str]:
     yield from dict.fromkeys(
         f"{one.service}, {one.what}: {one.formula}" for one in lines if one.quantity is None
     )
-    unlisted = dict.fromkeys(line.service for line in lines if line.quantity is not None)
+    unlisted = dict.fromkeys(f"{one.service} ({one.what})" for one in lines if one.quantity is not None)
     if unlisted:
-        yield f"no prices of {cost.region} are known for {', '.join(unlisted)}"
+        yield f"no price in {cost.region} is known for {', '.join(unlisted)}"
     if cost.unpriced:
         yield f"no price is known for {', '.join(cost.unpriced)}"
 
