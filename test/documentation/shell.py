@@ -64,7 +64,9 @@ def _without_substitutions(line: str) -> tuple[str, list[str]]:
 
 
 def _command(words: Sequence[str]) -> Iterator[Command]:
-    rest = list(words)
+    rest = [
+        word for number, word in enumerate(words) if ">" not in (word, *words[max(0, number - 1) : number])
+    ]
     while rest and (_ASSIGNMENT.match(rest[0]) or rest[0] == "export"):
         rest.pop(0)
     if rest:

@@ -10,12 +10,11 @@ from functools import cache
 import pytest
 
 import dify_cdk
-from dify_cdk import database, environment, functions, release, sizes, viewer_function
+from dify_cdk import database, environment, functions, sizes, viewer_function
 from dify_cdk.frontends import _alb, _authorizer, _uploads, alb, cloudfront_lambda, http_api
 from dify_cdk.frontends._access_logs import _LOG_DAYS
 from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
 from dify_cdk.network import ENDPOINT_SERVICES
-from dify_cdk.roles import Role
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 
 HTTP_API = DOORS["DifyHttpApiFrontend"]
@@ -52,7 +51,6 @@ CLAIMS = [
     ("docs/operations.md", f"last {database._BACKUP_DAYS} days"),
     ("docs/operations.md", f'version="{DEFAULT.version}", sandbox="{DEFAULT.sandbox}"'),
     ("docs/operations.md", f'plugin_daemon="{DEFAULT.plugin_daemon}"'),
-    ("docs/operations.md", f"{release.REPOSITORIES[Role.API]}:{DEFAULT.version}"),
     ("docs/troubleshooting.md", f"after {HTTP_API.request_timeout_seconds} seconds | the HTTP API's limit"),
     ("docs/troubleshooting.md", f"504 after {EDGE_READ_TIMEOUT_SECONDS} seconds"),
 ]

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tomllib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -126,31 +127,31 @@ def test_commands_of_the_checkout_exist(block: Block, command: Command) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES_WITH_COMMANDS, ids=name_of)
-def test_our_commands_run(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """In an empty folder, one after the other, so that a later one may use what an earlier one wrote."""
-    monkeypatch.chdir(tmp_path)
+def test_our_commands_run(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One after the other, so that a later one may use what an earlier one wrote."""
     for block in read(path).blocks:
-        if block.language != "sh":
-            continue
-        for command in commands(block.code):
-            if command.program == "cdk" and command.arguments[0] == "synth":
-                _synthesize(command)
-            if command.program == "dify-cdk":
-                status = cli.main(list(command.arguments))
-                output = capsys.readouterr()
-                assert status == 0, f"{block}: {command}\n{output.err}"
+        for command in commands(block.code) if block.language == "sh" else ():
+            arguments = _ours(command, tmp_path)
+            if arguments:
+                assert cli.main(arguments) == 0, f"{block}: {command}\n{capsys.readouterr().err}"
 
 
-def _synthesize(command: Command) -> None:
-    """Write what ``cdk synth --output DIR`` would for an app that changes from v1 to v2 in between."""
+def _ours(command: Command, folder: Path) -> list[str]:
+    """The arguments of a command of ours, with its files in a folder; none if it is somebody else's.
+
+    The CDK runs in a process of its own, which does not follow this one into another folder.
+    """
     words = list(command.arguments)
-    if "--output" not in words:
-        return
-    folder = words[words.index("--output") + 1]
-    variant = "v1" if folder.endswith("before") else "v2"
-    assert cli.main(["synth", variant, "--out", folder]) == 0
+    if command.program == "cdk" and "--output" in words:
+        # An app that changes from v1 to v2 in between.
+        target = words[words.index("--output") + 1]
+        words = ["synth", "v1" if target.endswith("before") else "v2", "--out", target]
+    elif command.program != "dify-cdk":
+        return []
+    files = {word for option, word in pairwise(words) if option in ("--out", "--template")}
+    if words[0] in ("init", "plan"):
+        files |= {word for word in words[1:] if word not in variants()}
+    return [str(folder / word) if word in files else word for word in words]
 
 
 class TestTheReader:
@@ -163,6 +164,15 @@ class TestTheReader:
             ("aws", ("a", "b", "--c", "SUBSTITUTED")),
             ("printf", ("x",)),
         ]
+
+    def test_files_of_our_commands_lie_in_the_folder_and_variants_are_no_files(self, tmp_path: Path) -> None:
+        (plan,) = commands("dify-cdk plan v1 after")
+        assert _ours(plan, tmp_path) == ["plan", "v1", str(tmp_path / "after")]
+        (synth,) = commands("cdk synth --quiet --output x.before")
+        assert _ours(synth, tmp_path) == ["synth", "v1", "--out", str(tmp_path / "x.before")]
+
+    def test_where_output_goes_is_no_argument(self) -> None:
+        assert commands("aws s3 ls > list\n") == [Command(program="aws", arguments=("s3", "ls"))]
 
     def test_a_command_over_several_lines_is_one(self) -> None:
         assert commands("aws s3 ls \\\n  s3://b\n") == [
