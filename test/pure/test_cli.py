@@ -259,6 +259,14 @@ class TestCompare:
         assert cli.main(command) == 0
         assert out.read_text(encoding="utf-8").startswith("### Effective limits\n")
 
+    def test_a_page_needs_no_rich(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "rich", None)
+        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
+        assert cli.main(["compare", "v1", "v2", "--format", "html"]) == 0
+        assert capsys.readouterr().out.lower().startswith("<!doctype html>")
+
     def test_the_profiles_are_those_of_the_package(self) -> None:
         assert set(_compare.PROFILES) == set(USAGES)
 

@@ -357,8 +357,9 @@ class TestMarkdown:
         text = to_markdown(found)
         assert "<img" not in text
         assert "\x1b" not in text
-        assert "[link](" not in text
-        assert "| type | a\\|b \\<img src=x\\> \\[link\\](javascript:x) \\`c\\` &amp;" in text
+        # What GitHub shows folded is HTML up to the next empty line, in which these are plain letters.
+        assert "[link](" not in "".join(row for row in text.splitlines() if "<summary>" not in row)
+        assert "| type | a\\|b &lt;img src=x&gt; \\[link\\](javascript:x) \\`c\\` &amp;" in text
 
     def test_one_subject_needs_no_columns_for_others(self) -> None:
         text = to_markdown(compared(subject("edge", EDGE)))

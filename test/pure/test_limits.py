@@ -168,8 +168,8 @@ class TestStandby:
             "Writer": resource("RDS::DBInstance", DBInstanceClass="db.serverless"),
         }
         limit = limits(template)["scales to zero", ""]
-        assert limit.value == "service Service, database Data"
-        assert limit.hop == "goes on: load balancer Alb"
+        assert limit.value == "1 service, 1 database"
+        assert limit.hop == "stops: service Service, database Data; goes on: load balancer Alb"
         assert limits(template)["cold start", "app"].value == "task"
         template["Data"]["Properties"]["ServerlessV2ScalingConfiguration"]["MinCapacity"] = 0.5
         template["Service"]["Properties"]["DesiredCount"] = {"Ref": "Count"}

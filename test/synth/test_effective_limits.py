@@ -259,7 +259,8 @@ def test_functions_scale_to_zero_and_start_cold_unless_they_are_provisioned(
     assert on_demand.value("cold start", "app") == "image"
     assert provisioned.value("cold start", "app") == "none"
     assert provisioned.value("cold start", "web") == "image"
-    assert "FrontendLambdaWebFunction" in str(provisioned.value("scales to zero"))
+    assert provisioned.value("scales to zero") == "1 function"
+    assert "stops: function FrontendLambdaWebFunction" in provisioned.found["scales to zero", ""].hop
     assert cases("alb").value("scales to zero") == "nothing"
     assert cases("alb").value("cold start", "app") == "none"
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Read = tuple[Subject, tuple[Inventory, ...]]
 
 _WIDTH = 100  # of a table that does not go to a terminal
-_FORMATS = ("table", "markdown", "json")
+_FORMATS = ("table", "markdown", "json", "html")
 PROFILES = ("small", "team", "company")
 """Names of the usage profiles; loading them for ``--help`` would take longer than parsing arguments."""
 
@@ -45,7 +45,7 @@ def add(commands: shared.Commands) -> None:
             "dify-cdk compare v1 --template cdk.out",
             "dify-cdk compare --template cdk.out --region us-east-1 --usage-file usage.json",
             "dify-cdk compare --template before.json after.json --format json --out difference.json",
-            "dify-cdk compare --format markdown --out comparison.md",
+            "dify-cdk compare --format html --out comparison.html",
         ),
     )
     command.add_argument(
@@ -186,6 +186,10 @@ def _text(comparison: Comparison, format: str, out: Path | None) -> str:
         from dify_cdk.report.render.document import to_json
 
         return to_json(comparison)
+    if format == "html":
+        from dify_cdk.report.html import to_html
+
+        return to_html(comparison)
     if format == "markdown":
         from dify_cdk.report.render.markdown import to_markdown
 

@@ -15,7 +15,7 @@ from dify_cdk.report.doors import AWS_DOMAIN, NO_TLS, doors, own_paths, through,
 from dify_cdk.report.facts import fact
 from dify_cdk.report.filters import filters
 from dify_cdk.report.joined import join
-from dify_cdk.report.standby import cold_start, counted, standby
+from dify_cdk.report.standby import cold_start, counted, named, standby
 from dify_cdk.report.subject import Subject
 from dify_cdk.report.template import Resource, Template
 from dify_cdk.report.ways.verdict import Verdict, largest, not_served, possible, timeout
@@ -197,7 +197,7 @@ def _cold_start(view: Template, ways: list[Way]) -> Verdict:
 
 def _standby(view: Template, ways: list[Way]) -> Verdict:
     found = standby(view, (way.end for way in ways))
-    stops = counted(found.stops) or "nothing"
-    goes_on = f"goes on: {counted(found.runs)}" if found.runs else "nothing goes on"
-    unknown = f"; unknown: {counted(found.unknown)}" if found.unknown else ""
-    return Verdict(value=stops, text=stops, hop=f"{goes_on}{unknown}", source=fact("aurora.pause").source)
+    text = counted(found.stops) or "nothing"
+    groups = (("stops", found.stops), ("goes on", found.runs), ("unknown", found.unknown))
+    hop = "; ".join(f"{word}: {named(things)}" for word, things in groups if things)
+    return Verdict(value=text, text=text, hop=hop or "nothing runs", source=fact("aurora.pause").source)

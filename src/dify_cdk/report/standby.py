@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -37,6 +38,12 @@ class Thing(NamedTuple):
 
 
 def counted(things: Iterable[Thing]) -> str:
+    """``3 services, 1 database``."""
+    counts = Counter(thing.word for thing in things)
+    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items())
+
+
+def named(things: Iterable[Thing]) -> str:
     """``3 services, database DataCluster``: single things by their id, others by their number."""
     groups: dict[str, list[str]] = {}
     for thing in things:
