@@ -48,7 +48,7 @@ class TestInPlace:
         assert texts(steps) == [
             "deploy",
             "adds 1 resource, the new door Api among them; the old one still serves",
-            "1 updated, 1 replaced",
+            "changes what stays: 1 updated, 1 replaced",
             "starts new tasks, then stops the old ones, of: Worker",
             "moves to other load balancers, so that the old ones no longer reach: Worker",
             "use the new values of the outputs: Url",

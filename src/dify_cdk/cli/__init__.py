@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from dify_cdk.cli import _compare, _init, _shared, _synth
+from dify_cdk.cli import _compare, _init, _plan, _shared, _synth
 
-_COMMANDS = (_compare, _synth, _init)
+_COMMANDS = (_compare, _plan, _synth, _init)
 _INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
