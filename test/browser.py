@@ -83,12 +83,18 @@ class Browser:
         message: dict[str, Any] = json.loads(text)
         return message
 
-    def open(self, page: Path, *, width: int, height: int = 900, dark: bool = False, media: str = "screen") -> None:
+    def open(
+        self, page: Path, *, width: int, height: int = 900, dark: bool = False, media: str = "screen"
+    ) -> None:
         """Show a file in a window of this width."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         self.events.clear()
         self.call("Page.navigate", url=page.as_uri())
@@ -180,7 +186,9 @@ def decode(png: bytes) -> Picture:
     width, height, depth, colour_type, _, _, interlaced = head
     channels = {2: 3, 6: 4}[colour_type]
     assert (depth, interlaced) == (8, 0)
-    return Picture(width, height, channels, tuple(_unfiltered(zlib.decompress(data), width * channels, channels)))
+    return Picture(
+        width, height, channels, tuple(_unfiltered(zlib.decompress(data), width * channels, channels))
+    )
 
 
 def _unfiltered(data: bytes, stride: int, step: int) -> Iterator[bytes]:
