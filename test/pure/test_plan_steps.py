@@ -101,6 +101,15 @@ class TestTwoDoors:
         assert "updates the door Cdn in place, which keeps its address" in texts(result.in_place)
         assert result.two_doors[-1].text.endswith("(Cdn)")
 
+    def test_a_door_that_only_changes_itself_is_no_other_one(self) -> None:
+        before, after = (
+            app(dict(API) | {"Api": one("AWS::ApiGatewayV2::Api", ProtocolType="HTTP", Name=name)}, "a")
+            for name in "ab"
+        )
+        result = between(before, after)
+        assert "updates the door Api in place, which keeps its address" in texts(result.in_place)
+        assert result.two_doors == ()
+
 
 def left(of: Plan) -> list[tuple[str, str, str]]:
     return [(found.stack, found.logical_id, found.type) for found in of.left_behind]

@@ -170,7 +170,7 @@ def _row(plan: Plan, one: ResourceChange) -> Row:
 
 def _reason(reason: Reason) -> str:
     because = _HASHES.sub("", reason.because)
-    return f"{reason.property} ({because})" if because else reason.property
+    return f"{reason.property} ({because})" if because and reason.property else reason.property or because
 
 
 def _name(plan: Plan, one: ResourceChange) -> str:
