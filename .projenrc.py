@@ -36,6 +36,9 @@ CLI_DEPENDENCIES = [
 # An extra: only who builds v3's images in AWS needs it.
 CLOUD_BUILD_DEPENDENCIES = ["cdklabs.deploy-time-build>=0.1.14"]
 
+# An extra: only who wants alarms and a dashboard needs it.
+MONITORING_DEPENDENCIES = ["cdk-monitoring-constructs>=10.3"]
+
 # What builds this package, and packages of the development set that come as sources: installed before them.
 BUILD_DEPENDENCIES = ["hatchling", "setuptools>=77"]
 
@@ -150,7 +153,11 @@ def define_project() -> PythonProject:
                 classifiers=["Typing :: Typed"],
                 requires_python=">=3.11",
                 dependencies=DEPENDENCIES,
-                optional_dependencies={"cli": CLI_DEPENDENCIES, "cloud-build": CLOUD_BUILD_DEPENDENCIES},
+                optional_dependencies={
+                    "cli": CLI_DEPENDENCIES,
+                    "cloud-build": CLOUD_BUILD_DEPENDENCIES,
+                    "monitoring": MONITORING_DEPENDENCIES,
+                },
                 scripts={NAME: f"{PACKAGE}.cli:main"},
             ),
         ),

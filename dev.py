@@ -264,6 +264,8 @@ COMMANDS = {
             "cli",
             "--extra",
             "cloud-build",
+            "--extra",
+            "monitoring",
             "pyproject.toml",
         ),
     ),

@@ -18,6 +18,7 @@ from pathlib import Path
 RUNS = 5
 IMPORT_GOAL_MS = 50
 SYNTH_GOAL_RATIO = 4.5
+COMPARE_GOAL_RATIO = 2.0
 ENTRY_GOAL_SECONDS = 0.3
 
 _PRELUDE = """
@@ -53,6 +54,10 @@ _V1 = """
 from dify_cdk._synth import synthesize
 synthesize("v1", Path(sys.argv[1]))
 """
+_COMPARE = """
+from dify_cdk.cli import main
+sys.exit(main(["compare", *VARIANTS]))
+"""
 _REPORT = """
 print(json.dumps(peaks()))
 """
@@ -76,6 +81,23 @@ def _import_milliseconds() -> float:
     return statistics.median(float(_run(program)[1]) for _ in range(RUNS))
 
 
+def _compare_seconds(*variants: str) -> float:
+    """Time of ``dify-cdk compare``; without variants it is all of them."""
+    return _run(f"import sys\nVARIANTS = {list(variants)!r}{_COMPARE}")[0]
+
+
+def _print_comparison() -> None:
+    """All variants in one process and one Node, against one variant."""
+    one, every, ratios = [], [], []
+    for _ in range(RUNS):
+        one.append(_compare_seconds("v1"))
+        every.append(_compare_seconds())
+        ratios.append(every[-1] / one[-1])
+    print(f"compare v1                  {statistics.median(one):8.2f} s")
+    print(f"compare, all variants       {statistics.median(every):8.2f} s")
+    print(f"all / v1, pair by pair      {statistics.median(ratios):8.2f} x    goal <= {COMPARE_GOAL_RATIO} x")
+
+
 def main() -> int:
     """Print the figures."""
     milliseconds = _import_milliseconds()
@@ -91,6 +113,7 @@ def main() -> int:
     print(f"empty CDK app, whole process{statistics.median(empty):8.2f} s")
     print(f"v1, whole process           {statistics.median(v1):8.2f} s")
     print(f"v1 / empty, pair by pair    {statistics.median(ratios):8.2f} x    goal <= {SYNTH_GOAL_RATIO} x")
+    _print_comparison()
     sys.path.insert(0, str(Path(__file__).parent))  # run as a program, pytest's path is not set
     from handlers.lambda_entry import fetcher_cpu_seconds
 

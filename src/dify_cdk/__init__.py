@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dify_cdk.access import Access
+    from dify_cdk.alarms import AlarmThresholds
+    from dify_cdk.backup import DifyBackup
+    from dify_cdk.bedrock import Bedrock
     from dify_cdk.cache import Cache, CacheSize
     from dify_cdk.data import DifyData
     from dify_cdk.database import Database, DatabaseCapacity
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
     from dify_cdk.functions import FunctionSize
     from dify_cdk.limits import Limits
     from dify_cdk.login import Login
+    from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
+    from dify_cdk.monitoring import DifyMonitoring
     from dify_cdk.network import DifyNetwork, Egress
+    from dify_cdk.plugins import Plugins
     from dify_cdk.release import DifyRelease
     from dify_cdk.roles import Role
     from dify_cdk.sandbox import Sandbox
@@ -32,8 +38,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Access": "access",
+    "AlarmThresholds": "alarms",
     "AlbScheme": "frontends.alb",
     "Architecture": "sizes",
+    "Bedrock": "bedrock",
     "Cache": "cache",
     "CacheSize": "cache",
     "CloudBuild": "frontends._images",
@@ -41,10 +49,12 @@ _MODULES = {
     "Database": "database",
     "DatabaseCapacity": "database",
     "DifyAlbFrontend": "frontends.alb",
+    "DifyBackup": "backup",
     "DifyCloudFrontLambdaFrontend": "frontends.cloudfront_lambda",
     "DifyData": "data",
     "DifyFrontend": "frontends.protocol",
     "DifyHttpApiFrontend": "frontends.http_api",
+    "DifyMonitoring": "monitoring",
     "DifyNetwork": "network",
     "DifyRelease": "release",
     "DifyWorkers": "workers",
@@ -54,12 +64,16 @@ _MODULES = {
     "Limits": "limits",
     "LocalBuild": "frontends._images",
     "Login": "login",
+    "MailSecurity": "mail",
+    "Plugins": "plugins",
     "Purpose": "environment",
     "ReadyImages": "frontends._images",
     "Role": "roles",
     "RoleSize": "sizes",
     "Sandbox": "sandbox",
     "Scaling": "sizes",
+    "SesMail": "mail",
+    "SmtpMail": "mail",
     "Spot": "sizes",
     "Storage": "storage",
     "Throttle": "frontends.http_api",
@@ -69,8 +83,10 @@ _MODULES = {
 
 __all__ = [
     "Access",
+    "AlarmThresholds",
     "AlbScheme",
     "Architecture",
+    "Bedrock",
     "Cache",
     "CacheSize",
     "CloudBuild",
@@ -78,10 +94,12 @@ __all__ = [
     "Database",
     "DatabaseCapacity",
     "DifyAlbFrontend",
+    "DifyBackup",
     "DifyCloudFrontLambdaFrontend",
     "DifyData",
     "DifyFrontend",
     "DifyHttpApiFrontend",
+    "DifyMonitoring",
     "DifyNetwork",
     "DifyRelease",
     "DifyWorkers",
@@ -91,12 +109,16 @@ __all__ = [
     "Limits",
     "LocalBuild",
     "Login",
+    "MailSecurity",
+    "Plugins",
     "Purpose",
     "ReadyImages",
     "Role",
     "RoleSize",
     "Sandbox",
     "Scaling",
+    "SesMail",
+    "SmtpMail",
     "Spot",
     "Storage",
     "Throttle",

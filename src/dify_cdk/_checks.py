@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Sequence
+from urllib.parse import urlsplit
 
 # How the CDK writes a token into a plain value; a synth test compares this with ``Token.is_unresolved``.
 _STRING_TOKEN = re.compile(r"[$#]\{Token\[")
@@ -84,3 +85,19 @@ def _require_cidr(name: str, value: str, version: int) -> None:
     if network.version != version:
         other = "ipv6" if network.version == 6 else "ipv4"  # noqa: PLR2004
         raise ValueError(f"{name} must hold IPv{version} networks, got {value!r}; put it into {other}=")
+
+
+def require_index_url(name: str, url: str) -> None:
+    """Raise ``ValueError`` unless the value is the URL of a package index that everybody may read."""
+    if re.search(r"[\s\x00-\x1f]", url):
+        raise ValueError(f"{name} must not hold spaces or line breaks, got {url!r}")
+    if is_token(url):
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"{name} must be a URL such as https://pip.example.com/simple, got {url!r}")
+    if "@" in parts.netloc:
+        raise ValueError(
+            f"{name} must not carry credentials, which everybody who may read the task definition would "
+            f"see; got a URL for {parts.hostname} that does"
+        )

@@ -73,10 +73,14 @@ def lambda_architecture(architecture: Architecture) -> lambda_.Architecture:
     return lambda_.Architecture.ARM_64 if architecture is Architecture.ARM64 else lambda_.Architecture.X86_64
 
 
-def log_group(scope: Construct, id: str) -> logs.LogGroup:
+def log_group(scope: Construct, id: str, *, name: str | None = None) -> logs.LogGroup:
     """A log group that is kept for a month and deleted with its stack."""
     return logs.LogGroup(
-        scope, id, retention=logs.RetentionDays.ONE_MONTH, removal_policy=cdk.RemovalPolicy.DESTROY
+        scope,
+        id,
+        log_group_name=name,
+        retention=logs.RetentionDays.ONE_MONTH,
+        removal_policy=cdk.RemovalPolicy.DESTROY,
     )
 
 

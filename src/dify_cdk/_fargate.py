@@ -9,15 +9,23 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct, IDependable
 
-from dify_cdk._acknowledge import acknowledge
+from dify_cdk._acknowledge import acknowledge, acknowledge_wildcards
 from dify_cdk._deploy import log_group
 from dify_cdk._exec import exec_command, grant_exec
 from dify_cdk._mesh import Mesh
 from dify_cdk.data import DifyData
-from dify_cdk.environment import Context, Door, plain_variables, require_free, secret_variables
+from dify_cdk.environment import (
+    Context,
+    Door,
+    plain_variables,
+    require_free,
+    secret_options,
+    secret_variables,
+)
 from dify_cdk.network import Tiers
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import DATA_CALLERS, PORTS, Role
@@ -52,6 +60,14 @@ _NEVER_TWICE = (0, 100)
 _PLAIN_REASON = {"AwsSolutions-ECS2": "only public values are plain; secrets come from Secrets Manager"}
 
 
+@dataclass(frozen=True, slots=True)
+class SecretSource:
+    """Where the value of a variable is read when its container starts: a secret, or one of its fields."""
+
+    secret: secretsmanager.ISecret
+    field: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Platform:
     """Where and from what tasks are made; workers and frontends share one.
@@ -65,6 +81,7 @@ class Platform:
         sizes: Size of every role.
         extras: Variables added by the user.
         options: Values of variables that follow from arguments, by variable name.
+        secret_options: Secrets of variables that follow from arguments, by variable name.
         mesh: Security groups.
         namespace: The private DNS namespace.
         names: The private DNS service of each role that has a name.
@@ -80,6 +97,7 @@ class Platform:
     sizes: Mapping[Role, RoleSize]
     extras: Extras
     options: Mapping[str, str]
+    secret_options: Mapping[str, SecretSource]
     mesh: Mesh
     namespace: servicediscovery.INamespace
     names: Mapping[Role, servicediscovery.IService]
@@ -93,8 +111,28 @@ class Platform:
     def context(self, door: Door | None) -> Context:
         """What the variables of a role are made of."""
         return Context(
-            data=self.data.endpoints, namespace=self.namespace.namespace_name, door=door, options=self.options
+            data=self.data.endpoints,
+            namespace=self.namespace.namespace_name,
+            door=door,
+            options=self.options,
+            secret_options=self.secret_options.keys(),
         )
+
+    def secrets_of(self, role: Role) -> dict[str, SecretSource]:
+        """The variables of a role that are filled from secrets, by name."""
+        return {**self.own_secrets_of(role), **self.chosen_secrets_of(role)}
+
+    def own_secrets_of(self, role: Role) -> dict[str, SecretSource]:
+        """Those of them that belong to the data."""
+        return {
+            name: SecretSource(self.data.secret(source.purpose), source.field)
+            for name, source in secret_variables(role).items()
+        }
+
+    def chosen_secrets_of(self, role: Role) -> dict[str, SecretSource]:
+        """Those of them that a caller brought through an argument."""
+        names = secret_options(role)
+        return {name: source for name, source in self.secret_options.items() if name in names}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +182,8 @@ class RoleTask(Construct):
         if role in platform.exec_roles:
             grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
+        execution_role = self._definition.obtain_execution_role()
+        acknowledge_wildcards(execution_role, ["*"], "ecr:GetAuthorizationToken takes no resource")
 
     @property
     def definition(self) -> ecs.FargateTaskDefinition:
@@ -179,15 +219,15 @@ class RoleTask(Construct):
         resource.add_property_override("ContainerDefinitions.0.Command", list(start.command or ()))
 
     def _define_container(self, start: Start, door: Door | None) -> ecs.ContainerDefinition:
-        role, data = self._role, self._platform.data
+        role = self._role
         extras = self._platform.extras.get(role, {})
         require_free(role, extras, self._platform.context(door))
         _require_values(role, extras)
         plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
         secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
         secrets = {
-            name: ecs.Secret.from_secrets_manager(data.secret(source.purpose), source.field)
-            for name, source in secret_variables(role).items()
+            name: ecs.Secret.from_secrets_manager(source.secret, source.field)
+            for name, source in self._platform.secrets_of(role).items()
         }
         return self._definition.add_container(
             role,

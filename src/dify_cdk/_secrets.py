@@ -11,11 +11,16 @@ from constructs import Construct
 from dify_cdk._acknowledge import acknowledge
 
 SECRET_REASONS = {
-    "AwsSolutions-SMG4": "Dify reads it when it starts and cannot follow a rotation behind its back",
+    "AwsSolutions-SMG4": "Dify reads it when it starts: rotation= of DifyData renews it with a deployment",
 }
 
 KEY_LENGTH = 43
 """Characters of a generated secret: 256 bits of letters and digits."""
+
+
+def rotated(id: str, rotation: int) -> str:
+    """The construct id of a secret after so many rotations: a new id is a new secret with a new value."""
+    return f"{id}Rotation{rotation}" if rotation else id
 
 
 def define_secret(

@@ -73,6 +73,7 @@ class Cache(Construct):
         removal_policy: cdk.RemovalPolicy,
     ) -> None:
         super().__init__(scope, id)
+        self._node_count = 1 + size.replicas
         self._token = define_secret(self, "Token", "Dify: cache token", removal_policy)
         security_group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=vpc, allow_all_outbound=False, description="Dify cache"
@@ -120,6 +121,11 @@ class Cache(Construct):
     def endpoint(self) -> str:
         """Host name of the primary node (a token)."""
         return self._resource.attr_primary_end_point_address
+
+    @property
+    def node_ids(self) -> list[str]:
+        """Ids of the nodes in metrics (tokens): ElastiCache numbers the nodes of a replication group."""
+        return [f"{self._resource.ref}-{number:03d}" for number in range(1, self._node_count + 1)]
 
     @property
     def token(self) -> secretsmanager.ISecret:

@@ -11,13 +11,14 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from dify_cdk._checks import require_match
-from dify_cdk._secrets import KEY_LENGTH, define_secret
+from dify_cdk._secrets import KEY_LENGTH, define_secret, rotated
 from dify_cdk.cache import Cache, CacheSize
 from dify_cdk.database import MASTER_USER, Database, DatabaseCapacity
 from dify_cdk.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
 from dify_cdk.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
 from dify_cdk.network import require_two_zones, tiers_of
 from dify_cdk.roles import Role
+from dify_cdk.rotation import Renewal, renewal_of, require_count
 from dify_cdk.storage import Storage
 
 DEFAULT_CAPACITY = DatabaseCapacity()
@@ -51,15 +52,22 @@ class DifyData(Construct):
         secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, to move an installation in.
             Default: one is generated.
         snapshot_identifier: Snapshot that the cluster starts from. Removing it later replaces the cluster.
-            Tables in it stay their owners': they have to belong to the roles ``dify`` and ``dify_plugin``,
-            as in a cluster of this library. Default: an empty cluster.
+            What its master user made in ``main``, ``pgvector`` and ``dify_plugin`` becomes the roles' that
+            Dify logs in as; what others made stays theirs. Default: an empty cluster.
         master_user: Name of the master user, which a snapshot brings along. Changing it later replaces the
             cluster.
+        rotation: How often passwords and keys have been renewed. Raise it by one and deploy, and they get new
+            values: those of the database roles and the master user, the keys between roles, and the
+            credentials for Amazon SES. Every task and function that has one is replaced; for the minutes in
+            between, requests and jobs of the old ones may fail. The old secrets stay, so that a failed
+            deployment can go back to them: delete them afterwards. ``SECRET_KEY``, ``INIT_PASSWORD`` and the
+            cache token keep their values, see :data:`dify_cdk.rotation.RENEWALS`.
         removal_policy: What a stack delete does to the stateful resources: ``RETAIN`` or ``DESTROY`` for all
             of them. Default: a snapshot of the cluster, and everything else is retained.
 
     Raises:
-        ValueError: If the subnets lie in one zone, or ``removal_policy`` is another one than those named.
+        ValueError: If the subnets lie in one zone, ``rotation`` is no count, or ``removal_policy`` is another
+            one than those named.
 
     Example:
         >>> data = DifyData(stack, "Data", vpc=network.vpc)
@@ -77,6 +85,7 @@ class DifyData(Construct):
         secret_key: secretsmanager.ISecret | None = None,
         snapshot_identifier: str | None = None,
         master_user: str = MASTER_USER,
+        rotation: int = 0,
         removal_policy: cdk.RemovalPolicy | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -90,9 +99,11 @@ class DifyData(Construct):
             )
         meaning = "1 to 63 letters, digits and underscores, the first one a letter"
         require_match("DifyData.master_user", master_user, "[A-Za-z][A-Za-z0-9_]{0,62}", meaning)
+        require_count("DifyData.rotation", rotation)
         data_subnets = tiers_of(vpc, data=subnets).data
         require_two_zones("DifyData", data_subnets)
         self._vpc = vpc
+        self._rotation = rotation
         kept = removal_policy or cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         self._database = Database(
             self,
@@ -103,6 +114,7 @@ class DifyData(Construct):
             removal_policy=removal_policy or cdk.RemovalPolicy.SNAPSHOT,
             snapshot_identifier=snapshot_identifier,
             master_user=master_user,
+            rotation=rotation,
         )
         self._cache = Cache(
             self, "Cache", vpc=vpc, subnets=data_subnets, size=cache_size, removal_policy=kept
@@ -140,6 +152,11 @@ class DifyData(Construct):
         return self._storage
 
     @property
+    def rotation(self) -> int:
+        """How often passwords and keys have been renewed."""
+        return self._rotation
+
+    @property
     def initialization(self) -> Construct:
         """Depend on it before using the database: roles, databases and extensions exist afterwards."""
         return self._init.resource
@@ -169,6 +186,21 @@ class DifyData(Construct):
         """The secret of one purpose."""
         return self._secrets[purpose]
 
+    def replicate_secret_key(self, region: str) -> bool:
+        """Keep ``SECRET_KEY`` in another region as well, for a copy of the data there.
+
+        Args:
+            region: The other region.
+
+        Returns:
+            Whether it is replicated: not if the secret is one that was passed in.
+        """
+        secret = self._secrets[Purpose.SECRET_KEY]
+        if not isinstance(secret, secretsmanager.Secret):
+            return False
+        secret.add_replica_region(region)
+        return True
+
     def grant_access(self, grantee: iam.IGrantable, role: Role) -> iam.Grant:
         """Allow what a role does with the bucket: the plugin daemon only below its own prefixes.
 
@@ -188,12 +220,20 @@ class DifyData(Construct):
         }
         for purpose, user in ((Purpose.DATABASE, MAIN_ROLE), (Purpose.PLUGIN_DATABASE, PLUGIN_ROLE)):
             secrets[purpose] = define_secret(
-                self, purpose, f"Dify: database role {user}", removal_policy, username=user
+                self,
+                self._secret_id(purpose),
+                f"Dify: database role {user}",
+                removal_policy,
+                username=user,
             )
         for purpose, description in _GENERATED.items():
             if purpose is Purpose.SECRET_KEY and secret_key is not None:
                 secrets[purpose] = secret_key
                 continue
             length = _INIT_PASSWORD_LENGTH if purpose is Purpose.INIT_PASSWORD else KEY_LENGTH
-            secrets[purpose] = define_secret(self, purpose, description, removal_policy, length=length)
+            id = self._secret_id(purpose)
+            secrets[purpose] = define_secret(self, id, description, removal_policy, length=length)
         return secrets
+
+    def _secret_id(self, purpose: Purpose) -> str:
+        return rotated(purpose, self._rotation if renewal_of(purpose) is Renewal.BY_DEPLOYING else 0)

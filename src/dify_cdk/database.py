@@ -14,7 +14,7 @@ from constructs import Construct
 
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._checks import is_token, require_between, require_literal
-from dify_cdk._secrets import SECRET_REASONS, define_secret
+from dify_cdk._secrets import SECRET_REASONS, define_secret, rotated
 from dify_cdk.environment import DATABASE_PORT
 
 MASTER_USER = "dify_master"
@@ -101,6 +101,7 @@ class Database(Construct):
         snapshot_identifier: Name or ARN of a snapshot to start from. Removing or changing it later makes
             CloudFormation replace the cluster.
         master_user: Name of the master user, which a snapshot brings along.
+        rotation: How often its password has been renewed.
     """
 
     def __init__(
@@ -114,13 +115,18 @@ class Database(Construct):
         removal_policy: cdk.RemovalPolicy,
         snapshot_identifier: str | None = None,
         master_user: str = MASTER_USER,
+        rotation: int = 0,
     ) -> None:
         super().__init__(scope, id)
         self._pauses = capacity.pauses
         kept = removal_policy is not cdk.RemovalPolicy.DESTROY
         secret_policy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if kept else removal_policy
         self._master_secret = define_secret(
-            self, "MasterUser", "Dify: database master user", secret_policy, username=master_user
+            self,
+            rotated("MasterUser", rotation),
+            "Dify: database master user",
+            secret_policy,
+            username=master_user,
         )
         self._security_group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=vpc, allow_all_outbound=False, description="Dify database"

@@ -2,12 +2,12 @@
 
 Each row names the variable, the roles that read it, its value and, for the error message of a clash, what
 to use instead of setting it by hand. A value is text, a function of the :class:`Context`, or a
-:class:`SecretField`, which never appears in a template.
+:class:`SecretField` or :class:`SecretOption`, which never appear in a template.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -35,6 +35,11 @@ class SecretField:
 
     purpose: Purpose
     field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretOption:
+    """A secret that a caller chose through an argument; without the argument there is no variable."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,15 +85,17 @@ class Context:
         namespace: Name of the private DNS namespace.
         door: The public way in; None for the migration, which runs before there is one.
         options: Values of variables that a caller chose through an argument, by variable name.
+        secret_options: Names of the variables whose secrets a caller chose through an argument.
     """
 
     data: DataEndpoints
     namespace: str
     door: Door | None
     options: Mapping[str, str] = field(default_factory=dict)
+    secret_options: Collection[str] = ()
 
 
-Value = str | SecretField | Callable[[Context], str | None]
+Value = str | SecretField | SecretOption | Callable[[Context], str | None]
 
 DATABASE_PORT = 5432
 CACHE_PORT = 6379
@@ -231,6 +238,9 @@ _DOOR_OPTION = "domain= of the frontend"
 _TIMEOUT_OPTION = "request_timeout= of the frontend"
 _DATA_OPTION = "the arguments of DifyData"
 _SANDBOX_OPTION = "sandbox=Sandbox(...) of DifyWorkers"
+_PLUGIN_OPTION = "plugins=Plugins(...) of DifyWorkers"
+_MAIL_OPTION = "mail=SesMail(...) or SmtpMail(...) of DifyWorkers"
+_MAILERS = (Role.API, Role.WORKER)  # beat only queues what the worker sends
 _UPLOAD_OPTION = "a frontend that carries larger bodies"
 
 _START = (
@@ -376,6 +386,41 @@ _KEYS = (
     Row("INIT_PASSWORD", _BACKEND, SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
 )
 
+_OFFLINE = (
+    *(
+        Row(name, _BACKEND, _option(name), _PLUGIN_OPTION, free_when_unset=True)
+        for name in (
+            "MARKETPLACE_ENABLED",
+            "ENABLE_CHECK_UPGRADABLE_PLUGIN_TASK",
+            "CREATORS_PLATFORM_FEATURES_ENABLED",
+            "HOSTED_FETCH_APP_TEMPLATES_MODE",
+            "HOSTED_FETCH_PIPELINE_TEMPLATES_MODE",
+        )
+    ),
+    # The sandbox has a variable of the same name for an index of its own.
+    Row("PIP_MIRROR_URL", _DAEMON, _option("PLUGIN_PIP_MIRROR_URL"), _PLUGIN_OPTION, free_when_unset=True),
+    *(
+        Row(name, _DAEMON, _option(name), _PLUGIN_OPTION, free_when_unset=True)
+        for name in ("PIP_MIRROR_AUTO_DETECT", "PLUGIN_IGNORE_UV_LOCK")
+    ),
+)
+
+_MAIL = (
+    *(
+        Row(name, _MAILERS, _option(name), _MAIL_OPTION, free_when_unset=True)
+        for name in (
+            "MAIL_TYPE",
+            "MAIL_DEFAULT_SEND_FROM",
+            "SMTP_SERVER",
+            "SMTP_PORT",
+            "SMTP_USE_TLS",
+            "SMTP_OPPORTUNISTIC_TLS",
+        )
+    ),
+    Row("SMTP_USERNAME", _MAILERS, SecretOption(), _MAIL_OPTION, free_when_unset=True),
+    Row("SMTP_PASSWORD", _MAILERS, SecretOption(), _MAIL_OPTION, free_when_unset=True),
+)
+
 TABLE: tuple[Row, ...] = (
     *_START,
     *_PUBLIC,
@@ -386,6 +431,8 @@ TABLE: tuple[Row, ...] = (
     *_CODE,
     *_PAGES,
     *_KEYS,
+    *_OFFLINE,
+    *_MAIL,
 )
 """Every variable of every role."""
 
@@ -397,7 +444,7 @@ def plain_variables(role: Role, context: Context) -> dict[str, str]:
 
 
 def _plain(value: Value, context: Context) -> str | None:
-    if isinstance(value, SecretField):
+    if isinstance(value, SecretField | SecretOption):
         return None
     return value if isinstance(value, str) else value(context)
 
@@ -405,6 +452,17 @@ def _plain(value: Value, context: Context) -> str | None:
 def secret_variables(role: Role) -> dict[str, SecretField]:
     """The variables of a role that are filled from secrets when the container starts."""
     return {row.name: row.value for row in TABLE if role in row.roles and isinstance(row.value, SecretField)}
+
+
+def secret_options(role: Role) -> tuple[str, ...]:
+    """The variables of a role that are filled from secrets of the caller's, if the caller gives some."""
+    return tuple(row.name for row in TABLE if role in row.roles and isinstance(row.value, SecretOption))
+
+
+def _is_unset(row: Row, context: Context) -> bool:
+    if isinstance(row.value, SecretOption):
+        return row.name not in context.secret_options
+    return _plain(row.value, context) is None
 
 
 def require_free(role: Role, extras: Mapping[str, object], context: Context) -> None:
@@ -421,6 +479,6 @@ def require_free(role: Role, extras: Mapping[str, object], context: Context) -> 
         if not name or "=" in name or any(c.isspace() for c in name):
             raise ValueError(f"environment of role {role}: {name!r} is not a variable name")
         row = reserved.get(name.upper())
-        if row is None or (row.free_when_unset and _plain(row.value, context) is None):
+        if row is None or (row.free_when_unset and _is_unset(row, context)):
             continue
         raise ValueError(f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}")

@@ -62,6 +62,8 @@ _MODEL_ENDPOINTS = {
     "BedrockRuntime": "bedrock-runtime",
     "BedrockAgentRuntime": "bedrock-agent-runtime",
 }
+ENDPOINT_SERVICES = (*_PLATFORM_ENDPOINTS.values(), *_MODEL_ENDPOINTS.values())
+"""Services of the interface endpoints in a network without a way out; S3 has a gateway endpoint."""
 
 # The Elastic IP arrives a moment after the instance starts, so the first installation may fail.
 _NAT_USER_DATA = (

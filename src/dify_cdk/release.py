@@ -33,6 +33,41 @@ TESTED_COMBINATIONS = frozenset({("1.17.1", "0.2.15", "0.6.10-local", "6.6-24.04
 _ECR = re.compile(
     r"(?P<account>.+?)\.dkr\.ecr\.(?P<region>.+?)\.amazonaws\.com(?P<china>\.cn)?(?:/(?P<prefix>.+))?"
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EcrRegistry:
+    """A prefix of image names that is in Amazon ECR.
+
+    Attributes:
+        host: Host name of the registry.
+        partition: ``aws`` or ``aws-cn``.
+        account: Account that owns it.
+        region: Its region.
+        prefix: What comes before the repository names, or empty.
+    """
+
+    host: str
+    partition: str
+    account: str
+    region: str
+    prefix: str
+
+
+def ecr_registry(registry: str | None) -> EcrRegistry | None:
+    """A prefix taken apart if it is in Amazon ECR, else None."""
+    match = _ECR.match(registry or "")
+    if match is None:
+        return None
+    return EcrRegistry(
+        host=match[0].partition("/")[0],
+        partition="aws-cn" if match["china"] else "aws",
+        account=match["account"],
+        region=match["region"],
+        prefix=match["prefix"] or "",
+    )
+
+
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 
@@ -76,7 +111,7 @@ class DifyRelease:
             require_match(
                 "DifyRelease.registry", self.registry, r"(?!.*//)[a-z0-9][a-z0-9.:_/-]*[a-z0-9]", meaning
             )
-            if self.credentials is not None and _ECR.match(self.registry):
+            if self.credentials is not None and ecr_registry(self.registry):
                 raise ValueError(
                     "DifyRelease.credentials cannot be used with an Amazon ECR registry, remove it"
                 )
@@ -118,12 +153,11 @@ class DifyRelease:
         own = self.images.get(role)
         if own is not None:
             return own
-        match = _ECR.match(self.registry or "")
-        if match is None:
+        place = ecr_registry(self.registry)
+        if place is None:
             return ecs.ContainerImage.from_registry(self.image_name(role), credentials=self.credentials)
-        name = "/".join(part for part in (match["prefix"], REPOSITORIES[role]) if part)
-        partition = "aws-cn" if match["china"] else "aws"
-        arn = f"arn:{partition}:ecr:{match['region']}:{match['account']}:repository/{name}"
+        name = "/".join(part for part in (place.prefix, REPOSITORIES[role]) if part)
+        arn = f"arn:{place.partition}:ecr:{place.region}:{place.account}:repository/{name}"
         repository = ecr.Repository.from_repository_attributes(
             scope, "Repository", repository_arn=arn, repository_name=name
         )

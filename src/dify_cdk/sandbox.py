@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from dify_cdk._checks import is_token
+from dify_cdk._checks import is_token, require_index_url
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Sandbox:
         if self.allowed_syscalls is not None:
             _check_syscalls(self.allowed_syscalls)
         if self.pip_mirror_url is not None:
-            _check_url(self.pip_mirror_url)
+            require_index_url("Sandbox.pip_mirror_url", self.pip_mirror_url)
 
     def entry_point(self) -> list[str] | None:
         """Entry point of the container; ``None`` keeps the image's."""
@@ -135,23 +135,6 @@ def _check_syscalls(numbers: Sequence[int]) -> None:
             )
     for number in _repeated(numbers):
         raise ValueError(f"Sandbox.allowed_syscalls must name each syscall once, got {number} several times")
-
-
-def _check_url(url: str) -> None:
-    if re.search(r"[\s\x00-\x1f]", url):
-        raise ValueError(f"Sandbox.pip_mirror_url must not hold spaces or line breaks, got {url!r}")
-    if is_token(url):
-        return
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(
-            f"Sandbox.pip_mirror_url must be a URL such as https://pip.example.com/simple, got {url!r}"
-        )
-    if "@" in parts.netloc:
-        raise ValueError(
-            "Sandbox.pip_mirror_url must not carry credentials, which everybody who may read the task "
-            f"definition would see; got a URL for {parts.hostname} that does"
-        )
 
 
 def _repeated(values: Iterable[T]) -> list[T]:

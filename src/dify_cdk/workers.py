@@ -18,11 +18,16 @@ from dify_cdk._checks import require_match
 from dify_cdk._exec import require_exec
 from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
 from dify_cdk._levers import lever_warnings
+from dify_cdk._mail import MailVariables, define_mail
 from dify_cdk._mesh import Mesh
+from dify_cdk._models import grant_models
+from dify_cdk.bedrock import Bedrock
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
+from dify_cdk.mail import SesMail, SmtpMail
 from dify_cdk.migration import Migration
-from dify_cdk.network import network_of, tiers_of
+from dify_cdk.network import ENDPOINT_SERVICES, network_of, tiers_of
+from dify_cdk.plugins import Plugins
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import NAMED_ROLES, PORTS, Role, require_roles
 from dify_cdk.sandbox import Sandbox
@@ -30,6 +35,7 @@ from dify_cdk.sizes import DEFAULT_SIZES, Architecture, RoleSize, sizes_with, wi
 
 DEFAULT_RELEASE = DifyRelease()
 DEFAULT_SANDBOX = Sandbox()
+DEFAULT_PLUGINS = Plugins()
 DEFAULT_SCHEDULER = DEFAULT_SIZES[Role.BEAT]
 
 PLUGIN_DISCOVERY_NAME = "daemon-http"
@@ -61,6 +67,10 @@ class DifyWorkers(Construct):
         environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
             SSM parameter. They cannot replace what the library sets.
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
+        plugins: Where plugins come from. Default: Dify's marketplace and the public Python package index, or,
+            where the subnets of the tasks have no way out, uploads only.
+        models: What plugins may do with Amazon Bedrock by the plugin daemon's role. Default: nothing.
+        mail: How Dify sends mail. Default: not at all, so that nobody can be invited or reset a password.
         namespace: Name of the private DNS namespace. Default: derived from the construct's path.
         app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
         exec_roles: Roles in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand`` open a shell,
@@ -89,6 +99,9 @@ class DifyWorkers(Construct):
         scheduler: RoleSize | None = DEFAULT_SCHEDULER,
         environment: Extras | None = None,
         sandbox: Sandbox = DEFAULT_SANDBOX,
+        plugins: Plugins = DEFAULT_PLUGINS,
+        models: Bedrock | None = None,
+        mail: SesMail | SmtpMail | None = None,
         namespace: str | None = None,
         app_subnets: Sequence[ec2.ISubnet] | None = None,
         exec_roles: Collection[Role] = (),
@@ -104,6 +117,7 @@ class DifyWorkers(Construct):
             own_sizes[Role.BEAT] = scheduler
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
+        post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
         cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
         self._platform = Platform(
             cluster=cluster,
@@ -113,7 +127,8 @@ class DifyWorkers(Construct):
             architecture=architecture,
             sizes=sizes_with(own_sizes),
             extras=environment or {},
-            options=sandbox.environment(),
+            options={**sandbox.environment(), **plugins.environment(closed=tiers.closed), **post.plain},
+            secret_options=post.secrets,
             mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
             namespace=dns,
             names={role: _define_name(dns, role) for role in NAMED_ROLES},
@@ -123,9 +138,13 @@ class DifyWorkers(Construct):
         self._migration = Migration(self, "Migration", platform=self._platform)
         self._mirror = sandbox.pip_mirror_host()
         self._services = self._define_services(scheduler is not None, sandbox)
+        if models is not None:
+            grant_models(self._services[Role.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
         self._close_plugin_doors()
         self._warn(scheduler, release)
+        if tiers.closed:
+            self._warn_of_closed_network(plugins, mail)
         self.node.add_validation(_Announcement(self))
 
     @property
@@ -152,6 +171,11 @@ class DifyWorkers(Construct):
     def migration(self) -> Construct:
         """Depend on it before running Dify's code."""
         return self._migration.resource
+
+    @property
+    def migration_family(self) -> str:
+        """Family of the migration's task definition."""
+        return self._migration.task.definition.family
 
     @property
     def services(self) -> Mapping[Role, RoleService]:
@@ -313,6 +337,27 @@ class DifyWorkers(Construct):
                 "DifyWorkersExecEndpoint",
                 "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
                 "ssmmessages in your VPC, which a DifyNetwork would have",
+            )
+
+    def _warn_of_closed_network(self, plugins: Plugins, mail: SesMail | SmtpMail | None) -> None:
+        validations = cdk.Validations.of(self)
+        if network_of(self._platform.data.vpc) is None:
+            validations.add_warning(
+                "DifyWorkersEndpoints",
+                "the subnets of the tasks have no way out, and the VPC is your own: give it a gateway "
+                f"endpoint for s3 and interface endpoints for {', '.join(ENDPOINT_SERVICES)}",
+            )
+        if plugins.pip_mirror_url is None:
+            validations.add_warning(
+                "DifyWorkersClosedPlugins",
+                "the subnets of the tasks have no way out, so that plugins cannot install the Python "
+                "packages they need: pass plugins=Plugins(pip_mirror_url=...)",
+            )
+        if isinstance(mail, SesMail):
+            validations.add_warning(
+                "DifyWorkersClosedMail",
+                "the subnets of the tasks have no way out: Amazon SES needs an interface endpoint for "
+                "email-smtp that lets api and worker in on port 587, in zones that have it",
             )
 
 

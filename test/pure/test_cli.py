@@ -544,7 +544,7 @@ class TestErrors:
 
 class TestProgram:
     def test_help_has_examples_everywhere(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for command in ([], ["compare"], ["synth"], ["init"]):
+        for command in ([], ["compare"], ["synth"], ["init"], ["mirror"]):
             assert cli.main([*command, "--help"]) == 0
             text = capsys.readouterr().out
             assert " ".join(["examples:\n ", "dify-cdk", *command]) in text

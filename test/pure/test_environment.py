@@ -6,6 +6,7 @@ import json
 import re
 import string
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -400,12 +401,19 @@ class TestDoor:
 
 
 class TestExtras:
+    # Where every argument is given that brings variables.
+    EVERYTHING = replace(
+        BUFFERED,
+        options=dict.fromkeys([*(row.name for row in TABLE), "PLUGIN_PIP_MIRROR_URL"], "x"),
+        secret_options=[row.name for row in TABLE],
+    )
+
     @every_role
     def test_fails_when_a_name_is_taken_and_says_which_option_to_use(self, role: Role) -> None:
         for row in (row for row in TABLE if role in row.roles):
             for name in (row.name, row.name.lower()):
                 with pytest.raises(ValueError, match=r"is set by dify_cdk, use ") as caught:
-                    require_free(role, {name: "x"}, BUFFERED)
+                    require_free(role, {name: "x"}, self.EVERYTHING)
                 assert (
                     str(caught.value)
                     == f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}"
@@ -456,6 +464,13 @@ class TestExtras:
         taken = {row.name for row in TABLE if role in row.roles}
         free = dict.fromkeys([name for name in names if name.upper() not in taken], "x")
         require_free(role, free, BUFFERED)
+
+    @pytest.mark.parametrize("name", ["MAIL_TYPE", "SMTP_PASSWORD"])
+    def test_variables_of_mail_are_free_without_the_argument(self, name: str) -> None:
+        require_free(Role.WORKER, {name: "x"}, STREAMING)
+        taken = r"is set by dify_cdk, use mail=SesMail\(\.\.\.\) or SmtpMail\(\.\.\.\) of DifyWorkers$"
+        with pytest.raises(ValueError, match=taken):
+            require_free(Role.WORKER, {name: "x"}, self.EVERYTHING)
 
     @pytest.mark.parametrize(
         "name", ["UPLOAD_FILE_SIZE_LIMIT", "PLUGIN_MAX_PACKAGE_SIZE", "APP_MAX_EXECUTION_TIME"]

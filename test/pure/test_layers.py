@@ -30,7 +30,8 @@ def name_of(path: Path) -> str:
 
 # From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
 LAYERS = {
-    "tools": {"_init", "_synth", "__main__", *_modules_in("cli")},
+    "tools": {"_init", "_mirror", "_synth", "__main__", *_modules_in("cli")},
+    "operations": {"backup", "monitoring"},
     "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
     "parts of frontends": {
         *("frontends", "frontends.protocol", "frontends._alb", "frontends._domain"),
@@ -45,11 +46,11 @@ LAYERS = {
         *("frontends._images", "frontends._same_stack", "frontends._uploads", "frontends._web_acl"),
     },
     "workers": {"workers"},
-    "tasks": {"migration", "_fargate", "_mesh"},
+    "tasks": {"migration", "_fargate", "_mail", "_mesh"},
     "data": {"data"},
     "blocks": {"database", "database_init", "cache", "storage"},
     "network": {"network"},
-    "helpers": {"_acknowledge", "_deploy", "_exec", "_prefix_list", "_secrets"},
+    "helpers": {"_acknowledge", "_deploy", "_exec", "_models", "_prefix_list", "_secrets"},
     "report": _modules_in("report"),
     "tables": {
         *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
@@ -65,14 +66,16 @@ LAYERS = {
             "viewer_function",
             "web_acl",
         ),
+        *("alarms", "bedrock", "mail", "plugins", "rotation"),
     },
 }
 FRONTENDS = LAYERS["frontends"]
 RANKS = {module: rank for rank, modules in enumerate(reversed(LAYERS.values())) for module in modules}
 
-PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init"}
+PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init", "_mirror"}
 CDK = {"aws_cdk", "constructs", "jsii"}
 BUILD = {"cdklabs"}  # of the extra ``cloud-build``: drawn in only when images are built in AWS
+MONITORING = {"cdk_monitoring_constructs"}  # of the extra ``monitoring``: drawn in by its construct only
 RICH = {"rich"}  # of the extra ``cli``: drawn in only when a table is printed
 
 
@@ -256,6 +259,7 @@ class TestThirdParties:
         """So that no module of a handler is imported by its bare name either."""
         allowed = CDK | {"dify_cdk"} | (RICH if module.startswith(("report", "cli")) else set())
         allowed |= BUILD if module == "frontends._images" else set()
+        allowed |= MONITORING if module == "monitoring" else set()
         assert {one.root for one in MODULES[module]} - sys.stdlib_module_names <= allowed
 
     @pytest.mark.parametrize("module", MODULES)

@@ -10,26 +10,35 @@ from typing import Any, cast
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_backup as backup
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_route53 as route53
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from dify_cdk import (
     Access,
+    AlarmThresholds,
     AlbScheme,
+    Bedrock,
     CacheSize,
     DatabaseCapacity,
     DifyAlbFrontend,
+    DifyBackup,
     DifyData,
     DifyNetwork,
     DifyRelease,
     DifyWorkers,
     Domain,
     Egress,
+    MailSecurity,
+    Plugins,
     Role,
     RoleSize,
     Scaling,
+    SesMail,
+    SmtpMail,
     Spot,
 )
 from support import REGION
@@ -632,6 +641,138 @@ def test_fails_when_a_load_balancer_cannot_be_because(site: Site, make: Make, me
         make(site)
 
 
+REGION_OF_COPIES = "us-west-2"
+
+
+def vault(site: Site, region: str = REGION_OF_COPIES) -> backup.IBackupVault:
+    arn = f"arn:aws:backup:{region}:123456789012:backup-vault:copies"
+    return backup.BackupVault.from_backup_vault_arn(site.scope(), "Vault", arn)
+
+
+def public_zone(site: Site, name: str) -> route53.IPublicHostedZone:
+    return route53.PublicHostedZone.from_public_hosted_zone_attributes(
+        site.scope(), "Zone", hosted_zone_id="Z1", zone_name=name
+    )
+
+
+def backup_of(site: Site, **arguments: Any) -> DifyBackup:
+    return DifyBackup(site.scope(), "Backup", data=site.data, **arguments)
+
+
+OPERATIONS: dict[str, tuple[Make, str]] = {
+    "a_model_is_an_arn": (
+        lambda _: Bedrock(models=[f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-pro-v1:0"]),
+        r"^entries of Bedrock\.models must be model ids such as anthropic\.claude-\*, got 'arn:aws:bedrock",
+    ),
+    "a_model_is_an_inference_profile": (
+        lambda _: Bedrock(models=["eu.amazon.nova-pro-v1:0"]),
+        r"got the inference profile 'eu\.amazon\.nova-pro-v1:0': write 'amazon\.nova-pro-v1:0', which allows",
+    ),
+    "models_are_a_text": (
+        lambda _: Bedrock(models="amazon.nova-*"),
+        r"^Bedrock\.models must be a list of model ids .*; write \['amazon\.nova-\*'\]$",
+    ),
+    "a_region_of_models_is_a_zone": (
+        lambda _: Bedrock(regions=["us-east-1a"]),
+        r"^entries of Bedrock\.regions must be regions such as us-east-1, got 'us-east-1a'$",
+    ),
+    "models_run_in_no_region": (
+        lambda _: Bedrock(regions=[]),
+        r"^Bedrock\.regions must not be empty: None allows all regions$",
+    ),
+    "a_role_to_assume_is_a_name": (
+        lambda _: Bedrock(assume_roles=["models"]),
+        r"^entries of Bedrock\.assume_roles must be ARNs of roles, got 'models'$",
+    ),
+    "a_sender_is_a_domain": (
+        lambda _: SesMail(sender="example.com"),
+        r"^SesMail\.sender must be an address such as dify@example\.com or .*, got 'example\.com'$",
+    ),
+    "a_sender_is_known_only_at_deployment": (
+        lambda _: SesMail(sender=cdk.Token.as_string({"Ref": "Sender"})),
+        r"^SesMail\.sender must be literal: a policy is made from it$",
+    ),
+    "a_zone_is_not_of_the_senders_domain": (
+        lambda site: SesMail(sender="dify@example.com", zone=public_zone(site, "example.org")),
+        r"^SesMail\.zone must be the zone of the sender's domain example\.com, got example\.org: leave ",
+    ),
+    "a_mail_server_is_a_url": (
+        lambda _: SmtpMail(host="smtp://smtp.example.com", sender="dify@example.com"),
+        r"^SmtpMail\.host must be a host name such as smtp\.example\.com without port, got 'smtp://",
+    ),
+    "a_mail_server_listens_nowhere": (
+        lambda _: SmtpMail(host="smtp.example.com", sender="dify@example.com", port=70000),
+        r"^SmtpMail\.port must be between 1 and 65535, got 70000$",
+    ),
+    "a_mail_password_would_travel_in_clear_text": (
+        lambda site: SmtpMail(
+            host="smtp.example.com",
+            sender="dify@example.com",
+            credentials=secret(site),
+            security=MailSecurity.NONE,
+        ),
+        r"^SmtpMail\.credentials would travel in clear text with security=MailSecurity\.NONE: encrypt ",
+    ),
+    "mail_is_set_twice": (
+        lambda site: site.workers_of(
+            mail=SmtpMail(host="smtp.example.com", sender="dify@example.com"),
+            environment={Role.WORKER: {"SMTP_SERVER": "other.example.com"}},
+        ),
+        r"^environment of role worker: SMTP_SERVER is set by dify_cdk, use mail=SesMail",
+    ),
+    "a_package_index_has_no_scheme": (
+        lambda _: Plugins(pip_mirror_url="pypi.example.internal/simple"),
+        r"^Plugins\.pip_mirror_url must be a URL such as https://pip\.example\.com/simple, got 'pypi\.",
+    ),
+    "a_package_index_carries_a_password": (
+        lambda _: Plugins(pip_mirror_url="https://me:hidden@pypi.example.internal/simple"),
+        r"^Plugins\.pip_mirror_url must not carry credentials, .* got a URL for pypi\.example\.internal that",
+    ),
+    "a_package_index_is_set_twice": (
+        lambda site: site.workers_of(
+            plugins=Plugins(pip_mirror_url="http://pypi.example.internal/simple"),
+            environment={Role.PLUGIN_DAEMON: {"PIP_MIRROR_URL": "http://other.example.internal"}},
+        ),
+        r"^environment of role plugin_daemon: PIP_MIRROR_URL is set by dify_cdk, use plugins=Plugins\(",
+    ),
+    "a_rotation_is_a_date": (
+        lambda site: site.data_of(rotation="2026-11"),
+        r"^DifyData\.rotation must be a count such as 0, 1 or 2, got '2026-11'; raise it by one",
+    ),
+    "a_rotation_is_negative": (
+        lambda site: site.data_of(rotation=-1),
+        r"^DifyData\.rotation must be a count such as 0, 1 or 2, got -1; raise it by one",
+    ),
+    "an_alarm_is_always_raised": (
+        lambda _: AlarmThresholds(server_errors=0),
+        r"^AlarmThresholds\.server_errors must be above 0, got 0; None raises no alarm$",
+    ),
+    "an_alarm_is_never_raised": (
+        lambda _: AlarmThresholds(memory_percent=120),
+        r"^AlarmThresholds\.memory_percent must be at most 100, got 120$",
+    ),
+    "a_backup_is_kept_for_no_time": (
+        lambda site: backup_of(site, keep_days=0),
+        r"^DifyBackup\.keep_days must be between 1 and 36500, got 0$",
+    ),
+    "a_backup_starts_at_no_hour": (
+        lambda site: backup_of(site, hour_utc=24),
+        r"^DifyBackup\.hour_utc must be between 0 and 23, got 24$",
+    ),
+    "a_copy_of_a_backup_stays_in_the_region": (
+        lambda site: backup_of(site, copy_to=vault(site, REGION)),
+        r"^DifyBackup\.copy_to must be in another region than the stack's, got us-east-1$",
+    ),
+}
+
+
+@cases(OPERATIONS)
+def test_fails_when_operating_it_cannot_work_because(site: Site, make: Make, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        make(site)
+    assert "hidden" not in str(caught.value)
+
+
 def test_fails_when_two_frontends_announce_themselves(site: Site) -> None:
     workers = site.workers_of()
     site.door_of(workers=workers, announce=True)
@@ -664,3 +805,5 @@ def test_the_shared_site_is_good(site: Site) -> None:
     assert site.door_of(workers=site.workers_of(), request_timeout=cdk.Duration.seconds(4000)).url
     assert site.door_of(access=Access(ipv4=networks(60))).limits.streaming
     assert isolated(site, scheme=AlbScheme.INTERNAL).url
+    assert backup_of(site, copy_to=vault(site)).plan
+    assert SesMail(sender="dify@example.com", zone=public_zone(site, "example.com")).address

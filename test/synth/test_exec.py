@@ -24,6 +24,7 @@ from dify_cdk import (
     DifyRelease,
     DifyWorkers,
     Egress,
+    Plugins,
     Role,
     RoleSize,
     Scaling,
@@ -150,7 +151,8 @@ RELEASE = DifyRelease(registry="registry.example.com")
 
 def _in_closed(stack: cdk.Stack, vpc: ec2.IVpc, **workers: Any) -> DifyWorkers:
     data = DifyData(stack, "Data", vpc=vpc)
-    background = DifyWorkers(stack, "Workers", data=data, release=RELEASE, **workers)
+    plugins = Plugins(pip_mirror_url="http://pypi.example.internal/simple")
+    background = DifyWorkers(stack, "Workers", data=data, release=RELEASE, plugins=plugins, **workers)
     DifyAlbFrontend(stack, "Frontend", workers=background, access=OFFICE, scheme=AlbScheme.INTERNAL)
     return background
 
@@ -174,7 +176,10 @@ def test_isolated_network_has_the_endpoint_that_it_needs(stack: cdk.Stack) -> No
 
 @pytest.mark.parametrize(
     ("roles", "expected"),
-    [([Role.WORKER], ["DifyWorkersExecEndpoint"]), ([], [])],
+    [
+        ([Role.WORKER], ["DifyWorkersExecEndpoint", "DifyWorkersEndpoints"]),
+        ([], ["DifyWorkersEndpoints"]),
+    ],
     ids=["with-exec", "without"],
 )
 def test_own_closed_network_is_warned_about_the_endpoint(

@@ -21,6 +21,7 @@ from dify_cdk import (
     DifyRelease,
     DifyWorkers,
     Egress,
+    Plugins,
     Role,
     RoleSize,
     Sandbox,
@@ -216,7 +217,8 @@ def test_own_cluster_is_used_and_none_is_defined(stack: cdk.Stack, data: DifyDat
 
 def test_closed_network_without_a_registry_is_warned_about(stack: cdk.Stack) -> None:
     network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
-    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
+    plugins = Plugins(pip_mirror_url="http://pypi.example.internal/simple")
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc), plugins=plugins)
     (warning,) = _warnings(workers)
     assert "DifyRelease(registry=...)" in warning
 

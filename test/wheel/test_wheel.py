@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,7 @@ from email.message import Message
 from email.parser import Parser
 from os import environ
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,9 +123,31 @@ def installed(built: Built) -> Iterator[Installed]:
 
 
 @pytest.fixture(scope="module")
-def app(installed: Installed) -> Path:
-    installed.run("dify-cdk", "init", "v1", "app")
-    return installed.folder / "app"
+def apps(installed: Installed) -> dict[str, Path]:
+    """An app of every example, as ``init`` writes it."""
+    names = sorted(path.stem for path in (ROOT / "examples").glob("v*.py"))
+    for name in names:
+        installed.run("dify-cdk", "init", name, f"app-{name}")
+    return {name: installed.folder / f"app-{name}" for name in names}
+
+
+@pytest.fixture(scope="module")
+def app(apps: dict[str, Path]) -> Path:
+    return apps["v1"]
+
+
+def _cdk_synth(installed: Installed, app: Path, *options: str) -> dict[str, Any]:
+    """Synthesize with the real CDK; return the manifest."""
+    quiet = ("--no-notices", "--no-version-reporting", "--quiet")
+    result = installed.run("cdk", "synth", *quiet, *options, cwd=app)
+    assert not END_OF_LIFE.search(result.stdout + result.stderr)
+    manifest: dict[str, Any] = json.loads((app / "cdk.out" / "manifest.json").read_text())
+    return manifest
+
+
+def _regions(manifest: dict[str, Any]) -> set[str]:
+    stacks = [row for row in manifest["artifacts"].values() if row["type"] == "aws:cloudformation:stack"]
+    return {row["environment"] for row in stacks}
 
 
 def test_the_wheel_holds_the_package_and_the_examples_and_nothing_else(built: Built) -> None:
@@ -132,6 +156,7 @@ def test_the_wheel_holds_the_package_and_the_examples_and_nothing_else(built: Bu
         found = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert found == expected
     assert {"dify_cdk/py.typed", "dify_cdk/_examples/v1.py", "dify_cdk/_examples/cdk.json"} <= found
+    assert "dify_cdk/report/data/prices.json" in found
     assert any(name.startswith("dify_cdk/handlers/deploy/") for name in found)
 
 
@@ -158,6 +183,11 @@ def test_the_installed_package_is_not_the_checkout(installed: Installed) -> None
         assert Path(line).is_relative_to(installed.folder / "venv")
 
 
+def test_the_installed_package_knows_its_prices(installed: Installed) -> None:
+    program = "from dify_cdk.report.prices import load_prices; print(*load_prices().regions)"
+    assert "us-east-1" in installed.run("python", "-c", program).stdout.split()
+
+
 def test_the_installed_package_compares_without_the_checkout(installed: Installed) -> None:
     result = installed.run("dify-cdk", "compare", "v1")
     for role in ("api", "web", "worker", "beat", "plugin_daemon", "sandbox", "ssrf_proxy"):
@@ -172,10 +202,42 @@ def test_the_requirements_of_the_app_are_this_wheel(installed: Installed, app: P
 
 
 def test_the_app_synthesizes_with_the_real_cdk_without_credentials(installed: Installed, app: Path) -> None:
-    result = installed.run("cdk", "synth", "--no-notices", "--no-version-reporting", cwd=app)
-    assert not END_OF_LIFE.search(result.stdout + result.stderr)
+    manifest = _cdk_synth(installed, app)
     templates = [json.loads(path.read_text()) for path in (app / "cdk.out").glob("*.template.json")]
     types = {resource["Type"] for template in templates for resource in template["Resources"].values()}
     assert {"AWS::ECS::Service", "AWS::RDS::DBCluster", "AWS::ElasticLoadBalancingV2::LoadBalancer"} <= types
-    manifest = json.loads((app / "cdk.out" / "manifest.json").read_text())
     assert not manifest.get("missing"), "a look-up needs an account"
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "ap-northeast-1"])
+def test_every_example_synthesizes_for_any_account(
+    installed: Installed, apps: dict[str, Path], region: str
+) -> None:
+    for name, app in apps.items():
+        manifest = _cdk_synth(installed, app, "--no-validation", "--context", f"region={region}")
+        assert f"aws://unknown-account/{region}" in _regions(manifest), name
+        assert not manifest.get("missing"), name
+
+
+def test_an_account_and_a_committed_context_need_no_credentials(
+    installed: Installed, apps: dict[str, Path]
+) -> None:
+    app = installed.folder / "with-account"
+    shutil.copytree(apps["v4"], app, ignore=shutil.ignore_patterns("cdk.out"))
+    code = (app / "app.py").read_text()
+    assert code.count("cdk.Environment(region=region)") == 1
+    account = "111122223333"
+    (app / "app.py").write_text(code.replace("(region=region)", f'(account="{account}", region=region)'))
+    zones = [f"eu-west-1{letter}" for letter in "abc"]
+    context = {f"availability-zones:account={account}:region=eu-west-1": zones}
+    (app / "cdk.context.json").write_text(json.dumps(context))
+    manifest = _cdk_synth(installed, app, "--no-validation", "--context", "region=eu-west-1")
+    assert _regions(manifest) == {f"aws://{account}/eu-west-1"}
+    assert not manifest.get("missing")
+    (template,) = (app / "cdk.out").glob("*.template.json")
+    subnets = [
+        row["Properties"]["AvailabilityZone"]
+        for row in json.loads(template.read_text())["Resources"].values()
+        if row["Type"] == "AWS::EC2::Subnet"
+    ]
+    assert set(subnets) == set(zones[:2])

@@ -19,7 +19,7 @@ from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, ackn
 from dify_cdk._checks import is_token
 from dify_cdk._deploy import lambda_architecture, log_group
 from dify_cdk._fargate import Platform
-from dify_cdk.environment import Door, SecretField, plain_variables, require_free, secret_variables
+from dify_cdk.environment import Door, plain_variables, require_free
 from dify_cdk.frontends._images import LambdaImages
 from dify_cdk.functions import FunctionSize
 from dify_cdk.limits import Limits
@@ -75,8 +75,7 @@ class RoleFunction(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._role = role
-        self._own_secrets = secret_variables(role)
-        self._secrets = _by_secret(platform, role, self._own_secrets)
+        self._secrets = _by_secret(platform, role)
         environment = self._environment(platform, name, size)
         _require_room(role, environment)
         self._function = lambda_.DockerImageFunction(
@@ -140,13 +139,13 @@ class RoleFunction(Construct):
     def _grant(self, platform: Platform, name: PublicName) -> None:
         role = self._function.role
         assert role is not None
-        arns = {
-            platform.data.secret(source.purpose).secret_arn: None for source in self._own_secrets.values()
-        }
+        arns = {source.secret.secret_arn: None for source in platform.own_secrets_of(self._role).values()}
         if arns:
             statement = iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=list(arns))
             self._function.add_to_role_policy(statement)
             platform.data.grant_access(role, self._role)
+        for source in platform.chosen_secrets_of(self._role).values():
+            source.secret.grant_read(role)
         for value in platform.extras.get(self._role, {}).values():
             if isinstance(value, ecs.Secret):
                 value.grant_read(role)
@@ -239,13 +238,11 @@ def _template(text: str) -> str:
     return text.replace(f"https://{_HOST}", "{url}").replace(_HOST, "{host}")
 
 
-def _by_secret(
-    platform: Platform, role: Role, own: Mapping[str, SecretField]
-) -> dict[str, dict[str, str | None]]:
+def _by_secret(platform: Platform, role: Role) -> dict[str, dict[str, str | None]]:
     """ARN of each secret to its variables with their fields, so that an ARN stands there once."""
     grouped: dict[str, dict[str, str | None]] = {}
-    for variable, source in own.items():
-        grouped.setdefault(platform.data.secret(source.purpose).secret_arn, {})[variable] = source.field
+    for variable, source in platform.secrets_of(role).items():
+        grouped.setdefault(source.secret.secret_arn, {})[variable] = source.field
     for variable, value in platform.extras.get(role, {}).items():
         if not isinstance(value, str):
             arn, name = _source(role, variable, value)

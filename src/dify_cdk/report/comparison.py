@@ -11,7 +11,7 @@ from dify_cdk.report.inventory import Inventory, Message, read, read_view
 from dify_cdk.report.joined import join
 from dify_cdk.report.limits import Limit, effective_limits
 from dify_cdk.report.prices import Prices
-from dify_cdk.report.pricing import MonthlyCost, break_even, floor, monthly_cost
+from dify_cdk.report.pricing import MonthlyCost, break_evens, floor, monthly_cost
 from dify_cdk.report.subject import Subject
 from dify_cdk.report.usage import Usage
 
@@ -144,12 +144,10 @@ def compare(
         )
         for subject, parts in subjects
     )
+    usages = break_evens([one.subject for one in compared], region=region, prices=prices)
+    pairs = combinations(compared, 2)
     crossings = tuple(
-        BreakEven(
-            first=a.name,
-            second=b.name,
-            usage=break_even(a.subject, b.subject, region=region, prices=prices),
-        )
-        for a, b in combinations(compared, 2)
+        BreakEven(first=a.name, second=b.name, usage=found)
+        for (a, b), found in zip(pairs, usages, strict=True)
     )
     return Comparison(compared=compared, usage=usage_name, prices_as_of=prices.as_of, break_evens=crossings)

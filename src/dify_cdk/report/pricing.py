@@ -7,9 +7,10 @@ load would need. What no template shows is listed in :data:`NOT_COUNTED`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cache
+from itertools import combinations, pairwise
 from types import MappingProxyType
 
 from dify_cdk.report.containers import read_roles
@@ -152,18 +153,36 @@ def break_even(
     Returns:
         The smallest such share of the usage, or None if one of them is never dearer than the other.
     """
+    (found,) = break_evens((a, b), region=region, prices=prices, usage=usage)
+    return found
+
+
+def break_evens(
+    subjects: Sequence[Subject], *, region: str | None, prices: Prices, usage: Usage | None = None
+) -> tuple[Usage | None, ...]:
+    """:func:`break_even` of each two subjects, in the order of ``itertools.combinations``."""
     largest = usage or USAGES["company"]
-    bills = [_Bill(subject, region=region, prices=prices) for subject in (a, b)]
+    totals = [cache(_totals(_Bill(subject, region=region, prices=prices), largest)) for subject in subjects]
+    shares = (_break_even(a, b) for a, b in combinations(totals, 2))
+    return tuple(None if share is None else largest.scaled(share) for share in shares)
+
+
+def _totals(bill: _Bill, largest: Usage) -> Callable[[float], float]:
+    """The total of a bill by the share of the largest usage."""
+    return lambda share: bill.for_usage(largest.scaled(share)).total
+
+
+def _break_even(a: Callable[[float], float], b: Callable[[float], float]) -> float | None:
+    """The smallest share at which the dearer one becomes the cheaper one."""
 
     def difference(share: float) -> float:
-        costs = [bill.for_usage(largest.scaled(share)).total for bill in bills]
-        return costs[0] - costs[1]
+        return a(share) - b(share)
 
     known = [(step / _STEPS, difference(step / _STEPS)) for step in range(_STEPS + 1)]
     unequal = [(share, value) for share, value in known if abs(value) > _NOTHING]
     for (low, before), (high, after) in pairwise(unequal):
         if before * after < 0:
-            return largest.scaled(_crossing(difference, low, high))
+            return _crossing(difference, low, high)
     return None
 
 
@@ -209,7 +228,8 @@ class _Bill:
         """Price every resource and every type that resources share."""
         sites = [self._site(index, usage) for index in range(len(self._views))]
         items = [*self._single(sites), *self._shared(sites)]
-        lines = [*(self._line(item) for item in items), *self._allowances(items)]
+        paid = [(item, self._line(item)) for item in items]
+        lines = [*(line for _, line in paid), *self._allowances(paid)]
         amounts = [line.amount for line in lines]
         unpriced = self._unpriced()
         return MonthlyCost(
@@ -279,31 +299,32 @@ class _Bill:
     def _region_of(self, part: Part) -> str | None:
         return self._region if part.region in (None, self._own) else part.region
 
-    def _allowances(self, items: list[_Item]) -> Iterator[CostLine]:
+    def _allowances(self, paid: list[tuple[_Item, CostLine]]) -> Iterator[CostLine]:
+        """What accounts get free of charge, taken off in the order of the lines, as lines of their own."""
         for allowance in self._prices.allowances:
             left = allowance.quantity
-            for item in items:
-                if item.charge.price in allowance.covers and item.charge.quantity and left:
-                    used = min(left, item.charge.quantity)
+            for item, line in paid:
+                if item.charge.price in allowance.covers and line.amount:
+                    used = min(left, item.charge.quantity or 0)
                     left -= used
-                    yield self._free(allowance, item, used)
+                    if used:
+                        yield _taken_off(line, allowance, used)
 
-    def _free(self, allowance: Allowance, item: _Item, used: float) -> CostLine:
-        """What an allowance takes off a line, as a line of its own."""
-        line = self._line(item)
-        quantity = -used / UNITS[allowance.unit]
-        return replace(
-            line,
-            part="",
-            logical_id="",
-            type="",
-            what=f"free every month: {line.what}",
-            quantity=quantity,
-            amount=_amount(quantity, line.unit_price),
-            formula=f"up to {shown(allowance.quantity)} a month and account, taken as unused by others",
-            source=allowance.source,
-            seen=allowance.seen,
-        )
+
+def _taken_off(line: CostLine, allowance: Allowance, used: float) -> CostLine:
+    quantity = -used / UNITS[allowance.unit]
+    return replace(
+        line,
+        part="",
+        logical_id="",
+        type="",
+        what=f"free every month: {line.what}",
+        quantity=quantity,
+        amount=_amount(quantity, line.unit_price),
+        formula=f"up to {shown(allowance.quantity)} a month and account, taken as unused by others",
+        source=allowance.source,
+        seen=allowance.seen,
+    )
 
 
 _NO_TYPE = "(no type)"

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared import Answer, CallError, calling
+from shared import SETTLE_SECONDS, Answer, CallError, calling
 
 if TYPE_CHECKING:
     from mypy_boto3_rds_data import RDSDataServiceClient
@@ -60,6 +60,7 @@ _AUTHENTICATION_CLASS = "28"
 _CONCURRENT = "tuple concurrently"
 
 _STATE = re.compile(r"SQLState: ([0-9A-Z]{5})")
+_WRONG_PASSWORD = "28P01"
 _NOT_PRIVILEGED = "42501"
 _NO_DATABASE = "3D000"
 
@@ -80,6 +81,8 @@ class DataApiError(CallError):
 
     def passes_after(self, seconds: float) -> bool:
         """Whether trying again makes sense that long after the first try."""
+        if self.is_password and seconds < SETTLE_SECONDS:  # RDS takes a moment to set a new one
+            return True
         if self.state:  # the database's own refusal, which IAM has nothing to do with
             return (
                 self.state in _PASSING_STATES
@@ -96,10 +99,15 @@ class DataApiError(CallError):
     def is_authentication(self) -> bool:
         """Whether the user or the password of the secret was refused."""
         return (
-            self.state.startswith(_AUTHENTICATION_CLASS)
+            self.is_password
+            or self.state.startswith(_AUTHENTICATION_CLASS)
             or self.answer.code == "InvalidSecretException"
-            or "password authentication failed" in self._message
         )
+
+    @property
+    def is_password(self) -> bool:
+        """Whether the database knew another password."""
+        return self.state == _WRONG_PASSWORD or "password authentication failed" in self._message
 
     @property
     def is_after_login(self) -> bool:

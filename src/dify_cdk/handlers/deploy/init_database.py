@@ -85,11 +85,14 @@ class Inside:
         has_schema: There is a schema ``public``.
         can_create: The wanted owner may create in it.
         extensions: Names of the extensions.
+        is_adopted: Nothing in that schema belongs to the master user, which in a restored cluster may have
+            made what Dify works with. What an extension brought along stays the master user's.
     """
 
     has_schema: bool
     can_create: bool
     extensions: frozenset[str]
+    is_adopted: bool = True
 
 
 _FRESH = Inside(has_schema=True, can_create=True, extensions=frozenset())
@@ -120,6 +123,32 @@ class Statement:
     sql: str
     database: str = HOME
     password_of: str | None = None
+
+
+# What the master user owns in the schema, as statements that give it to the wanted owner, {owner}.
+# Sequences of columns follow their tables.
+_ADOPTION = """
+SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, {owner}) AS command
+FROM pg_class c
+WHERE c.relnamespace = to_regnamespace('public')
+AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+    AND (d.deptype = 'e' OR c.relkind = 'S' AND d.deptype IN ('a', 'i')))
+UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, {owner})
+FROM pg_proc p
+WHERE p.pronamespace = to_regnamespace('public')
+AND p.proowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+    AND d.deptype = 'e')
+UNION ALL SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, {owner})
+FROM pg_type t
+WHERE t.typnamespace = to_regnamespace('public')
+AND t.typowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+AND t.typtype IN ('e', 'd')
+AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
+    AND d.deptype = 'e')
+"""
 
 
 def on_event(event: Event, context: Context) -> dict[str, Any]:
@@ -272,7 +301,17 @@ def _plan_inside(role: str, database: WantedDatabase, inside: Inside) -> list[St
         for extension in database.extensions
         if extension not in inside.extensions
     ]
+    if not inside.is_adopted:
+        sql.append(_adopt(role[1:-1]))
     return [Statement(sql=text, database=database.name) for text in sql]
+
+
+def _adopt(owner: str) -> str:
+    commands = _ADOPTION.format(owner=_literals([owner]))
+    return (
+        f"DO $adopt$ DECLARE one record; BEGIN FOR one IN {commands} "
+        "LOOP EXECUTE one.command; END LOOP; END $adopt$"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -362,18 +401,20 @@ class _Cluster:
                 "EXISTS (SELECT FROM pg_namespace n, pg_roles r WHERE n.nspname = 'public' "
                 f"AND r.rolname IN ({_literals([owner])}) AND has_schema_privilege(r.oid, n.oid, 'CREATE') "
                 "AND has_schema_privilege(r.oid, n.oid, 'USAGE')), "
-                "coalesce((SELECT string_agg(extname::text, ' ') FROM pg_extension), '')",
+                "coalesce((SELECT string_agg(extname::text, ' ') FROM pg_extension), ''), "
+                f"NOT EXISTS ({_ADOPTION.format(owner=_literals([owner]))})",
                 f"what is in the database {database}",
             )
         except DataApiError as error:
             if error.is_privilege and not must_open:
                 return None
             raise
-        [[has_schema, can_create, extensions]] = rows
+        [[has_schema, can_create, extensions, is_adopted]] = rows
         return Inside(
             has_schema=bool(has_schema),
             can_create=bool(can_create),
             extensions=frozenset(str(extensions).split()),
+            is_adopted=bool(is_adopted),
         )
 
 

@@ -149,7 +149,7 @@ def _nodes(resource: Resource, nodes: float | None, hours: float) -> Charge:
     return Charge(
         price=f"elasticache.hour.{engine}.{size}",
         service=_CACHE,
-        what=f"{engine} {size}".strip(),
+        what=f"{engine} {size}".strip() or "node",
         quantity=times(nodes, hours),
         unit="hour",
         formula=f"{counted(nodes, 'node')} x {shown(hours)} h",
@@ -169,6 +169,19 @@ def buckets(_: tuple[Resource, ...], site: Site) -> Iterator[Charge]:
             unit="1,000 requests",
             formula=f"{shown(usage.uploads)} uploaded files",
         )
+
+
+def backup_vault(_: Resource, site: Site) -> Iterator[Charge]:
+    """Copies of what is stored; how many are kept, and how much of them is new, no template says."""
+    stored = site.usage.database_gb + site.usage.files_gb
+    yield Charge(
+        price="backup.gb_month",
+        service="AWS Backup",
+        what="backups",
+        quantity=None if stored else 0,
+        unit="GB-month",
+        formula=f"copies of {shown(stored)} GB, as many and as different as they are",
+    )
 
 
 def secret(_: Resource, site: Site) -> Iterator[Charge]:
@@ -196,6 +209,7 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         _CLUSTER: database_cluster,
         _INSTANCE: database_instance,
+        "AWS::Backup::BackupVault": backup_vault,
         "AWS::ElastiCache::CacheCluster": cache_cluster,
         "AWS::ElastiCache::ReplicationGroup": replication_group,
         "AWS::ElastiCache::ServerlessCache": serverless_cache,

@@ -13,7 +13,7 @@ class Reason(StrEnum):
     SETTING = "a setting or a permission, which AWS does not charge"
     ELSEWHERE = "charged with the resource that it belongs to"
     DEPLOYMENTS = "runs only while something is deployed"
-    ALLOWANCE = "its first million requests a month are free, and an installation makes far fewer"
+    ALLOWANCE = "its first million requests a month are free, and notifications are far fewer"
 
 
 _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
@@ -31,6 +31,8 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "AWS::ApiGateway::Resource",
         "AWS::ApplicationAutoScaling::ScalableTarget",
         "AWS::ApplicationAutoScaling::ScalingPolicy",
+        "AWS::Backup::BackupPlan",
+        "AWS::Backup::BackupSelection",
         "AWS::CDK::Metadata",
         "AWS::CertificateManager::Certificate",
         "AWS::CloudFormation::WaitCondition",
@@ -74,11 +76,13 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "AWS::ElasticLoadBalancingV2::ListenerCertificate",
         "AWS::ElasticLoadBalancingV2::ListenerRule",
         "AWS::ElasticLoadBalancingV2::TargetGroup",
+        "AWS::IAM::AccessKey",
         "AWS::IAM::InstanceProfile",
         "AWS::IAM::ManagedPolicy",
         "AWS::IAM::Policy",
         "AWS::IAM::Role",
         "AWS::IAM::ServiceLinkedRole",
+        "AWS::IAM::User",
         "AWS::KMS::Alias",
         "AWS::Lambda::EventInvokeConfig",
         "AWS::Lambda::Permission",
@@ -110,9 +114,9 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "AWS::ServiceDiscovery::Service",
     ),
     Reason.DEPLOYMENTS: (
-        "AWS::CodeBuild::Project",
         "Custom::AWSCDKOpenIdConnectProvider",
         "Custom::CDKBucketDeployment",
+        "Custom::CDKContainerImageBuild",
         "Custom::CDKECRDeployment",
         "Custom::CrossRegionExportReader",
         "Custom::CrossRegionExportWriter",
@@ -121,6 +125,7 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "Custom::DifyDatabaseInit",
         "Custom::DifyMigration",
         "Custom::DifyServiceDiscovery",
+        "Custom::DifySmtpCredentials",
         "Custom::LogRetention",
         "Custom::S3AutoDeleteObjects",
         "Custom::S3BucketNotifications",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -16,7 +17,7 @@ from dify_cdk.report.cost.charge import (
     shown,
     word_or,
 )
-from dify_cdk.report.template import Resource, items
+from dify_cdk.report.template import Resource, items, references
 
 _CLOUDWATCH = "Amazon CloudWatch"
 _DAYS_PER_MONTH = 730 / 24
@@ -99,6 +100,18 @@ def user_pool(resource: Resource, site: Site) -> Iterator[Charge]:
     )
 
 
+def mail(_: Resource, site: Site) -> Iterator[Charge]:
+    """Invitations, codes and notifications, whose number the usage does not tell."""
+    yield Charge(
+        price="ses.mails",
+        service="Amazon SES",
+        what="mails",
+        quantity=None if site.usage.users else 0,
+        unit="1,000 requests",
+        formula=f"invitations and codes for {shown(site.usage.users)} people",
+    )
+
+
 def repository(_: Resource, site: Site) -> Iterator[Charge]:
     """Images; a template does not say how many are kept and how large they are."""
     yield Charge(
@@ -124,6 +137,20 @@ def state_machine(resource: Resource, site: Site) -> Iterator[Charge]:
         )
 
 
+def build_project(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Build minutes, unless a custom resource starts it, which happens only during deployments."""
+    custom = (other for other in site.view.resources if other.type.startswith("Custom::"))
+    if not any(resource.id in references(other.properties) for other in custom):
+        yield Charge(
+            price="codebuild.minutes",
+            service="AWS CodeBuild",
+            what="builds",
+            quantity=None,
+            unit="hour",
+            formula="number and duration of the builds",
+        )
+
+
 def schedule(resource: Resource, _: Site) -> Iterator[Charge]:
     """Free by itself; a task that it starts runs for as long as no template says."""
     targets = items(setting(resource, "Targets")) or items(setting(resource, "Target"))
@@ -138,18 +165,38 @@ def schedule(resource: Resource, _: Site) -> Iterator[Charge]:
         )
 
 
+def sdk_call(resource: Resource, site: Site) -> Iterator[Charge]:
+    """Calls of AWS's API during deployments: a look-up is free, another call may make anything."""
+    for name in ("Create", "Update"):
+        call = site.view.text(setting(resource, name))
+        if call and not _LOOK_UP.search(call):
+            yield Charge(
+                price="any",
+                service="AWS",
+                what="what a call of the API makes",
+                quantity=None,
+                unit="month",
+                formula=f"{name}: a call that is no look-up",
+            )
+
+
+_LOOK_UP = re.compile(r"\"action\":\s*\"(describe|get|list)", re.IGNORECASE)
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "AWS::CloudWatch::Alarm": alarm,
         "AWS::CloudWatch::Dashboard": dashboard,
+        "AWS::CodeBuild::Project": build_project,
         "AWS::Cognito::UserPool": user_pool,
         "AWS::ECR::Repository": repository,
         "AWS::Events::Rule": schedule,
         "AWS::Route53::HostedZone": hosted_zone,
+        "AWS::SES::EmailIdentity": mail,
         "AWS::Scheduler::Schedule": schedule,
         "AWS::ServiceDiscovery::PrivateDnsNamespace": hosted_zone,
         "AWS::ServiceDiscovery::PublicDnsNamespace": hosted_zone,
         "AWS::StepFunctions::StateMachine": state_machine,
+        "Custom::AWS": sdk_call,
     }
 )
 SHARED: Mapping[str, SharedRule] = MappingProxyType({"AWS::Logs::LogGroup": log_groups})

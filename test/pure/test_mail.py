@@ -1,0 +1,124 @@
+"""Mail: from a choice of server to variables."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dify_cdk.environment import secret_options
+from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
+from dify_cdk.roles import Role
+from support import known_names
+
+ADDRESS = "dify@example.com"
+SECRET: Any = SimpleNamespace()
+
+
+def zone(name: str) -> Any:
+    return SimpleNamespace(zone_name=name)
+
+
+def test_ses_is_called_in_the_region_with_starttls() -> None:
+    assert SesMail(sender=f"Dify <{ADDRESS}>").environment("eu-west-1") == {
+        "MAIL_TYPE": "smtp",
+        "MAIL_DEFAULT_SEND_FROM": f"Dify <{ADDRESS}>",
+        "SMTP_SERVER": "email-smtp.eu-west-1.amazonaws.com",
+        "SMTP_PORT": "587",
+        "SMTP_USE_TLS": "true",
+        "SMTP_OPPORTUNISTIC_TLS": "true",
+    }
+
+
+@pytest.mark.parametrize(
+    ("security", "port", "expected"),
+    [
+        (MailSecurity.STARTTLS, None, ("587", "true", "true")),
+        (MailSecurity.TLS, None, ("465", "true", "false")),
+        (MailSecurity.NONE, None, ("25", "false", "false")),
+        (MailSecurity.TLS, 2465, ("2465", "true", "false")),
+    ],
+)
+def test_security_decides_port_and_switches(
+    security: MailSecurity, port: int | None, expected: tuple[str, str, str]
+) -> None:
+    found = SmtpMail(host="smtp.example.com", sender=ADDRESS, security=security, port=port).environment()
+    assert (found["SMTP_PORT"], found["SMTP_USE_TLS"], found["SMTP_OPPORTUNISTIC_TLS"]) == expected
+    assert found["SMTP_SERVER"] == "smtp.example.com"
+
+
+@pytest.mark.parametrize("role", [Role.API, Role.WORKER])
+def test_the_roles_that_send_read_these_names(role: Role) -> None:
+    names = SmtpMail(host="smtp.example.com", sender=ADDRESS).environment()
+    assert {*names, *secret_options(role)} - known_names(role) == set()
+    assert set(secret_options(role)) == {"SMTP_USERNAME", "SMTP_PASSWORD"}
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role not in (Role.API, Role.WORKER)])
+def test_no_other_role_has_credentials(role: Role) -> None:
+    assert secret_options(role) == ()
+
+
+@pytest.mark.parametrize(
+    ("sender", "address"),
+    [
+        (ADDRESS, ADDRESS),
+        (f"Dify <{ADDRESS}>", ADDRESS),
+        ("d.i+fy@mail.example.com", "d.i+fy@mail.example.com"),
+    ],
+)
+def test_the_address_is_what_a_policy_names(sender: str, address: str) -> None:
+    assert SesMail(sender=sender).address == address
+
+
+@pytest.mark.parametrize("name", ["example.com", "example.com.", "mail.example.com"])
+def test_a_zone_may_be_of_the_domain_or_above(name: str) -> None:
+    assert SesMail(sender="dify@mail.example.com", zone=zone(name)).address
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "",
+        "dify",
+        "dify@example",
+        "dify@Example.com",
+        "a@example.com, b@example.com",
+        "Dify dify@example.com",
+        f"Dify <{ADDRESS}>\r\nBcc: all@example.com",
+        f"Dify\nBcc: all <{ADDRESS}>",
+        f"dify@example.com <{ADDRESS}>",
+    ],
+)
+def test_fails_when_the_sender_is_no_address(sender: str) -> None:
+    message = r"sender must be an address such as dify@example\.com or Dify <dify@example\.com>"
+    with pytest.raises(ValueError, match=message):
+        SesMail(sender=sender)
+    with pytest.raises(ValueError, match=message):
+        SmtpMail(host="smtp.example.com", sender=sender)
+
+
+@pytest.mark.parametrize("name", ["example.org", "ample.com", "other.mail.example.com"])
+def test_fails_when_the_zone_is_of_another_domain(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^SesMail\.zone must be the zone of the sender's domain mail\.exa"):
+        SesMail(sender="dify@mail.example.com", zone=zone(name))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"host": "smtps://smtp.example.com"}, r"^SmtpMail\.host must be a host name .* without port"),
+        ({"host": "smtp.example.com:587"}, r"^SmtpMail\.host must be a host name"),
+        ({"host": ""}, r"^SmtpMail\.host must be a host name"),
+        ({"port": 0}, r"^SmtpMail\.port must be between 1 and 65535, got 0$"),
+        ({"port": 65536}, r"^SmtpMail\.port must be between 1 and 65535, got 65536$"),
+        (
+            {"security": MailSecurity.NONE, "credentials": SECRET},
+            r"^SmtpMail\.credentials would travel in clear text with security=MailSecurity\.NONE",
+        ),
+    ],
+)
+def test_fails_when_a_server_cannot_be_meant(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SmtpMail(**{"host": "smtp.example.com", "sender": ADDRESS, **arguments})

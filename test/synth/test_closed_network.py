@@ -1,0 +1,202 @@
+"""A closed network: nothing leads out, and everything that is needed is inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk.assertions import Template as Synthesized
+
+from dify_cdk import (
+    Access,
+    AlbScheme,
+    DifyAlbFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyRelease,
+    DifyWorkers,
+    Egress,
+    Plugins,
+    Role,
+)
+from dify_cdk.roles import BACKEND_ROLES
+from iam import allows, statements_of, text
+from support import REGION, Template, strings
+
+ENDPOINTS = {
+    *("bedrock", "bedrock-runtime", "bedrock-agent-runtime"),
+    *("ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm", "ssmmessages"),
+}
+WAYS_OUT = (
+    *("AWS::EC2::InternetGateway", "AWS::EC2::VPCGatewayAttachment", "AWS::EC2::EgressOnlyInternetGateway"),
+    *("AWS::EC2::NatGateway", "AWS::EC2::EIP", "AWS::EC2::EIPAssociation", "AWS::EC2::Instance"),
+    *("AWS::EC2::TransitGatewayAttachment", "AWS::EC2::VPCPeeringConnection", "AWS::EC2::VPNGateway"),
+)
+MIRROR = "http://pypi.example.internal:8080/simple"
+
+
+@pytest.fixture(scope="module")
+def example(templates: Callable[[str], Template]) -> Template:
+    return templates("v4_closed_network")
+
+
+def imported(stack: cdk.Stack) -> ec2.IVpc:
+    """Somebody else's VPC without a way out."""
+    return ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-1",
+        vpc_cidr_block="10.1.0.0/16",
+        availability_zones=["us-east-1a", "us-east-1b"],
+        isolated_subnet_ids=["subnet-1", "subnet-2"],
+        isolated_subnet_route_table_ids=["rtb-1", "rtb-2"],
+    )
+
+
+def workers_in(stack: cdk.Stack, vpc: ec2.IVpc, **arguments: Any) -> DifyWorkers:
+    release = DifyRelease(registry="registry.example.internal/dify")
+    data = DifyData(stack, "Data", vpc=vpc)
+    workers = DifyWorkers(stack, "Workers", data=data, release=release, **arguments)
+    access = Access(ipv4=["10.0.0.0/8"])
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, scheme=AlbScheme.INTERNAL)
+    return workers
+
+
+def warnings_of(workers: DifyWorkers) -> list[str]:
+    return [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
+
+
+def leads_out(template: Template) -> list[str]:
+    """Resources that are a way out, and rules and routes that name the whole world as a destination."""
+    found = list(template.of_type(*WAYS_OUT))
+    for type in ("AWS::EC2::Route", "AWS::EC2::SecurityGroupEgress"):
+        found += [id for id, route in template.properties(type).items() if names_world(route)]
+    for id, group in template.properties("AWS::EC2::SecurityGroup").items():
+        if any(names_world(rule) for rule in group.get("SecurityGroupEgress", ())):
+            found.append(id)
+    return found
+
+
+def names_world(rule: dict[str, Any]) -> bool:
+    keys = ("CidrIp", "CidrIpv6", "DestinationCidrBlock", "DestinationIpv6CidrBlock")
+    return any(rule.get(key) in ("0.0.0.0/0", "::/0") for key in keys)
+
+
+def test_nothing_in_the_example_leads_out(example: Template) -> None:
+    assert leads_out(example) == []
+    assert [path for path, value in strings(example.resources) if value in ("0.0.0.0/0", "::/0")] == []
+    (balancer,) = example.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    assert balancer["Scheme"] == "internal"
+    assert example.of_type("AWS::CloudFront::Distribution") == {}
+
+
+def test_a_network_with_a_way_out_would_be_found(templates: Callable[[str], Template]) -> None:
+    found = leads_out(templates("v1"))
+    types = {templates("v1").resources[id]["Type"] for id in found}
+    assert types >= {
+        "AWS::EC2::InternetGateway",
+        "AWS::EC2::EIP",
+        "AWS::EC2::Route",
+        "AWS::EC2::SecurityGroup",
+    }
+
+
+def test_an_imported_network_is_closed_as_well(stack: cdk.Stack) -> None:
+    workers_in(stack, imported(stack))
+    assert leads_out(Template(Synthesized.from_stack(stack).to_json())) == []
+
+
+def test_the_example_has_every_endpoint(example: Template) -> None:
+    endpoints = list(example.properties("AWS::EC2::VPCEndpoint").values())
+    interfaces = {
+        text(one["ServiceName"]).removeprefix(f"com.amazonaws.{REGION}.")
+        for one in endpoints
+        if one["VpcEndpointType"] == "Interface"
+    }
+    assert interfaces == ENDPOINTS
+    gateways = [text(one["ServiceName"]) for one in endpoints if one["VpcEndpointType"] == "Gateway"]
+    assert gateways == [f"com.amazonaws.{REGION}.s3"]
+    assert all(one["PrivateDnsEnabled"] for one in endpoints if one["VpcEndpointType"] == "Interface")
+
+
+def test_every_endpoint_stands_in_every_subnet_of_the_tasks(example: Template) -> None:
+    worker = example.services()[Role.WORKER]["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]
+    for id, endpoint in example.properties("AWS::EC2::VPCEndpoint").items():
+        if endpoint["VpcEndpointType"] == "Interface":
+            assert endpoint["SubnetIds"] == worker, id
+    assert len(worker) == 2
+
+
+def test_all_images_come_from_the_registry_inside(example: Template) -> None:
+    for role, container in example.containers().items():
+        image = text(container["Image"])
+        assert image.startswith(f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify/"), role
+        execution = example.task_of(role)["ExecutionRoleArn"]["Fn::GetAtt"][0]
+        repository = image.partition("/")[2].rpartition(":")[0]
+        arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
+        assert allows(statements_of(example, execution), "ecr:BatchGetImage", arn), role
+
+
+def test_nothing_of_the_internet_is_asked_for(example: Template) -> None:
+    for role in example.containers():
+        variables = example.environment(role)
+        if role in BACKEND_ROLES:
+            assert variables["MARKETPLACE_ENABLED"] == "false", role
+            assert variables["ENABLE_CHECK_UPGRADABLE_PLUGIN_TASK"] == "false", role
+            assert variables["HOSTED_FETCH_APP_TEMPLATES_MODE"] == "builtin", role
+            assert variables["CHECK_UPDATE_URL"] == "", role
+    daemon = example.environment(Role.PLUGIN_DAEMON)
+    assert daemon["PIP_MIRROR_URL"] == MIRROR
+    assert daemon["PIP_MIRROR_AUTO_DETECT"] == "false"
+    assert daemon["PLUGIN_IGNORE_UV_LOCK"] == "true"
+    assert "PIP_MIRROR_URL" not in example.environment(Role.SANDBOX)
+
+
+def test_the_door_of_the_example_speaks_tls_by_a_name_inside(example: Template) -> None:
+    listeners = example.properties("AWS::ElasticLoadBalancingV2::Listener").values()
+    assert {one["Protocol"] for one in listeners} == {"HTTP", "HTTPS"}
+    (plain,) = [one for one in listeners if one["Protocol"] == "HTTP"]
+    assert plain["DefaultActions"][0]["Type"] == "redirect"
+    (zone,) = example.properties("AWS::Route53::HostedZone").values()
+    assert zone["VPCs"]
+    assert example.environment(Role.WORKER)["CONSOLE_WEB_URL"] == "https://dify.example.internal"
+
+
+def test_models_are_reached_by_the_plugin_daemon(example: Template) -> None:
+    role = example.task_of(Role.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0]
+    model = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-pro-v1:0"
+    assert allows(statements_of(example, role), "bedrock:InvokeModel", model)
+
+
+def test_with_a_way_out_the_marketplace_stays_on(templates: Callable[[str], Template]) -> None:
+    assert "MARKETPLACE_ENABLED" not in templates("v1").environment(Role.API)
+    assert "PIP_MIRROR_URL" not in templates("v1").environment(Role.PLUGIN_DAEMON)
+
+
+def test_a_mirror_works_with_a_way_out_too(stack: cdk.Stack) -> None:
+    vpc = DifyNetwork(stack, "Network").vpc
+    workers_in(stack, vpc, plugins=Plugins(pip_mirror_url=MIRROR, marketplace=False))
+    template = Template(Synthesized.from_stack(stack).to_json())
+    assert template.environment(Role.PLUGIN_DAEMON)["PIP_MIRROR_URL"] == MIRROR
+    assert template.environment(Role.BEAT)["MARKETPLACE_ENABLED"] == "false"
+    assert "HOSTED_FETCH_APP_TEMPLATES_MODE" not in template.environment(Role.API)
+
+
+def test_a_closed_network_is_told_what_is_missing(stack: cdk.Stack) -> None:
+    workers = workers_in(stack, DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc)
+    (warning,) = warnings_of(workers)
+    assert "plugins=Plugins(pip_mirror_url=...)" in warning
+
+
+def test_an_imported_network_is_told_which_endpoints_it_needs(stack: cdk.Stack) -> None:
+    workers = workers_in(stack, imported(stack), plugins=Plugins(pip_mirror_url=MIRROR))
+    (warning,) = warnings_of(workers)
+    assert all(service in warning for service in ENDPOINTS)
+
+
+def test_complete_networks_are_told_nothing(stack: cdk.Stack) -> None:
+    vpc = DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc
+    assert warnings_of(workers_in(stack, vpc, plugins=Plugins(pip_mirror_url=MIRROR))) == []

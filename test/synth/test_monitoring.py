@@ -1,0 +1,334 @@
+"""Monitoring: every promised alarm, on the right metric, to one encrypted topic."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_sns as sns
+from aws_cdk.assertions import Template as Synthesized
+
+from dify_cdk import (
+    Access,
+    AlarmThresholds,
+    CacheSize,
+    DifyAlbFrontend,
+    DifyCloudFrontLambdaFrontend,
+    DifyData,
+    DifyHttpApiFrontend,
+    DifyMonitoring,
+    DifyNetwork,
+    DifyWorkers,
+    Role,
+)
+from iam import text
+from support import REGION, Template
+
+DOORS: dict[str, Callable[..., Any]] = {
+    "alb": DifyAlbFrontend,
+    "http_api": DifyHttpApiFrontend,
+    "functions": DifyCloudFrontLambdaFrontend,
+}
+BACKGROUND = {Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY}
+ROLES = {
+    "alb": BACKGROUND | {Role.API, Role.WEB},
+    "http_api": BACKGROUND | {Role.API, Role.WEB},
+    "functions": BACKGROUND | {Role.API},  # for uploads and calls from inside
+}
+
+
+def installation(
+    app: cdk.App, door: str, topic: bool = False, **arguments: Any
+) -> tuple[Template, DifyMonitoring]:
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
+    size = CacheSize(replicas=1)
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, cache_size=size)
+    workers = DifyWorkers(stack, "Workers", data=data)
+    frontend = DOORS[door](stack, "Frontend", workers=workers, access=Access.anyone())
+    if topic:
+        arguments["topic"] = sns.Topic.from_topic_arn(stack, "Topic", f"arn:aws:sns:{REGION}:1:ops")
+    monitoring = DifyMonitoring(stack, "Monitoring", workers=workers, frontend=frontend, **arguments)
+    return Template(Synthesized.from_stack(stack).to_json()), monitoring
+
+
+@pytest.fixture(scope="module", params=DOORS)
+def door(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def template(door: str, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    app = cdk.App(outdir=str(tmp_path_factory.mktemp(door)), analytics_reporting=False)
+    return installation(app, door)[0]
+
+
+def alarms(template: Template) -> dict[str, dict[str, Any]]:
+    """Properties of the alarms by what stands between prefix and severity in their names."""
+    found = {}
+    for properties in template.properties("AWS::CloudWatch::Alarm").values():
+        match = re.fullmatch(r".+-([A-Za-z]+)-Warning", properties["AlarmName"])
+        assert match, properties["AlarmName"]
+        found[match[1]] = properties
+    assert len(found) == len(template.of_type("AWS::CloudWatch::Alarm"))
+    return found
+
+
+def metrics(alarm: Mapping[str, Any]) -> set[str]:
+    """``namespace/name`` of each metric an alarm looks at."""
+    rows = [row["MetricStat"]["Metric"] for row in alarm.get("Metrics", ()) if "MetricStat" in row]
+    return {f"{row['Namespace']}/{row['MetricName']}" for row in rows or [alarm]}
+
+
+def test_everything_promised_has_an_alarm(template: Template, door: str) -> None:
+    of_roles = {f"{role.construct_id}{what}" for role in ROLES[door] for what in ("Cpu", "Memory")}
+    assert set(alarms(template)) == of_roles | {
+        *("ServerErrors", "Latency", "TaskStops", "FailedMigrations"),
+        *("DatabaseCapacity", "CacheMemory", "CacheCpu", "DatabaseSize"),
+    }
+
+
+def test_the_door_is_watched_where_the_stack_stands(template: Template, door: str) -> None:
+    found = alarms(template)
+    expected = {
+        "alb": (
+            {
+                "AWS/ApplicationELB/HTTPCode_Target_5XX_Count",
+                "AWS/ApplicationELB/HTTPCode_ELB_5XX_Count",
+            },
+            {"AWS/ApplicationELB/TargetResponseTime"},
+        ),
+        "http_api": ({"AWS/ApiGateway/5xx"}, {"AWS/ApiGateway/Latency"}),
+        # CloudFront's own are in us-east-1 only.
+        "functions": ({"AWS/Lambda/Url5xxCount"}, {"AWS/Lambda/UrlRequestLatency"}),
+    }[door]
+    assert (metrics(found["ServerErrors"]), metrics(found["Latency"])) == expected
+
+
+def test_latency_is_compared_in_seconds(template: Template, door: str) -> None:
+    alarm = alarms(template)["Latency"]
+    assert alarm["Threshold"] == 15
+    in_milliseconds = door != "alb"
+    assert ("/ 1000" in json.dumps(alarm.get("Metrics", ""))) == in_milliseconds
+    assert "p90" in json.dumps(alarm)
+
+
+def test_other_alarms_look_at_their_metric(template: Template) -> None:
+    found = alarms(template)
+    assert metrics(found["WorkerCpu"]) == {"AWS/ECS/CPUUtilization"}
+    assert metrics(found["WorkerMemory"]) == {"AWS/ECS/MemoryUtilization"}
+    assert metrics(found["DatabaseCapacity"]) == {"AWS/RDS/ACUUtilization"}
+    assert metrics(found["DatabaseSize"]) == {"AWS/RDS/VolumeBytesUsed"}
+    assert metrics(found["CacheMemory"]) == {"AWS/ElastiCache/DatabaseMemoryUsagePercentage"}
+    assert metrics(found["TaskStops"]) == {"AWS/Events/TriggeredRules"}
+
+
+def test_all_nodes_of_the_cache_are_watched(template: Template) -> None:
+    (group,) = template.of_type("AWS::ElastiCache::ReplicationGroup")
+    rows = [
+        row["MetricStat"]["Metric"]
+        for row in alarms(template)["CacheMemory"]["Metrics"]
+        if "Id" in row and "MetricStat" in row
+    ]
+    nodes = {text(dimension["Value"]) for row in rows for dimension in row["Dimensions"]}
+    assert nodes == {f"<{group}>-001", f"<{group}>-002"}
+
+
+def test_alarms_and_their_end_go_to_the_topic(template: Template) -> None:
+    (topic,) = template.of_type("AWS::SNS::Topic")
+    for name, alarm in alarms(template).items():
+        assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}], name
+        assert alarm["ActionsEnabled"] is True, name
+        assert alarm["AlarmDescription"], name
+        assert alarm["TreatMissingData"] == "notBreaching", name
+
+
+def test_the_topic_is_encrypted_with_a_key_that_alarms_may_use(template: Template) -> None:
+    ((key, properties),) = template.properties("AWS::KMS::Key").items()
+    (topic,) = template.properties("AWS::SNS::Topic").values()
+    assert topic["KmsMasterKeyId"] == {"Fn::GetAtt": [key, "Arn"]}
+    assert properties["EnableKeyRotation"] is True
+    used = [
+        statement
+        for statement in properties["KeyPolicy"]["Statement"]
+        if statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    ]
+    (statement,) = used
+    assert set(statement["Action"]) == {"kms:Decrypt", "kms:GenerateDataKey"}
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_only_alarms_of_the_account_may_publish_and_only_over_tls(template: Template) -> None:
+    (policy,) = template.properties("AWS::SNS::TopicPolicy").values()
+    deny, allow = sorted(policy["PolicyDocument"]["Statement"], key=lambda one: one["Effect"], reverse=False)[
+        ::-1
+    ]
+    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert allow["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert allow["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_there_is_one_dashboard_with_every_graph(template: Template) -> None:
+    (dashboard,) = template.properties("AWS::CloudWatch::Dashboard").values()
+    body = text(dashboard["DashboardBody"])
+    widgets = [
+        one["properties"].get("title") for one in json.loads(body)["widgets"] if one["type"] == "metric"
+    ]
+    assert {*alarms(template), "DatabaseUnits", "DatabaseConnections", "BucketSize"} == set(widgets)
+
+
+# ---- rules
+
+
+def matches(pattern: Any, event: Any) -> bool:
+    """EventBridge's matching, as far as our rules use it."""
+    if isinstance(pattern, Mapping):
+        alternatives = pattern.get("$or")
+        if alternatives and not any(matches(one, event) for one in alternatives):
+            return False
+        return all(_any_of(event, key, wanted) for key, wanted in pattern.items() if key != "$or")
+    assert isinstance(pattern, list), pattern
+    return any(_is(wanted, event) for wanted in pattern)
+
+
+def _any_of(event: Any, key: str, wanted: Any) -> bool:
+    parts = event if isinstance(event, list) else [event]
+    return any(key in part and matches(wanted, part[key]) for part in parts)
+
+
+def _is(wanted: Any, value: Any) -> bool:
+    if not isinstance(wanted, Mapping):
+        return bool(wanted == value)
+    ((operator, argument),) = wanted.items()
+    if operator == "prefix":
+        return str(value).startswith(argument)
+    assert operator == "anything-but", operator
+    return value not in argument
+
+
+def rule(template: Template, name: str) -> dict[str, Any]:
+    (found,) = [p for id, p in template.properties("AWS::Events::Rule").items() if name in id]
+    return found
+
+
+def resolved(value: Any) -> Any:
+    if isinstance(value, Mapping) and any(key == "Ref" or key.startswith("Fn::") for key in value):
+        return text(value)
+    if isinstance(value, Mapping):
+        return {key: resolved(item) for key, item in value.items()}
+    return [resolved(item) for item in value] if isinstance(value, list) else value
+
+
+def event(template: Template, group: str, **detail: Any) -> dict[str, Any]:
+    (cluster,) = template.of_type("AWS::ECS::Cluster")
+    return {
+        "source": "aws.ecs",
+        "detail-type": "ECS Task State Change",
+        "detail": {
+            "clusterArn": f"<{cluster}.Arn>",
+            "lastStatus": "STOPPED",
+            "group": group,
+            **detail,
+        },
+    }
+
+
+def service_group(template: Template, role: str) -> str:
+    wanted = template.services()[role]
+    (id,) = [id for id, found in template.properties("AWS::ECS::Service").items() if found is wanted]
+    return f"service:<{id}.Name>"
+
+
+CRASH = {"stopCode": "EssentialContainerExited", "stoppedReason": "Essential container in task exited"}
+SCHEDULED = {
+    "stopCode": "ServiceSchedulerInitiated",
+    "stoppedReason": "Scaling activity initiated by (deployment x)",
+}
+UNHEALTHY = {
+    "stopCode": "ServiceSchedulerInitiated",
+    "stoppedReason": "Task failed ELB health checks in (target-group arn:x)",
+}
+NO_IMAGE = {"stopCode": "TaskFailedToStart", "stoppedReason": "CannotPullContainerError: x"}
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        (CRASH, True),
+        (NO_IMAGE, True),
+        (UNHEALTHY, True),
+        (SCHEDULED, False),
+        ({"stopCode": "UserInitiated", "stoppedReason": "Task stopped by user"}, False),
+        ({"stopCode": "SpotInterruption", "stoppedReason": "Your Spot Task was interrupted."}, False),
+        ({**CRASH, "lastStatus": "DEPROVISIONING"}, False),  # each stop is told several times
+        ({**CRASH, "clusterArn": "arn:another"}, False),
+    ],
+)
+def test_tasks_that_end_by_themselves_are_counted(
+    template: Template, detail: dict[str, str], expected: bool
+) -> None:
+    pattern = resolved(rule(template, "TaskStops")["EventPattern"])
+    for role in template.services():
+        assert matches(pattern, event(template, service_group(template, role), **detail)) is expected, role
+    assert not matches(pattern, event(template, "service:somebody-else", **detail))
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        ({**CRASH, "containers": [{"exitCode": 1}]}, True),
+        ({**CRASH, "containers": [{"exitCode": 137}]}, True),
+        ({**NO_IMAGE, "containers": [{"name": "migration"}]}, True),
+        ({**CRASH, "containers": [{"exitCode": 0}]}, False),
+    ],
+)
+def test_failed_migrations_are_counted(template: Template, detail: dict[str, Any], expected: bool) -> None:
+    pattern = resolved(rule(template, "FailedMigrations")["EventPattern"])
+    family = template.task_of(Role.MIGRATION)["Family"]
+    assert matches(pattern, event(template, f"family:{family}", **detail)) is expected
+    assert not matches(pattern, event(template, "family:somebody-else", **detail))
+    stops = resolved(rule(template, "TaskStops")["EventPattern"])
+    assert not matches(stops, event(template, f"family:{family}", **detail))
+
+
+def test_stopped_tasks_are_kept_in_a_log_group_that_events_may_write_to(template: Template) -> None:
+    (policy,) = template.properties("AWS::Logs::ResourcePolicy").values()
+    ((group, properties),) = [
+        (id, p) for id, p in template.properties("AWS::Logs::LogGroup").items() if "StoppedTasks" in id
+    ]
+    assert properties["LogGroupName"].startswith("/aws/events/")  # EventBridge writes to no other
+    document = text(policy["PolicyDocument"])
+    assert f"<{group}.Arn>" in document
+    assert "events.amazonaws.com" in document
+    for name in ("TaskStops", "FailedMigrations"):
+        (target,) = rule(template, name)["Targets"]
+        assert text(target["Arn"]).endswith(f":log-group:<{group}>")
+
+
+# ---- choices
+
+
+def test_a_topic_of_yours_is_used_and_no_key_defined(app: cdk.App) -> None:
+    template, monitoring = installation(app, "alb", topic=True)
+    assert not template.of_type("AWS::SNS::Topic", "AWS::KMS::Key")
+    assert monitoring.topic.topic_arn == f"arn:aws:sns:{REGION}:1:ops"
+    assert alarms(template)["Latency"]["AlarmActions"] == [f"arn:aws:sns:{REGION}:1:ops"]
+
+
+def test_thresholds_are_yours_and_none_keeps_the_graph(app: cdk.App) -> None:
+    thresholds = AlarmThresholds(cpu_percent=50, latency_seconds=None, database_gib=None)
+    template, _ = installation(app, "alb", thresholds=thresholds)
+    found = alarms(template)
+    assert found["ApiCpu"]["Threshold"] == 50
+    assert not {"Latency", "DatabaseSize"} & set(found)
+    (dashboard,) = template.properties("AWS::CloudWatch::Dashboard").values()
+    assert '"title":"Latency"' in text(dashboard["DashboardBody"])
+
+
+def test_fails_when_the_package_is_missing(app: cdk.App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dify_cdk.monitoring.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'dify-cdk\[monitoring\]'$"):
+        installation(app, "alb")

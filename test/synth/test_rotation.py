@@ -1,0 +1,137 @@
+"""Rotation: one argument renews what may be renewed, restarts who reads it, and replaces nothing else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk.assertions import Template as Synthesized
+
+from dify_cdk import (
+    Access,
+    DifyAlbFrontend,
+    DifyCloudFrontLambdaFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyWorkers,
+    Purpose,
+    Role,
+    SesMail,
+)
+from dify_cdk.rotation import Renewal, renewal_of
+from support import REGION, Template
+from synth.test_contract import CONTRACT, stateful_ids
+
+RENEWED = {purpose for purpose in Purpose if renewal_of(purpose) is Renewal.BY_DEPLOYING}
+
+
+def synthesize(outdir: str, rotation: int, door: str = "alb") -> Template:
+    app = cdk.App(outdir=outdir, analytics_reporting=False)
+    stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, rotation=rotation)
+    mail = SesMail(sender="dify@example.com")
+    workers = DifyWorkers(stack, "Workers", data=data, mail=mail)
+    kinds: dict[str, Any] = {"alb": DifyAlbFrontend, "functions": DifyCloudFrontLambdaFrontend}
+    kinds[door](stack, "Frontend", workers=workers, access=Access.anyone())
+    return Template(Synthesized.from_stack(stack).to_json())
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Template, Template]:
+    """Before and after a rotation."""
+    before, after = (synthesize(str(tmp_path_factory.mktemp("rotation")), number) for number in (0, 1))
+    return before, after
+
+
+def init(template: Template) -> dict[str, Any]:
+    (properties,) = template.properties("Custom::DifyDatabaseInit").values()
+    return properties
+
+
+def test_no_rotation_keeps_the_ids_of_the_contract(pair: tuple[Template, Template]) -> None:
+    assert stateful_ids(pair[0]) == CONTRACT
+
+
+def test_a_rotation_defines_new_secrets_and_touches_nothing_else_that_holds_data(
+    pair: tuple[Template, Template],
+) -> None:
+    before, after = (stateful_ids(template) for template in pair)
+    gone, new = before.keys() - after.keys(), after.keys() - before.keys()
+    master_user = 1
+    assert len(gone) == len(new) == len(RENEWED) + master_user
+    assert {before[id] for id in gone} == {"AWS::SecretsManager::Secret"}
+    for word in ("SecretKey", "InitPassword", "CacheToken", "BrokerUrl"):
+        assert not [id for id in gone if word in id], word
+
+
+def test_old_secrets_stay_for_a_rollback(pair: tuple[Template, Template]) -> None:
+    before, after = pair
+    for id in stateful_ids(before).keys() - stateful_ids(after).keys():
+        assert before.resources[id]["DeletionPolicy"] == "RetainExceptOnCreate", id
+
+
+def test_the_init_handler_is_called_with_the_new_secrets(pair: tuple[Template, Template]) -> None:
+    before, after = (init(template) for template in pair)
+    assert before["MasterSecretArn"] != after["MasterSecretArn"]
+    for old, new in zip(before["Roles"], after["Roles"], strict=True):
+        assert old["Name"] == new["Name"]
+        assert old["SecretArn"] != new["SecretArn"]
+
+
+def test_the_cluster_gets_the_new_master_password_in_place(pair: tuple[Template, Template]) -> None:
+    before, after = (next(iter(t.properties("AWS::RDS::DBCluster").values())) for t in pair)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"MasterUserPassword"}  # the user's name would replace the cluster
+
+
+def test_the_cache_is_not_touched(pair: tuple[Template, Template]) -> None:
+    before, after = (t.properties("AWS::ElastiCache::ReplicationGroup") for t in pair)
+    assert before == after
+
+
+def test_every_task_with_a_renewed_secret_is_replaced_after_the_database_is_ready(
+    pair: tuple[Template, Template],
+) -> None:
+    before, after = pair
+    for role in before.containers():
+        reads = bool(before.secrets(role))
+        assert (before.task_of(role) != after.task_of(role)) == reads, role
+        old, new = str(before.secrets(role)), str(after.secrets(role))
+        assert ("Rotation1" in new) == reads, role
+        assert "Rotation" not in old, role
+    (initialization,) = after.of_type("Custom::DifyDatabaseInit")
+    (migration,) = after.of_type("Custom::DifyMigration").values()
+    assert initialization in migration["DependsOn"]
+
+
+def test_secret_key_is_the_same_for_everybody(pair: tuple[Template, Template]) -> None:
+    before, after = pair
+    for role in (Role.API, Role.WORKER, Role.BEAT):
+        assert before.secrets(role)["SECRET_KEY"] == after.secrets(role)["SECRET_KEY"]
+
+
+def test_ses_gets_another_access_key_and_new_credentials(pair: tuple[Template, Template]) -> None:
+    before, after = (next(iter(t.properties("AWS::IAM::AccessKey").values())) for t in pair)
+    assert "Serial" not in before
+    assert after["Serial"] == 1
+    (resource,) = pair[1].properties("Custom::DifySmtpCredentials").values()
+    assert resource["AccessKeyId"]["Ref"] in pair[1].of_type("AWS::IAM::AccessKey")
+
+
+def test_functions_are_told_of_the_new_secrets(tmp_path_factory: pytest.TempPathFactory) -> None:
+    template = synthesize(str(tmp_path_factory.mktemp("functions")), 2, "functions")
+    (api,) = [
+        p
+        for p in template.properties("AWS::Lambda::Function").values()
+        if p.get("Description") == "Dify: api"
+    ]
+    assert "Rotation2" in json.dumps(api["Environment"]["Variables"]["DIFY_CDK_SECRETS"])
+
+
+@pytest.mark.parametrize("rotation", [-1, True, 1.5, "2026-11"])
+def test_fails_when_the_rotation_is_no_count(stack: cdk.Stack, rotation: Any) -> None:
+    vpc = DifyNetwork(stack, "Network").vpc
+    with pytest.raises(ValueError, match=r"^DifyData\.rotation must be a count such as 0, 1 or 2, got "):
+        DifyData(stack, "Data", vpc=vpc, rotation=rotation)
