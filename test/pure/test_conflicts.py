@@ -545,6 +545,16 @@ class TestWhoHoldsIt:
         result = between(app("a"), app("b"))
         assert (action(result, "Ip"), kinds(result)) == (Action.REPLACED, [])
 
+    def test_fails_when_a_gateway_moves_with_its_address(self) -> None:
+        """A NAT gateway in another subnet is a new one, and its Elastic IP is still at the old one."""
+
+        def app(subnet: str) -> Resources:
+            return {"Nat": one("AWS::EC2::NatGateway", AllocationId="eipalloc-1", SubnetId=subnet)}
+
+        found = the_conflict(between(app("a"), app("b")))
+        assert (found.what, found.value) == ("Elastic IP", "eipalloc-1")
+        assert found.remedy.startswith("give Nat another one in the same deployment")
+
     def test_a_name_below_something_new_is_free(self) -> None:
         """The listener is replaced with its load balancer: its port is on another one."""
 
