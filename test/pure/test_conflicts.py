@@ -496,6 +496,12 @@ class TestWhoHoldsIt:
         assert kinds(between(old, freed)) == []
         assert kinds(between(old, {**self.rules(A=2), **self.rules(B=1)})) == ["priority of the listener"]
 
+    def test_fails_when_who_is_updated_first_keeps_it(self) -> None:
+        old = self.rules(A=1)
+        updated = {"A": one(RULE, ListenerArn="l", Priority=1, Actions=[{"Type": "fixed-response"}])}
+        after = {**updated, "B": {**self.rules(B=1)["B"], "DependsOn": ["A"]}}
+        assert kinds(between(old, after)) == ["priority of the listener"]
+
     def test_what_a_policy_leaves_behind_still_has_its_name(self) -> None:
         bucket = one("AWS::S3::Bucket", BucketName="a") | {"DeletionPolicy": "Retain"}
         found = the_conflict(between({"Old": bucket}, {"New": bucket}))
@@ -538,6 +544,16 @@ class TestWhoHoldsIt:
 
         result = between(app("a"), app("b"))
         assert (action(result, "Ip"), kinds(result)) == (Action.REPLACED, [])
+
+    def test_fails_when_a_gateway_moves_with_its_address(self) -> None:
+        """A NAT gateway in another subnet is a new one, and its Elastic IP is still at the old one."""
+
+        def app(subnet: str) -> Resources:
+            return {"Nat": one("AWS::EC2::NatGateway", AllocationId="eipalloc-1", SubnetId=subnet)}
+
+        found = the_conflict(between(app("a"), app("b")))
+        assert (found.what, found.value) == ("Elastic IP", "eipalloc-1")
+        assert found.remedy.startswith("give Nat another one in the same deployment")
 
     def test_a_name_below_something_new_is_free(self) -> None:
         """The listener is replaced with its load balancer: its port is on another one."""
@@ -609,6 +625,9 @@ class TestTargetGroups:
         result = between(self.app("A"), self.app("A", scheme="internet-facing"))
         assert action(result, "A") is Action.REPLACED
         assert "to the new A while" in the_conflict(result).text
+
+    def test_a_group_that_stays_where_it_is_is_no_conflict(self) -> None:
+        assert kinds(between(self.app("A"), self.app("A", weighted=True))) == []
 
     def test_a_group_of_its_own_is_no_conflict(self) -> None:
         assert kinds(between(self.app("A"), self.app("B", group="Group2"))) == []
@@ -709,6 +728,7 @@ class TestExports:
         assert kinds(between_apps([self.free, self.net("a")], [self.free, stack({}, "Net")])) == []
         assert kinds(between_apps([self.free, self.net("a")], [self.free, self.net("b")])) == []
         assert kinds(between_apps([self.user, self.net("a")], [self.free, self.net("a")])) == []
+        assert kinds(between_apps([self.user, self.net("a")], [self.free])) == []  # it stays as it is
         moved = self.net("a")
         moved.template["Outputs"]["Renamed"] = moved.template["Outputs"].pop("Out")
         assert kinds(between_apps([self.user, self.net("a")], [self.user, moved])) == []

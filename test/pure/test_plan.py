@@ -81,6 +81,23 @@ class TestProperties:
     @pytest.mark.parametrize(
         ("before", "after"),
         [
+            (["X", ["a"], {"Topic${X}": {}}], ["X", ["a", "b"], {"Topic${X}": {}}]),
+            (
+                {"Name": "AWS::Include", "Parameters": {"L": "a"}},
+                {"Name": "AWS::Include", "Parameters": {"L": "b"}},
+            ),
+            ({"Type": "AWS::SQS::Queue", "Properties": [1]}, {"Type": "AWS::SQS::Queue", "Properties": [2]}),
+        ],
+        ids=["a loop", "a macro", "no properties at all"],
+    )
+    def test_nor_is_what_is_no_usual_resource(self, before: Any, after: Any) -> None:
+        found = change(between({"Fn::X": before}, {"Fn::X": after}), "Fn::X")
+        assert (found.action, found.reasons[0].because) == (MAY, "it is written otherwise")
+        assert action(between({"Fn::X": before}, {"Fn::X": before}), "Fn::X") is KEPT
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
             ({"Ref": "Bucket"}, {"Fn::Sub": "${Bucket}"}),
             ({"Fn::GetAtt": "Bucket.Arn"}, {"Fn::GetAtt": ["Bucket", "Arn"]}),
             ({"Fn::GetAtt": ["Bucket", "Arn"]}, {"Fn::Sub": "${Bucket.Arn}"}),
@@ -255,6 +272,8 @@ class TestDeclarations:
         result = between(same, same)
         assert result.actions() == {"I": KEPT}
         assert result.notes == ("every deployment reads /ami again; a new value there replaces I",)
+        harmless = stack({"I": one("AWS::EC2::Instance", UserData=ref("Ami"))}, Parameters=parameters)
+        assert between(harmless, harmless).notes == ()
 
 
 CLUSTER = "AWS::RDS::DBCluster"

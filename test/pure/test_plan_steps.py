@@ -48,7 +48,7 @@ class TestInPlace:
         assert texts(steps) == [
             "deploy",
             "adds 1 resource, the new door Api among them; the old one still serves",
-            "1 updated, 1 replaced",
+            "changes what stays: 1 updated, 1 replaced",
             "starts new tasks, then stops the old ones, of: Worker",
             "moves to other load balancers, so that the old ones no longer reach: Worker",
             "use the new values of the outputs: Url",
@@ -100,6 +100,15 @@ class TestTwoDoors:
         result = between(before, after)
         assert "updates the door Cdn in place, which keeps its address" in texts(result.in_place)
         assert result.two_doors[-1].text.endswith("(Cdn)")
+
+    def test_a_door_that_only_changes_itself_is_no_other_one(self) -> None:
+        before, after = (
+            app(dict(API) | {"Api": one("AWS::ApiGatewayV2::Api", ProtocolType="HTTP", Name=name)}, "a")
+            for name in "ab"
+        )
+        result = between(before, after)
+        assert "updates the door Api in place, which keeps its address" in texts(result.in_place)
+        assert result.two_doors == ()
 
 
 def left(of: Plan) -> list[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from itertools import permutations
 
 import pytest
@@ -21,13 +22,13 @@ Planned = Callable[[str, str], Plan]
 
 @pytest.fixture(scope="session")
 def planned(templates: Callable[[str], Template]) -> Planned:
-    """The plan from one variant to another, each template synthesized once."""
+    """The plan from one variant to another, each of them computed once."""
 
     def subject(variant: str) -> Subject:
         part = Part(name="Dify", template=templates(variant).body, region=REGION)
         return Subject(name=variant, parts=(part,))
 
-    return lambda before, after: plan(subject(before), subject(after))
+    return cache(lambda before, after: plan(subject(before), subject(after)))
 
 
 def pairs(names: list[str]) -> pytest.MarkDecorator:

@@ -1,4 +1,4 @@
-"""The command line ``dify-cdk``: compare architectures from their templates, synthesize one, start an app.
+"""The command line ``dify-cdk``: compare architectures from their templates, plan a change, start an app.
 
 Exit status: 0 fine, 1 a finding, 2 bad usage. Every error is one line on stderr, never a traceback. Nothing
 heavy is imported before a command needs it, so that ``--help`` answers at once. Each command is a module with
@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from dify_cdk.cli import _compare, _init, _mirror, _shared, _synth
+from dify_cdk.cli import _compare, _init, _mirror, _plan, _shared, _synth
 
-_COMMANDS = (_compare, _synth, _init, _mirror)
+_COMMANDS = (_compare, _plan, _synth, _init, _mirror)
 _INTERRUPTED = 130  # what a shell reports for a program ended by Ctrl-C
 
 
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
             (
                 "dify-cdk compare                      all architectures side by side, no AWS account needed",
                 "dify-cdk compare --template cdk.out   what your own app contains and serves",
+                "dify-cdk plan v1 v3                   what happens when one replaces the other",
                 "dify-cdk init v1 my-dify              a folder that is ready to deploy",
             )
         ),

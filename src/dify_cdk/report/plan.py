@@ -158,7 +158,6 @@ _INTEREST = (
 )
 
 
-def _interest(one: ResourceChange) -> tuple[bool, bool, bool, int, str, str]:
-    """What holds data first, losses before all else."""
-    order = _INTEREST.index(one.action)
-    return not one.is_lost, not one.is_stateful, not one.holds, order, one.stack, one.logical_id
+def _interest(one: ResourceChange) -> tuple[bool, bool, int, str, str]:
+    """What holds data first, and of that what is lost."""
+    return not one.is_stateful, not one.holds, _INTEREST.index(one.action), one.stack, one.logical_id

@@ -44,7 +44,8 @@ class Reason:
     """Why a resource does not just stay as it is.
 
     Attributes:
-        property: Path of the property that changes; ``Type`` or ``Condition`` for those of the resource.
+        property: Path of the property that changes; ``Type`` or ``Condition`` for those of the resource;
+            empty for the whole of one that is not written as resources usually are.
         effect: What this alone leads to.
         because: What makes the value another one although it is written the same; else empty.
     """
@@ -233,6 +234,8 @@ class _Comparison:
             was = f"it was {old.type or 'of no type'}"
             yield Reason(property="Type", effect=Action.REPLACED, because=was)
             return
+        if old.unread != new.unread:
+            yield Reason(property="", effect=Action.MAY_BE_REPLACED, because="it is written otherwise")
         if self._condition_differs(old, new):
             yield Reason(property="Condition", effect=Action.MAY_BE_REPLACED)
         for name in dict.fromkeys((*old.properties, *new.properties)):

@@ -158,7 +158,7 @@ def _exports_in_use(changes: Changes) -> Iterator[Conflict]:
         imported = _imports(changes.before, user)
         for name in imported & changes.before.exports.keys():
             stack, value = changes.before.exports[name]
-            if stack == user or stack not in changes.after.parts:
+            if stack not in changes.after.parts:
                 continue
             now = changes.after.exports.get(name, ("", None))
             if now[0] != stack:

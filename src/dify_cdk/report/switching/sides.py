@@ -28,6 +28,7 @@ class Entry:
         type: CloudFormation type, empty where the entry has none.
         properties: As they stand in the template.
         body: The whole entry.
+        unread: All of it, where it is not written as resources usually are; else nothing.
     """
 
     stack: str
@@ -35,6 +36,7 @@ class Entry:
     type: str
     properties: Mapping[str, object]
     body: Mapping[str, object] = field(repr=False)
+    unread: Value = NOTHING
 
     def policy(self, name: str) -> str:
         """``DeletionPolicy`` or ``UpdateReplacePolicy``, empty if none is written out."""
@@ -124,13 +126,15 @@ def nothing_is_new(_: Name) -> bool:
 
 def _entry(stack: str, id: str, body: object) -> Entry:
     entry = body if isinstance(body, Mapping) else {}
-    type = entry.get("Type")
+    type, properties = entry.get("Type"), entry.get("Properties", {})
+    is_usual = isinstance(type, str) and isinstance(properties, Mapping)
     return Entry(
         stack=stack,
         id=id,
         type=type if isinstance(type, str) else "",
-        properties=mapping(entry.get("Properties")),
+        properties=mapping(properties),
         body=entry,
+        unread=NOTHING if is_usual else opaque(body),  # a loop or a macro, for example
     )
 
 

@@ -60,7 +60,8 @@ def _in_place(changes: Changes, resources: Sequence[ResourceChange]) -> Iterator
         yield _step(f"adds {_resources(count[Action.ADDED])}{among}")
     stays = (Action.UPDATED, Action.REPLACED, Action.MAY_BE_REPLACED)
     if any(count[action] for action in stays):
-        yield _step(", ".join(f"{count[action]} {action.value}" for action in stays if count[action]))
+        amounts = ", ".join(f"{count[action]} {action.value}" for action in stays if count[action])
+        yield _step(f"changes what stays: {amounts}")
         door = _doors_with(changes, changes.after, Action.UPDATED)
         if door:
             yield _step(f"updates the door {door} in place, which keeps its address")

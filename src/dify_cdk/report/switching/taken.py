@@ -110,7 +110,7 @@ def _own_copy(changes: Changes, claim: _Claim) -> Conflict:
         holder=itself,
         text=f"{described(itself)} is made anew while the old one still has the {claim.row.what}, {value}: "
         + _outcome(claim.row),
-        remedy=f"give {itself.logical_id} another name in the same deployment, or leave the name to AWS",
+        remedy=f"give {itself.logical_id} another one in the same deployment; a name can also be left to AWS",
         source=claim.row.source,
     )
 

@@ -1,0 +1,110 @@
+"""``dify-cdk plan``: what happens when one architecture replaces another in the same stacks."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dify_cdk.cli import _shared as shared
+
+if TYPE_CHECKING:
+    from dify_cdk.report.plan import Plan
+    from dify_cdk.report.subject import Subject
+
+_WIDTH = 100  # of a table that does not go to a terminal
+_FORMATS = ("table", "markdown", "json")
+
+
+def add(commands: shared.Commands) -> None:
+    """Define the command and its arguments."""
+    command = shared.add_command(
+        commands,
+        "plan",
+        help="show what happens when one architecture replaces another",
+        description="Show what CloudFormation does when one template replaces another in the same stack: "
+        "what it keeps, updates, replaces, adds and removes, what holds data, and why it would fail. Ends "
+        "with exit status 1 if data is replaced or lost, or something is in the way.",
+        examples=(
+            "dify-cdk plan v1 v3",
+            "dify-cdk plan v1 v3 --region ap-northeast-1 --format markdown --out plan.md",
+            "dify-cdk plan deployed.json cdk.out",
+            "dify-cdk plan v2 cdk.out --format json",
+        ),
+    )
+    meaning = "an example such as v1, a template (JSON), or a cdk.out folder of any CDK app"
+    command.add_argument("before", metavar="FROM", help=f"what is there: {meaning}")
+    command.add_argument("after", metavar="TO", help="what replaces it, likewise")
+    shared.add_region(command)
+    command.add_argument("--format", choices=_FORMATS, default="table", help="default: table")
+    command.add_argument("--out", type=Path, metavar="F", help="write to this file instead of the terminal")
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.format == "table" and find_spec("rich") is None:
+        raise shared.UsageError("tables need rich: pip install 'dify-cdk[cli]', or use --format markdown")
+    from dify_cdk.report.plan import plan
+
+    region = shared.check_region(arguments.region)
+    names = (arguments.before, arguments.after)
+    for name in names:
+        _check(name)
+    # Files first: a wrong path is found before seconds of synthesis.
+    read = {name: _from_file(Path(name)) for name in names if not _is_variant(name)}
+    read |= {name: _from_variant(name, region) for name in dict.fromkeys(names) if _is_variant(name)}
+    result = plan(read[arguments.before], read[arguments.after])
+    shared.deliver(_text(result, arguments.format, arguments.out), arguments.out)
+    return shared.FINDING if result.is_finding else shared.FINE
+
+
+# --- what is compared -----------------------------------------------------------------------------------
+
+
+def _is_variant(name: str) -> bool:
+    return name in shared.variants()
+
+
+def _check(name: str) -> None:
+    if not _is_variant(name) and not Path(name).exists():
+        known = ", ".join(shared.variants())
+        raise shared.UsageError(f"{name!r} is no file, no folder and no variant; variants are: {known}")
+
+
+def _from_variant(variant: str, region: str | None) -> Subject:
+    from dify_cdk.report.subject import Part, Subject
+
+    with tempfile.TemporaryDirectory(prefix="dify-cdk-") as folder:
+        stacks = shared.synthesize(variant, Path(folder), region)
+    parts = (Part(name=stack.name, template=stack.template, region=stack.region) for stack in stacks)
+    return Subject(name=variant, parts=tuple(parts))
+
+
+def _from_file(path: Path) -> Subject:
+    from dify_cdk.report.files import TemplateFileError, read_source
+
+    try:
+        return read_source(path).subject
+    except TemplateFileError as error:
+        raise shared.UsageError(str(error)) from error
+
+
+# --- output ---------------------------------------------------------------------------------------------
+
+
+def _text(result: Plan, format: str, out: Path | None) -> str:
+    if format == "json":
+        from dify_cdk.report.render.plan_document import to_json
+
+        return to_json(result)
+    from dify_cdk.report.render.plans import to_markdown, to_table
+
+    if format == "markdown":
+        return to_markdown(result)
+    terminal = out is None and sys.stdout.isatty()
+    width = shutil.get_terminal_size((_WIDTH, 0)).columns if terminal else _WIDTH
+    return to_table(result, width=width, colour=shared.colourful(out))

@@ -1,0 +1,92 @@
+"""How sections look in a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from dify_cdk.report.render.grid import Grid, Style
+from dify_cdk.report.render.words import clean
+
+if TYPE_CHECKING:  # the terminal library is an extra: other formats must work without it
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_INDENT = "  "
+
+
+def printed(parts: Iterable[RenderableType], *, width: int, colour: bool) -> str:
+    """What a terminal of this many columns shows.
+
+    Raises:
+        ImportError: If ``rich`` is not installed.
+    """
+    from rich.console import Console
+
+    output = io.StringIO()
+    console = Console(
+        file=output, width=width, force_terminal=colour, color_system="standard" if colour else None
+    )
+    for part in parts:
+        console.print(part, soft_wrap=False)
+    return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").split("\n")) + "\n"
+
+
+def heading(words: str) -> RenderableType:
+    """The line that a subject begins with."""
+    from rich.rule import Rule
+    from rich.text import Text
+
+    return Rule(Text(clean(words), style="bold cyan"), align="left", style="cyan")
+
+
+def grid(section: Grid) -> Iterator[RenderableType]:
+    """A grid and the notes below it."""
+    yield table(section)
+    yield text("")
+    for note in section.notes:
+        yield text(note, "dim")
+
+
+def table(section: Grid) -> Table:
+    """A grid without its notes."""
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for column in section.columns:
+        drawn.add_column(
+            text(column.name),
+            justify="right" if column.right else "left",
+            no_wrap=column.right,
+            overflow="fold",
+        )
+    for row in section.rows:
+        style = "" if row.style is Style.NAMED else row.style
+        first = "bold" if row.style is Style.NAMED else style
+        head, *others = row.cells
+        drawn.add_row(text(_INDENT * row.level + head, first), *(text(cell, style) for cell in others))
+    return drawn
+
+
+def labelled(label: str, words: str, style: str = "") -> Table:
+    """A long line whose continuation is indented below its text, not below its label."""
+    from rich.table import Table
+
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_row(text(label, style), text(words))
+    return line
+
+
+def title(words: str) -> RenderableType:
+    """The head of a section."""
+    return text(f"\n{words}", "bold")
+
+
+def text(value: str, style: str = "") -> Text:
+    """Text that the terminal prints as it is: a template may hold control characters and markup."""
+    from rich.text import Text
+
+    return Text("\n".join(map(clean, value.split("\n"))) if value.startswith("\n") else clean(value), style)
