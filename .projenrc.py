@@ -122,7 +122,7 @@ IGNORES = ("/.venv.lock", "/build/", "/dist/", ".ruff_cache/", "cdk.out/")
 TASKS = {
     "check": "Format, lint and types",
     "test": "The fast tests",
-    "docs": "Write API.md from the docstrings",
+    "docs": "Write API.md from the docstrings, and the computed parts of the pages",
     "compare": "Synthesize the variants and compare them",
 }
 # They would make a second lock file, publish, or reset the checkout.

@@ -5,7 +5,7 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
   compare, synth, init ...   the dify-cdk command line
   test [PYTEST ARGUMENTS]    the fast tests; slow: the others
   check                      format, lint and types; fix: repair what can be repaired
-  docs                       write API.md from the docstrings
+  docs                       write API.md from the docstrings, and the computed parts of the pages
   bench                      time and memory of the main steps
   projen                     write the project files from .projenrc.py
   lock [--upgrade]           pin the packages that pyproject.toml asks for
@@ -249,7 +249,7 @@ COMMANDS = {
     "slow": (("pytest", "-m", "slow"),),
     "check": (("ruff", "format", "--check"), ("ruff", "check"), ("mypy",)),
     "fix": (("ruff", "check", "--fix"), ("ruff", "format")),
-    "docs": (("python", "tools/api_reference.py"),),
+    "docs": (("python", "tools/api_reference.py"), ("python", "tools/docs_pages.py")),
     "bench": (("python", "test/benchmark.py"),),
     "projen": (("python", ".projenrc.py"),),
     "lock": (
@@ -293,7 +293,9 @@ def generated() -> dict[str, bytes]:
     """Content of every file that a command writes and git keeps, by name."""
     listing = ROOT / ".projen" / "files.json"
     listed = re.findall(r'^    "(.+?)",?$', listing.read_text(), re.MULTILINE) if listing.is_file() else []
-    return {name: (ROOT / name).read_bytes() for name in ["API.md", *listed] if (ROOT / name).is_file()}
+    pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*")]
+    names = ["API.md", "README.md", "README.ja.md", *pages, *listed]
+    return {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
 
 
 def fresh() -> int:

@@ -82,19 +82,19 @@ def _import_milliseconds() -> float:
 
 
 def _compare_seconds(*variants: str) -> float:
-    """Time of ``dify-cdk compare``; without variants it is all of them."""
+    """Time of ``dify-cdk compare``; without variants it is one of each architecture."""
     return _run(f"import sys\nVARIANTS = {list(variants)!r}{_COMPARE}")[0]
 
 
 def _print_comparison() -> None:
-    """All variants in one process and one Node, against one variant."""
+    """All architectures in one process and one Node, against one of them."""
     one, every, ratios = [], [], []
     for _ in range(RUNS):
         one.append(_compare_seconds("v1"))
         every.append(_compare_seconds())
         ratios.append(every[-1] / one[-1])
     print(f"compare v1                  {statistics.median(one):8.2f} s")
-    print(f"compare, all variants       {statistics.median(every):8.2f} s")
+    print(f"compare, all architectures  {statistics.median(every):8.2f} s")
     print(f"all / v1, pair by pair      {statistics.median(ratios):8.2f} x    goal <= {COMPARE_GOAL_RATIO} x")
 
 

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,9 +109,11 @@ class Browser:
             raise BrowserError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    def screenshot(self) -> bytes:
-        """The whole page as PNG."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+    def screenshot(self, selector: str, *, height: int) -> bytes:
+        """The page as PNG, in its full width, from where an element begins."""
+        top = self.evaluate(f"document.querySelector('{selector}').getBoundingClientRect().top + scrollY")
+        clip = {"x": 0, "y": int(top), "width": self.evaluate("innerWidth"), "height": height, "scale": 1}
+        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         return base64.b64decode(answer["data"])
 
     def pdf(self) -> bytes:
@@ -124,10 +127,10 @@ def browser(program: str, profile: Path) -> Iterator[Browser]:
     """A running browser with an empty profile; it ends with the block."""
     read_commands, write_commands = os.pipe()
     read_answers, write_answers = os.pipe()
-    # The protocol's pipes are the descriptors 3 and 4 of the browser; the shell puts them there.
+    # The browser speaks through its descriptors 3 and 4. Not sh: dash knows no descriptors above 9.
     command = [program, *_OPTIONS, f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(
-        ["/bin/sh", "-c", f'exec 3<&{read_commands} 4>&{write_answers}; exec "$@"', "sh", *command],
+        ["bash", "-c", f'exec 3<&{read_commands} 4>&{write_answers}; exec "$@"', "bash", *command],
         pass_fds=(read_commands, write_answers),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -161,14 +164,12 @@ class Picture:
     channels: int
     rows: tuple[bytes, ...]
 
-    def colours(self) -> dict[bytes, int]:
-        """Colour to number of pixels."""
-        found: dict[bytes, int] = {}
+    def colours(self) -> Counter[str]:
+        """How many pixels have each colour, written as in a style sheet."""
+        found: Counter[tuple[int, ...]] = Counter()
         for row in self.rows:
-            for start in range(0, len(row), self.channels):
-                colour = row[start : start + 3]
-                found[colour] = found.get(colour, 0) + 1
-        return found
+            found.update(zip(*(row[channel :: self.channels] for channel in range(3)), strict=True))
+        return Counter({"#" + bytes(colour).hex(): count for colour, count in found.items()})
 
 
 def decode(png: bytes) -> Picture:

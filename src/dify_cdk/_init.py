@@ -37,6 +37,11 @@ def variants() -> list[str]:
     return sorted(path.stem for path in examples_dir().glob("v*.py"))
 
 
+def architectures() -> list[str]:
+    """The examples that are an architecture each; others, such as ``v4_low_cost``, are one with options."""
+    return [name for name in variants() if name.removeprefix("v").isdecimal()]
+
+
 def write_app(variant: str, folder: Path) -> list[Path]:
     """Write an example as an app of its own that the CDK's command line can synthesize and deploy.
 

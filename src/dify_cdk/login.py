@@ -20,12 +20,15 @@ class Login:
     Pages lead to Cognito's sign-in page and back; what scripts call answers 401 without a session. Dify's own
     login follows: Cognito decides who reaches the installation, Dify who somebody is in it. Paths that
     programs call or that carry signed links (``/v1``, ``/files``, ``/mcp``, ``/triggers``, ``/e/`` ...) have
-    no login before them: Dify's own keys guard those. Published web apps are pages too, so that people who
-    shall use them, also embedded in other sites, need an account in the pool.
+    no login before them: Dify's own keys guard those. Published web apps are pages too: who shall use them
+    needs an account in the pool, and embedded in other sites they stay empty, for Cognito's sign-in page
+    refuses to be shown in a frame.
 
     Attributes:
-        user_pool: An existing pool. Default: one is defined, without self sign-up: you add people with
-            ``aws cognito-idp admin-create-user``. It is kept when the stack is deleted.
+        user_pool: An existing pool; if it is imported, its own users sign in and nobody from identity
+            providers behind it. Default: one is defined, without self sign-up: you add people with
+            ``aws cognito-idp admin-create-user``. It is kept when the login or the stack is taken away; pass
+            it here if the login comes back, or another one is defined.
         user_pool_domain: The existing pool's domain. Default: one with a unique prefix is defined; a pool can
             have only one of its kind.
         session_hours: How long a session lasts, 1 to 168 hours.

@@ -21,7 +21,11 @@ BODY_RULES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "GenericRFI_BODY",
             "CrossSiteScripting_BODY",
         ),
-        "AWSManagedRulesKnownBadInputsRuleSet": ("JavaDeserializationRCE_BODY", "Log4JRCE_BODY"),
+        "AWSManagedRulesKnownBadInputsRuleSet": (
+            "JavaDeserializationRCE_BODY",
+            "Log4JRCE_BODY",
+            "ReactJSRCE_BODY",
+        ),
     }
 )
 """The rule groups that :meth:`WebAcl.managed` takes, and which of their rules read request bodies.
@@ -69,7 +73,8 @@ class WebAcl:
 
         Args:
             groups: Names of rule groups. Default: address reputation, the common rules and known bad inputs.
-                Rules of these three that read bodies only count.
+                Rules of these three that read bodies only count; the others block, for example programs that
+                send no ``User-Agent`` header.
             rate: Most requests of one address within five minutes, 10 to 2,000,000,000. Default: no limit.
 
         Raises:

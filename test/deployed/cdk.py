@@ -13,14 +13,16 @@ from typing import Any
 
 import pytest
 
+import dify_cdk
 from deployed.emulator import ACCOUNT, REGION, Emulator
-from deployed.tools import PROGRAMS
+from deployed.tools import PROGRAMS, ROOT
 from dify_cdk._assets import examples_dir
 
 STACK = "Dify"
 _APP = Path(__file__).parent / "app.py"
 _DOCKER = Path(__file__).parent / "docker.py"
 _OPTIONS = ("--ci", "--no-notices", "--no-version-reporting", "--no-color")
+_DEPLOY = ("--require-approval", "never", "--progress", "events")
 _SECONDS = 240
 _SHOWN_EVENTS = 15
 _SHOWN_FIELDS = ("ResourceStatus", "LogicalResourceId", "ResourceStatusReason")
@@ -59,7 +61,9 @@ class Cdk:
 
     def bootstrap(self, regions: Iterable[str]) -> Outcome:
         """Prepare regions of the account."""
-        return self._run("bootstrap", *(f"aws://{ACCOUNT}/{region}" for region in regions))
+        environments = [f"aws://{ACCOUNT}/{region}" for region in regions]
+        # Not where the app is, which would be synthesized only to find the same environments.
+        return self._run("bootstrap", *environments, folder=self.emulator.folder)
 
     def deploy(self, **changes: str) -> Outcome:
         """Synthesize and deploy the stack, with those that it needs.
@@ -68,12 +72,19 @@ class Cdk:
             changes: What differs from the example, see ``app.py``.
         """
         context = [part for name, value in changes.items() for part in ("-c", f"{name}={value}")]
-        options = ("--require-approval", "never", "--progress", "events")
-        return self._run("deploy", STACK, *options, *context)
+        return self._run("deploy", STACK, *_DEPLOY, *context, folder=self._app_folder())
+
+    def deploy_assembly(self, folder: Path) -> Outcome:
+        """Deploy the stack, with those that it needs, as they have been synthesized.
+
+        Args:
+            folder: The cloud assembly.
+        """
+        return self._run("deploy", STACK, *_DEPLOY, "--app", str(folder), folder=self.emulator.folder)
 
     def destroy(self) -> Outcome:
         """Delete every stack of the app."""
-        return self._run("destroy", "--all", "--force")
+        return self._run("destroy", "--all", "--force", folder=self._app_folder())
 
     def status(self) -> str:
         """Status of the stack, the last one it had if it is gone."""
@@ -154,8 +165,7 @@ class Cdk:
         (found,) = ids
         return str(found)
 
-    def _run(self, *arguments: str) -> Outcome:
-        folder = self._app_folder()
+    def _run(self, *arguments: str, folder: Path) -> Outcome:
         start, since = time.monotonic(), time.time()
         try:
             done = subprocess.run(
@@ -202,6 +212,8 @@ class Cdk:
             "CDK_VALIDATION": "false",  # has tests of its own
             "DIFY_TEST_IMAGES": str(self.emulator.images),
             "JSII_RUNTIME_PACKAGE_CACHE": "enabled",
+            "PYTHONPATH": str(Path(dify_cdk.__file__).parents[1]),  # the package that the tests see
+            "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(ROOT / "build" / "jsii-cache"),  # 200 MB, once
         }
 
 

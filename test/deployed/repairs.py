@@ -89,6 +89,8 @@ def apply(settings: Settings, journal: Journal) -> None:
     generated_secrets_are_plain()
     secrets_are_known_by_arn()
     networks_know_their_addresses()
+    replacements_follow_the_schemas(settings)
+    updates_are_recorded(journal)
     custom_resources_are_recorded(journal)
     refusals_are_recorded(journal)
     calls_are_authorized_on_their_resource()
@@ -180,6 +182,38 @@ def _with_property(original: Callable[..., Any], name: str, place: int) -> Calla
         return physical_id, {**attributes, name: arguments[place][name]}
 
     return handle
+
+
+def replacements_follow_the_schemas(settings: Settings) -> None:
+    """Of most types no property counts as create-only: ask the provider schemas, as AWS does."""
+    engine, stacks = module("services.cloudformation.provisioners"), module("services.cloudformation.stacks")
+    original, replacing = engine._property_recreation, engine._REPLACING_PROPERTIES
+    manager: Any = import_module("cfnlint.schema").PROVIDER_SCHEMA_MANAGER
+
+    def property_recreation(type_name: str, name: str) -> str:
+        if type_name.startswith("AWS::") and type_name not in replacing:
+            schema = manager.get_resource_schema(settings.region, type_name).schema
+            pointers = schema.get("createOnlyProperties", ())
+            replacing[type_name] = tuple(pointer.removeprefix("/properties/") for pointer in pointers)
+        recreation: str = original(type_name, name)
+        return recreation
+
+    engine._property_recreation = stacks._property_recreation = property_recreation
+
+
+def updates_are_recorded(journal: Journal) -> None:
+    """All resources of a stack have events of its update, whether or not anything about them changes."""
+    stacks = module("services.cloudformation.stacks")
+    original = stacks._update_resource
+
+    def update(type_name: str, physical_id: str, old: Any, new: Any, stack: str, *rest: Any) -> Any:
+        changed = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+        updated = original(type_name, physical_id, old, new, stack, *rest)
+        if changed:
+            journal.write("update", stack=stack, logical_id=rest[0], type=type_name, changed=changed)
+        return updated
+
+    stacks._update_resource = update
 
 
 def custom_resources_are_recorded(journal: Journal) -> None:

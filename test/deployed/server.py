@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from deployed import edge_repairs, http_api_repairs, repairs, stubs
+from deployed import edge_repairs, http_api_repairs, repairs, stubs, vpc_origin_repairs
 
 
 def main(settings_file: str) -> None:
@@ -21,5 +21,6 @@ def main(settings_file: str) -> None:
     repairs.apply(settings, journal)
     http_api_repairs.apply(settings, journal)
     edge_repairs.apply(settings, journal)
+    vpc_origin_repairs.apply(settings, journal)
     sys.argv[1:] = []  # MiniStack parses them
     repairs.module("app").main()

@@ -15,9 +15,9 @@ from support import DATA, Template
 
 CLUSTER, CACHE, BUCKET = "DataDatabaseCluster9D84B022", "DataCache3513A55E", "DataStorageBucket80E5F8B8"
 ROWS = [("kept",)]
+CONTENT = b"kept"
 
 _FILE = "upload_files/kept.txt"
-_CONTENT = b"kept"
 _RETAINING = {"Retain", "RetainExceptOnCreate"}
 _SECRET = "AWS::SecretsManager::Secret"
 _RETAINED = {"AWS::ElastiCache::ReplicationGroup": 1, _SECRET: 10}
@@ -32,12 +32,14 @@ class State:
         secrets: ARN to value, of the secrets in the contract file.
         databases: Everything about databases and roles that making them anew would change.
         rows: What the application wrote.
+        file: What it stored.
     """
 
     ids: Mapping[str, str]
     secrets: Mapping[str, str]
     databases: object
     rows: object
+    file: bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +76,7 @@ def leave_traces(world: World) -> None:
     as_role(world, "dify", "main", "CREATE TABLE notes (text text)")
     as_role(world, "dify", "main", "INSERT INTO notes VALUES ('kept')")
     bucket = world.cdk.physical_ids()[BUCKET]
-    world.client("s3").put_object(Bucket=bucket, Key=_FILE, Body=_CONTENT)
+    world.client("s3").put_object(Bucket=bucket, Key=_FILE, Body=CONTENT)
 
 
 def observe(world: World) -> State:
@@ -91,6 +93,7 @@ def observe(world: World) -> State:
             "UNION SELECT oid, rolname, rolpassword FROM pg_authid ORDER BY 1, 2"
         ),
         rows=world.postgres.as_superuser("SELECT text FROM notes", "main"),
+        file=_stored(world, ids[BUCKET]),
     )
 
 
@@ -153,15 +156,16 @@ def assert_nothing_changed(stage: Stage) -> None:
     assert (stage.changed, stage.migrations, stage.answers) == ([], [], [])
 
 
-def assert_only_what_must_stay_was_skipped(world: World, *, buckets: int) -> None:
+def assert_only_what_must_stay_was_skipped(world: World, *, buckets: int, since: float = 0) -> None:
     """After a destroy: the retained resources were skipped, and all others deleted.
 
     Args:
         world: Where.
         buckets: How many of the retained resources are buckets.
+        since: When it began, if an update before it left something behind.
     """
     template = Template(world.cdk.template())
-    ends = {row["LogicalResourceId"]: row["ResourceStatus"] for row in world.cdk.events()}
+    ends = {row["LogicalResourceId"]: row["ResourceStatus"] for row in world.cdk.events(since)}
     assert ends.pop(STACK) == "DELETE_COMPLETE"
     retained = {id for id, row in template.resources.items() if row.get("DeletionPolicy") in _RETAINING}
     assert {id for id, status in ends.items() if status == "DELETE_SKIPPED"} == retained
@@ -176,9 +180,7 @@ def assert_data_stayed(world: World, before: State) -> None:
     for arn, value in before.secrets.items():
         kept = manager.get_secret_value(SecretId=arn)["SecretString"]
         assert kept == value or _credentials(kept) == _credentials(value)
-    body = world.client("s3").get_object(Bucket=before.ids[BUCKET], Key=_FILE)["Body"]
-    with contextlib.closing(body):
-        assert body.read() == _CONTENT
+    assert _stored(world, before.ids[BUCKET]) == before.file == CONTENT
     (group,) = world.client("elasticache").describe_replication_groups()["ReplicationGroups"]
     assert group["ReplicationGroupId"] == before.ids[CACHE]
     (snapshot,) = world.client("rds").describe_db_cluster_snapshots()["DBClusterSnapshots"]
@@ -199,6 +201,12 @@ def assert_what_costs_money_is_gone(world: World) -> None:
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     differing = [id for id in sorted(old.keys() | new.keys()) if old.get(id) != new.get(id)]
     return [(new.get(id) or old[id])["Type"] for id in differing]
+
+
+def _stored(world: World, bucket: str) -> bytes:
+    body = world.client("s3").get_object(Bucket=bucket, Key=_FILE)["Body"]
+    with contextlib.closing(body):
+        return bytes(body.read())
 
 
 def _secret_of(world: World, description: str) -> dict[str, str]:

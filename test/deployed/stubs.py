@@ -42,6 +42,10 @@ def _address(first: str) -> Callable[[str], str]:
     return lambda digest: f"{first}.{int(digest[:2], 16)}"
 
 
+def _arn(service: str) -> Callable[[str], str]:
+    return lambda digest: f"arn:aws:{service}:::{digest[:_ID_LENGTH]}"
+
+
 _RULE = {"Id": _id("sgr")}
 SHAPES: Mapping[str, Shape] = {
     "AWS::ApiGatewayV2::VpcLink": Shape(
@@ -49,6 +53,8 @@ SHAPES: Mapping[str, Shape] = {
         values={"VpcLinkId": lambda digest: digest[:6]},
         groups=("SecurityGroupIds",),
     ),
+    "AWS::ApplicationAutoScaling::ScalableTarget": Shape(ref="Id", values={"Id": _id("target")}),
+    "AWS::ApplicationAutoScaling::ScalingPolicy": Shape(ref="Arn", values={"Arn": _arn("autoscaling")}),
     "AWS::EC2::EIP": Shape(
         ref="PublicIp",
         values={"PublicIp": _address("198.51.100"), "AllocationId": _id("eipalloc")},
@@ -58,6 +64,7 @@ SHAPES: Mapping[str, Shape] = {
         ref="InstanceId",
         values={"InstanceId": _id("i"), "PrivateIp": _address("10.0.0")},
     ),
+    "AWS::EC2::NatGateway": Shape(ref="NatGatewayId", values={"NatGatewayId": _id("nat")}),
     "AWS::EC2::SecurityGroupEgress": Shape(
         ref="Id", values=_RULE, groups=("GroupId", "DestinationSecurityGroupId")
     ),

@@ -46,7 +46,13 @@ class Answer:
 
 
 def ask(
-    port: int, host: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    port: int,
+    host: str,
+    path: str,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    *,
+    source: str = "127.0.0.1",
 ) -> Answer:
     """Get a path, or post to it.
 
@@ -56,8 +62,11 @@ def ask(
         path: Path and query.
         headers: More headers.
         body: What is posted. Default: the path is only asked for.
+        source: The address to come from, one of loopback.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ASK_SECONDS)
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=_ASK_SECONDS, source_address=(source, 0)
+    )
     with contextlib.closing(connection) as wire:
         method = "GET" if body is None else "POST"
         wire.request(method, path, body=body, headers={"Host": host, **(headers or {})})

@@ -65,7 +65,10 @@ def names(output: str) -> list[str]:
 
 
 class TestCompare:
-    def test_without_arguments_every_variant_is_compared(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_without_arguments_every_architecture_is_compared(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(_init, "variants", lambda: ["v1", "v2", "v2_low_cost"])
         assert cli.main(["compare", "--format", "json"]) == 0
         assert names(capsys.readouterr().out) == ["v1", "v2"]
 

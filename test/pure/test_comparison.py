@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dify_cdk.report.comparison import BreakEven, Comparison, compare, inventories
+from dify_cdk.report.html import to_html
 from dify_cdk.report.inventory import Message
 from dify_cdk.report.limits import Limit
 from dify_cdk.report.prices import load_prices
@@ -24,6 +27,7 @@ from dify_cdk.report.render.table import to_table
 from dify_cdk.report.render.words import money
 from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.usage import USAGES, ZERO
+from pure.test_inventory import DOCUMENTS, damaged
 from template_parts import (
     BEHIND_ALB,
     URL_ORIGIN,
@@ -374,6 +378,23 @@ class TestMarkdown:
         found = compared(Subject(name=path.name, parts=(part,)))
         assert to_markdown(found).startswith("### Effective limits\n")
         assert "### Resources" in to_markdown(found)
+
+
+class TestAnyTemplate:
+    """Whatever a template holds, a comparison is computed and shown in every format."""
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(DOCUMENTS | damaged(), min_size=1, max_size=2))
+    def test_is_compared_and_shown(self, documents: list[dict[str, dict[str, object]]]) -> None:
+        parts = tuple(
+            Part(name=f"part{number}", template=document, region=REGION)
+            for number, document in enumerate(documents)
+        )
+        found = compared(Subject(name="one", parts=parts), Subject(name="two", parts=parts[:1]))
+        assert json.loads(to_json(found))["subjects"][0]["name"] == "one"
+        assert max(map(len, to_table(found).splitlines())) <= 100
+        assert to_markdown(found).startswith("### Effective limits\n")
+        assert to_html(found).startswith("<!doctype html>\n")
 
 
 class TestJson:

@@ -171,14 +171,14 @@ def label_rectangles(layout: Layout) -> list[tuple[float, float, float, float]]:
 
 class TestLayout:
     @given(graphs())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_the_lines_show_the_edges_and_nothing_else(self, graph: Graph) -> None:
         expected = {(edge.source, edge.target, edge.flow) for edge in graph.edges}
         for layout in layouts(graph):
             assert drawn(layout) == expected
 
     @given(graphs())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_no_line_runs_through_a_box(self, graph: Graph) -> None:
         for layout in layouts(graph):
             for line in layout.lines:
@@ -190,7 +190,7 @@ class TestLayout:
                     assert not overlap(widened, inside), (line, box.node.id)
 
     @given(graphs())
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     def test_boxes_and_labels_keep_apart_and_inside(self, graph: Graph) -> None:
         for layout in layouts(graph):
             boxes = [rectangle(box) for box in layout.boxes]
@@ -228,6 +228,16 @@ class TestLayout:
             api, link, _ = layout.boxes
             assert api.x == link.x
             assert api.bottom < link.y
+
+    def test_lines_of_different_doors_never_run_on_in_one_another(self) -> None:
+        """The line out of door0 would begin as high as the viewer's line to the second container."""
+        doors = (node("door0", Tier.DOOR), node("door1", Tier.DOOR))
+        compute = tuple(node(f"compute{number}") for number in range(3))
+        edges = (request(VIEWER, "compute0"), request(VIEWER, "compute1"), request("door0", "compute0"))
+        graph = Graph(nodes=(node(VIEWER, Tier.VIEWER), *doors, *compute), edges=edges)
+        assert runs_inward(graph)
+        expected = {(edge.source, edge.target, edge.flow) for edge in edges}
+        assert drawn(lay_out_wide(graph)) == expected
 
     def test_a_circle_of_doors_is_drawn_from_top_to_bottom(self) -> None:
         nodes = (node("a", Tier.DOOR), node("b", Tier.DOOR))

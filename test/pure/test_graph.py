@@ -143,7 +143,7 @@ class TestLoadBalancers:
         resources = {id: body for id, body in self.RESOURCES.items() if not id.startswith(("web", "api"))}
         found = graph(resources)
         assert ("Alb", "ApiTargets") in edges(found)
-        assert node(found, "ApiTargets").service == "AWS::ElasticLoadBalancingV2::TargetGroup"
+        assert node(found, "ApiTargets").service == "ElasticLoadBalancingV2 TargetGroup"
 
     def test_the_load_balancer_of_another_template_is_a_door_all_the_same(self) -> None:
         resources = {id: body for id, body in self.RESOURCES.items() if id not in ("Alb", "Http")}

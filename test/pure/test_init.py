@@ -8,7 +8,7 @@ import pytest
 
 from dify_cdk import _init
 from dify_cdk._assets import examples_dir
-from dify_cdk._init import InitError, variants, write_app
+from dify_cdk._init import InitError, architectures, variants, write_app
 
 NAMES = {"app.py", "cdk.json", "requirements.txt", "README.md", ".gitignore"}
 
@@ -95,3 +95,8 @@ def test_every_real_example_becomes_an_app_that_synthesizes_when_run(variant: st
 
 def test_there_is_a_first_variant() -> None:
     assert "v1" in variants()
+
+
+def test_an_architecture_is_an_example_without_a_word_behind_its_number() -> None:
+    assert architectures() == ["v1", "v2", "v3", "v4"]
+    assert set(architectures()) < set(variants())

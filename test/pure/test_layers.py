@@ -40,6 +40,7 @@ LAYERS = {
             "frontends._authorizer",
             "frontends._edge",
             "frontends._functions",
+            "frontends._global_name",
             "frontends._http_api",
             "frontends._login",
         ),

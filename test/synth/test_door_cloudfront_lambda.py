@@ -166,6 +166,23 @@ def test_signed_origins_are_built_once(v3: Template) -> None:
     assert len(v3.of_type("AWS::CloudFront::OriginAccessControl")) == 2
 
 
+def test_the_same_stack_fits_into_two_regions_of_an_account() -> None:
+    """Names of access controls count for the whole account, and what is at the edge is in us-east-1."""
+    names: list[set[str]] = []
+    for region in ("eu-west-1", "ap-southeast-2"):
+        app = cdk.App(analytics_reporting=False)
+        stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
+        data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+        workers = DifyWorkers(stack, "Workers", data=data)
+        DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE)
+        controls = _synthesize(stack).properties("AWS::CloudFront::OriginAccessControl").values()
+        found = {control["OriginAccessControlConfig"]["Name"] for control in controls}
+        assert all(len(name) <= 64 for name in found)
+        names.append(found | {child.node.id for child in app.node.children if child is not stack} - {"Tree"})
+    assert all(len(found) == 3 for found in names)
+    assert names[0].isdisjoint(names[1])
+
+
 def test_bodies_are_hashed_wherever_a_request_is_signed(v3: Template) -> None:
     routing = Routing(v3)
     for behavior in (*routing.behaviors, routing.default):

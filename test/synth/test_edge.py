@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,18 @@ def _config(template: Template) -> dict[str, Any]:
     return config
 
 
+def _door_in(region: str, *, with_domain: bool = False) -> Template:
+    stack = cdk.Stack(cdk.App(analytics_reporting=False), "Dify", env=cdk.Environment(region=region))
+    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+    domain = Domain(host_name="dify.example.com", zone=_zone(stack)) if with_domain else None
+    return _door(DifyWorkers(stack, "Workers", data=data), domain=domain)
+
+
+def _rules_with_prefix_list(template: Template) -> dict[str, Any]:
+    rules = template.properties("AWS::EC2::SecurityGroupIngress").items()
+    return {id: rule for id, rule in rules if "SourcePrefixListId" in rule}
+
+
 def _certificate(stack: cdk.Stack, region: str) -> acm.ICertificate:
     return acm.Certificate.from_certificate_arn(stack, f"In{region}", CERTIFICATE.format(region=region))
 
@@ -88,14 +101,15 @@ class TestWayIn:
     def test_private_paths_reach_neither_api_nor_plugin_daemon(self, v4: Template, path: str) -> None:
         assert Routing(v4).container(path) == "web"
 
-    def test_only_cloudfront_reaches_the_load_balancer_and_on_one_port(self, v4: Template) -> None:
+    def test_only_cloudfront_reaches_the_load_balancer_by_one_rule(self, v4: Template) -> None:
         """Its list of addresses counts as 55 of the 60 rules that a security group holds."""
         (group,) = [id for id in v4.of_type("AWS::EC2::SecurityGroup") if "InternalAlb" in id]
         assert "SecurityGroupIngress" not in v4.resources[group]["Properties"]
         rules = v4.properties("AWS::EC2::SecurityGroupIngress").values()
         (rule,) = [rule for rule in rules if rule["GroupId"] == {"Fn::GetAtt": [group, "GroupId"]}]
         assert "PrefixLists.0.PrefixListId" in json.dumps(rule["SourcePrefixListId"])
-        assert (rule["FromPort"], rule["ToPort"]) == (80, 80)
+        assert (rule["FromPort"], rule["ToPort"]) == (80, 443)
+        assert [row["Port"] for row in v4.properties(LISTENER).values()] == [80]
 
     def test_prefix_list_is_looked_up_when_deployed(self, v4: Template) -> None:
         (lookup,) = v4.properties("Custom::AWS").values()
@@ -173,6 +187,18 @@ class TestTimeout:
             _door(workers, must_carry=wanted)
 
 
+@pytest.fixture(scope="module")
+def plain() -> Template:
+    """Without a domain."""
+    return _door_in("us-east-1")
+
+
+@pytest.fixture(scope="module")
+def secure() -> Template:
+    """The same with one, and so with TLS to the load balancer."""
+    return _door_in("us-east-1", with_domain=True)
+
+
 class TestDomain:
     def test_with_a_regional_certificate_the_way_has_tls_to_the_end(self, workers: DifyWorkers) -> None:
         stack = cdk.Stack.of(workers)
@@ -184,12 +210,7 @@ class TestDomain:
         template = _door(workers, domain=domain)
         (vpc_origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
         assert vpc_origin["VpcOriginEndpointConfig"]["OriginProtocolPolicy"] == "https-only"
-        ports = [
-            rule["FromPort"]
-            for rule in template.properties("AWS::EC2::SecurityGroupIngress").values()
-            if "SourcePrefixListId" in rule
-        ]
-        assert ports == [443]
+        assert [row["Port"] for row in template.properties(LISTENER).values()] == [443]
         assert _config(template)["Aliases"] == ["dify.example.com"]
         records = template.properties("AWS::Route53::RecordSet").values()
         assert {record["Type"] for record in records} == {"A", "AAAA"}
@@ -205,19 +226,47 @@ class TestDomain:
         assert vpc_origin["VpcOriginEndpointConfig"]["OriginProtocolPolicy"] == "http-only"
         assert "443" not in {str(p["Port"]) for p in template.properties(LISTENER).values()}
 
-    def test_another_protocol_is_another_origin(self) -> None:
+    def test_another_protocol_is_another_origin(self, plain: Template, secure: Template) -> None:
         """A VPC origin that a distribution uses can only be replaced."""
-        ids = []
-        for name, with_domain in (("Plain", False), ("Named", True)):
-            stack = cdk.Stack(
-                cdk.App(analytics_reporting=False), name, env=cdk.Environment(region="us-east-1")
-            )
-            data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-            workers = DifyWorkers(stack, "Workers", data=data)
-            domain = Domain(host_name=f"{name.lower()}.example.com", zone=_zone(stack))
-            template = _door(workers, **({"domain": domain} if with_domain else {}))
-            ids += [next(iter(template.of_type("AWS::CloudFront::VpcOrigin")))]
+        ids = [next(iter(template.of_type("AWS::CloudFront::VpcOrigin"))) for template in (plain, secure)]
         assert ids[0] != ids[1]
+
+    def test_nothing_is_in_the_way_when_tls_comes_or_goes(self, plain: Template, secure: Template) -> None:
+        """A second rule with CloudFront's list would be one too many while both are there."""
+        (rule,) = _rules_with_prefix_list(plain).items()
+        assert _rules_with_prefix_list(secure) == dict([rule])
+
+    def test_the_way_there_is_answers_until_the_other_one_is_in_use(
+        self, plain: Template, secure: Template
+    ) -> None:
+        """A listener that stays would redirect users to where they come from."""
+        before, after = (template.properties(LISTENER) for template in (plain, secure))
+        assert ([row["Port"] for row in before.values()], [row["Port"] for row in after.values()]) == (
+            [80],
+            [443],
+        )
+        assert before.keys().isdisjoint(after)
+
+
+class TestAccountAndTags:
+    def test_the_same_stack_fits_into_two_regions_of_an_account(self) -> None:
+        names = set()
+        for region in ("us-east-1", "ap-southeast-2"):
+            template = _door_in(region)
+            (origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
+            names.add(origin["VpcOriginEndpointConfig"]["Name"])
+        assert len(names) == 2
+        assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in names)
+
+    def test_a_tag_that_is_added_later_does_not_change_the_vpc_origin(
+        self, app: cdk.App, workers: DifyWorkers
+    ) -> None:
+        cdk.Tags.of(app).add("team", "any")
+        template = _door(workers)
+        (origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
+        assert "Tags" not in origin
+        (distribution,) = template.properties("AWS::CloudFront::Distribution").values()
+        assert {"Key": "team", "Value": "any"} in distribution["Tags"]
 
 
 class TestImportedNetwork:

@@ -52,6 +52,23 @@ def test_bucket_of_the_data_is_private_and_versioned(template: Template) -> None
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
 
 
+def test_bucket_of_the_data_refuses_plain_http(template: Template) -> None:
+    (bucket,) = (id for id in template.of_type("AWS::S3::Bucket") if id.startswith("Data"))
+    policies = template.properties("AWS::S3::BucketPolicy").values()
+    (policy,) = (policy for policy in policies if policy["Bucket"] == {"Ref": bucket})
+    denied = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
+    conditions = [one["Condition"] for one in denied if one["Action"] == "s3:*"]
+    assert {"Bool": {"aws:SecureTransport": "false"}} in conditions
+
+
+def test_cache_is_encrypted_and_asks_for_its_token(template: Template) -> None:
+    (cache,) = template.properties("AWS::ElastiCache::ReplicationGroup").values()
+    assert cache["AtRestEncryptionEnabled"] is True
+    assert cache["TransitEncryptionEnabled"] is True
+    assert cache["TransitEncryptionMode"] == "required"
+    assert "secretsmanager" in str(cache["AuthToken"])
+
+
 def test_replaced_objects_stay_readable_for_a_while(template: Template) -> None:
     (bucket,) = [
         p for id, p in template.properties("AWS::S3::Bucket").items() if id.startswith("DataStorage")

@@ -143,6 +143,8 @@ def test_existing_pool_and_its_domain_are_used(stack: cdk.Stack) -> None:
     config = min(_actions(template)["*"], key=_order)["AuthenticateCognitoConfig"]
     assert config["UserPoolDomain"] == "example-login"
     assert config["SessionTimeout"] == "3600"
+    (client,) = template.properties("AWS::Cognito::UserPoolClient").values()
+    assert client["SupportedIdentityProviders"] == ["COGNITO"]
 
 
 def test_fails_when_there_is_no_domain(stack: cdk.Stack) -> None:

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Dify on AWS in several architectures: compare, synthesize, or start an app of your own.",
         epilog=_shared.examples_text(
             (
-                "dify-cdk compare                      all variants side by side, no AWS account needed",
+                "dify-cdk compare                      all architectures side by side, no AWS account needed",
                 "dify-cdk compare --template cdk.out   what your own app contains and serves",
                 "dify-cdk plan v1 v3                   what happens when one replaces the other",
                 "dify-cdk init v1 my-dify              a folder that is ready to deploy",

@@ -42,6 +42,7 @@ def add(commands: shared.Commands) -> None:
         examples=(
             "dify-cdk compare",
             "dify-cdk compare v1 v3 --region ap-northeast-1 --usage company",
+            "dify-cdk compare v4 v4_low_cost",
             "dify-cdk compare v1 --template cdk.out",
             "dify-cdk compare --template cdk.out --region us-east-1 --usage-file usage.json",
             "dify-cdk compare --template before.json after.json --format json --out difference.json",
@@ -49,7 +50,10 @@ def add(commands: shared.Commands) -> None:
         ),
     )
     command.add_argument(
-        "variants", nargs="*", metavar="VARIANT", help="an example, such as v1; default: all"
+        "variants",
+        nargs="*",
+        metavar="VARIANT",
+        help="an example, such as v1 or v4_low_cost; default: one of each architecture",
     )
     command.add_argument(
         "--template",
@@ -86,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from dify_cdk.report.prices import load_prices
 
     region = shared.check_region(arguments.region)
-    variants = arguments.variants or ([] if arguments.templates else shared.variants())
+    variants = arguments.variants or ([] if arguments.templates else shared.architectures())
     for variant in variants:
         shared.check_variant(variant)
     # Files first: a wrong path is found before seconds of synthesis.

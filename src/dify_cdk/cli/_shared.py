@@ -68,6 +68,13 @@ def variants() -> list[str]:
     return _init.variants()
 
 
+def architectures() -> list[str]:
+    """The names of the examples that are an architecture each."""
+    from dify_cdk import _init
+
+    return _init.architectures()
+
+
 def check_variant(variant: str) -> None:
     """Refuse what is no example.
 

@@ -19,6 +19,7 @@ from dify_cdk._fargate import Platform, RoleService
 from dify_cdk._prefix_list import CLOUDFRONT, managed_prefix_list
 from dify_cdk.access import Access
 from dify_cdk.frontends._access_logs import define_log_bucket
+from dify_cdk.frontends._global_name import global_name
 from dify_cdk.frontends._login import CognitoLogin
 from dify_cdk.network import network_of, require_two_zones
 from dify_cdk.roles import PORTS, Role
@@ -26,6 +27,7 @@ from dify_cdk.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rul
 
 _DRAIN_SECONDS = 30
 _RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
+_VPC_ORIGIN_NAME_LENGTH = 64
 _HTTP, _HTTPS = 80, 443
 
 _HEALTH_CHECKS: Mapping[Role, tuple[str, str]] = {  # path, healthy status codes
@@ -46,7 +48,8 @@ class LoadBalancer(Construct):
         platform: Where the services run.
         public: Whether it has public addresses.
         access: Who may enter. None lets nobody in but CloudFront, through a VPC origin.
-        certificate: Turns on TLS, and redirects HTTP to it. Default: plain HTTP.
+        certificate: Turns on TLS, and redirects HTTP to it; behind CloudFront there is no HTTP then. Default:
+            plain HTTP.
         idle_timeout_seconds: Longest silence of a connection, 1 to 4000.
     """
 
@@ -86,7 +89,7 @@ class LoadBalancer(Construct):
             ip_address_type=elbv2.IpAddressType.DUAL_STACK if dual_stack else elbv2.IpAddressType.IPV4,
         )
         self._alb.log_access_logs(self._define_log_bucket())
-        self._ports = (_HTTP,) if certificate is None else (_HTTP, _HTTPS)
+        self._ports = _ports(certificate, redirects=access is not None)
         if access is None:
             self._admit_cloudfront()
         else:
@@ -144,23 +147,33 @@ class LoadBalancer(Construct):
                 there.
         """
         _require_internet_gateway(self._vpc)
+        return origins.VpcOrigin.with_vpc_origin(
+            self._define_vpc_origin(),
+            domain_name=self._alb.load_balancer_dns_name,
+            read_timeout=cdk.Duration.seconds(read_timeout_seconds),
+        )
+
+    def _define_vpc_origin(self) -> cloudfront.VpcOrigin:
         secure = _HTTPS in self._ports
         policies = cloudfront.OriginProtocolPolicy
+        id = "HttpsVpcOrigin" if secure else "HttpVpcOrigin"
         origin = cloudfront.VpcOrigin(
             self,
-            "HttpsVpcOrigin" if secure else "HttpVpcOrigin",
+            id,
             endpoint=cloudfront.VpcOriginEndpoint.application_load_balancer(self._alb),
+            vpc_origin_name=global_name(self, id, longest=_VPC_ORIGIN_NAME_LENGTH),
             protocol_policy=policies.HTTPS_ONLY if secure else policies.HTTP_ONLY,
         )
+        # CloudFront refuses every change of one in use, tags included, and the L2 cannot leave them out:
+        # https://github.com/aws/aws-cdk/issues/35765
+        resource = origin.node.default_child
+        assert isinstance(resource, cloudfront.CfnVpcOrigin)
+        resource.add_property_deletion_override("Tags")
         # Routes wait for the gateway to be attached; the VPC's own promise covers the gateway alone.
         origin.node.add_dependency(
             *(subnet.internet_connectivity_established for subnet in self._vpc.public_subnets)
         )
-        return origins.VpcOrigin.with_vpc_origin(
-            origin,
-            domain_name=self._alb.load_balancer_dns_name,
-            read_timeout=cdk.Duration.seconds(read_timeout_seconds),
-        )
+        return origin
 
     def _define_rule(
         self, id: str, priority: int, patterns: Sequence[str], action: elbv2.ListenerAction
@@ -201,18 +214,11 @@ class LoadBalancer(Construct):
         )
 
     def _define_listeners(self, certificate: acm.ICertificate | None) -> elbv2.ApplicationListener:
-        redirect = elbv2.ListenerAction.redirect(protocol="HTTPS", port=str(_HTTPS), permanent=True)
-        # One id for port 80 with and without TLS: CloudFormation adds before it removes, and a load balancer
-        # refuses a second listener on a port.
-        plain = self._alb.add_listener(
-            "Http",
-            port=_HTTP,
-            protocol=elbv2.ApplicationProtocol.HTTP,
-            open=False,
-            default_action=redirect if certificate else None,
-        )
         if certificate is None:
-            return plain
+            return self._define_http(None)
+        if _HTTP in self._ports:
+            redirect = elbv2.ListenerAction.redirect(protocol="HTTPS", port=str(_HTTPS), permanent=True)
+            self._define_http(redirect)
         return self._alb.add_listener(
             "Https",
             port=_HTTPS,
@@ -220,6 +226,13 @@ class LoadBalancer(Construct):
             open=False,
             certificates=[certificate],
             ssl_policy=elbv2.SslPolicy.TLS13_RES,
+        )
+
+    def _define_http(self, action: elbv2.ListenerAction | None) -> elbv2.ApplicationListener:
+        # One id with and without TLS: CloudFormation adds before it removes, and a load balancer refuses a
+        # second listener on a port.
+        return self._alb.add_listener(
+            "Http", port=_HTTP, protocol=elbv2.ApplicationProtocol.HTTP, open=False, default_action=action
         )
 
     def _admit(self, access: Access, dual_stack: bool) -> None:
@@ -243,9 +256,12 @@ class LoadBalancer(Construct):
             )
 
     def _admit_cloudfront(self) -> None:
-        """The managed list counts as 55 rules of the group's 60: one port, and nobody else."""
+        """One rule for every port a listener may have, as the list counts as 55 of the group's 60 rules.
+
+        A rule of another port would be added before the old one goes: too many, where TLS comes or goes.
+        """
         peer = managed_prefix_list(self, "CloudFrontPrefixList", CLOUDFRONT)
-        self._group.add_ingress_rule(peer, ec2.Port.tcp(self._ports[-1]), "CloudFront")
+        self._group.add_ingress_rule(peer, ec2.Port.tcp_range(_HTTP, _HTTPS), "CloudFront")
 
     def _define_log_bucket(self) -> s3.Bucket:
         if is_token(cdk.Stack.of(self).region):
@@ -254,6 +270,17 @@ class LoadBalancer(Construct):
                 "env=cdk.Environment(region=...)"
             )
         return define_log_bucket(self, s3.ObjectOwnership.BUCKET_OWNER_ENFORCED)
+
+
+def _ports(certificate: acm.ICertificate | None, *, redirects: bool) -> tuple[int, ...]:
+    """The listeners' ports.
+
+    No browser comes to a load balancer behind CloudFront, which speaks one protocol to it. A redirect on
+    port 80 would be what users get from the moment TLS is added until CloudFront has moved to port 443.
+    """
+    if certificate is None:
+        return (_HTTP,)
+    return (_HTTP, _HTTPS) if redirects else (_HTTPS,)
 
 
 def _speaks_ipv6(vpc: ec2.IVpc, access: Access | None, public: bool) -> bool:

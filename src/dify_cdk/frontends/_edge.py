@@ -75,8 +75,7 @@ class Edge(Construct):
         super().__init__(scope, id)
         _require_room(behaviors)
         (default,) = [behavior for behavior in behaviors if behavior.pattern == _DEFAULT_PATTERN]
-        at_edge = Access.anyone() if web_acl and web_acl.filters_addresses else access
-        function = self._define_viewer_function(at_edge)
+        function = self._define_viewer_function(access, filters=not (web_acl and web_acl.filters_addresses))
         acl_arn = define_web_acl(self, web_acl, access) if web_acl else None
         static = Behavior(pattern=STATIC_PATTERN, origin=default.origin, keeps_host=default.keeps_host)
         rows = [static, *(behavior for behavior in behaviors if behavior is not default)]
@@ -114,13 +113,18 @@ class Edge(Construct):
         """The distribution."""
         return self._distribution
 
-    def _define_viewer_function(self, access: Access) -> cloudfront.Function:
+    def _define_viewer_function(self, access: Access, *, filters: bool) -> cloudfront.Function:
         code = viewer_function.code(
-            ipv4=access.ipv4, ipv6=access.ipv6, addresses=access.also, anyone=not access.filters_addresses
+            ipv4=access.ipv4,
+            ipv6=access.ipv6,
+            addresses=access.also,
+            anyone=not (filters and access.filters_addresses),
         )
         return cloudfront.Function(
             self,
-            "ViewerRequest",
+            # Two, for a function changes minutes before the distribution: one that stops to filter would let
+            # everybody in until the web ACL is there.
+            "ViewerRequest" if filters else "ViewerHeaders",
             code=cloudfront.FunctionCode.from_inline(code),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             comment="Dify: who may enter, and headers",

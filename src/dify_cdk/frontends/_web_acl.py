@@ -9,11 +9,13 @@ from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from dify_cdk.access import Access
+from dify_cdk.frontends._global_name import global_name
 from dify_cdk.web_acl import BODY_RULES, WebAcl, literal_networks
 
 _GLOBAL_REGION = "us-east-1"
 _SCOPE = "CLOUDFRONT"
 _VENDOR = "AWS"
+_STACK_NAME_LENGTH = 100  # 128, and room for the name of a stage
 
 _Rule = Callable[[int], wafv2.CfnWebACL.RuleProperty]
 
@@ -22,19 +24,22 @@ def define_web_acl(scope: Construct, web_acl: WebAcl, access: Access) -> str:
     """The ARN of the web ACL, which is defined unless it exists.
 
     In another region than us-east-1 it gets a stack of its own there. Taken away, it leaves that stack
-    behind: CloudFront must let go first.
+    behind: CloudFront must let go first. One that filters addresses and one that does not are two, for it
+    changes before the distribution: a web ACL that stops to filter would let everybody in until the function
+    is there that does.
 
     Raises:
         ValueError: If it shall filter addresses, and they let anyone in or are known at deployment only.
     """
     if web_acl.arn is not None:
         return web_acl.arn
-    home = _home(scope)
+    kind = "AddressAcl" if web_acl.filters_addresses else "WebAcl"
+    home = _home(scope, kind)
     rules = [rule(priority) for priority, rule in enumerate(_rules(home, web_acl, access))]
     action = wafv2.CfnWebACL.DefaultActionProperty
     resource = wafv2.CfnWebACL(
         home,
-        "WebAcl",
+        kind,
         scope=_SCOPE,
         default_action=action(block={}) if web_acl.filters_addresses else action(allow={}),
         rules=rules,
@@ -46,16 +51,15 @@ def define_web_acl(scope: Construct, web_acl: WebAcl, access: Access) -> str:
     return cdk.Stack.consume_reference(resource.attr_arn, cdk.ReferenceStrength.WEAK)
 
 
-def _home(scope: Construct) -> Construct:
+def _home(scope: Construct, kind: str) -> Construct:
     stack = cdk.Stack.of(scope)
     if stack.region == _GLOBAL_REGION:
         return scope
     stage = cdk.Stage.of(scope)
     assert stage is not None
-    unique = cdk.Names.unique_resource_name(scope, max_length=60, separator="-")
     return cdk.Stack(
         stage,
-        f"{unique}-firewall",
+        global_name(scope, kind, longest=_STACK_NAME_LENGTH),
         env=cdk.Environment(account=_literal(stack.account), region=_GLOBAL_REGION),
         description="Dify: the web ACL before CloudFront",
     )

@@ -49,9 +49,12 @@ class AlbScheme(StrEnum):
 class CloudFrontEdge:
     """CloudFront before a load balancer that has private addresses only.
 
-    The distribution gives TLS without an own domain, filters addresses and countries, and is the only one
-    that can reach the load balancer, through a VPC origin. It gives up after 120 silent seconds, and carries
-    streaming and WebSocket.
+    The distribution gives TLS without an own domain, and filters addresses and countries. Nobody but
+    CloudFront can reach the load balancer, through a VPC origin. It gives up after 120 silent seconds, and
+    carries streaming and WebSocket.
+
+    CloudFront cannot change a VPC origin in use: tags of the construct tree do not reach it, and tags of the
+    stack as CloudFormation knows them (``cdk deploy --tags``) cannot change later.
 
     Attributes:
         web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
@@ -71,14 +74,16 @@ class DifyAlbFrontend(Construct):
     a CloudFront distribution before a load balancer that only CloudFront can reach.
 
     With a ``domain`` it listens on HTTPS with TLS 1.2 or newer and redirects HTTP. Without one it speaks
-    plain HTTP, in which passwords travel in clear text; unless it is internal, that raises a warning.
+    plain HTTP, in which passwords travel in clear text; unless it is internal, that raises a warning. Dify
+    takes a client's address from the header ``CF-Connecting-IP``, which only ``edge`` keeps clients from
+    writing themselves.
 
     Args:
         workers: The background half; api and web take images, sizes and variables from it.
         access: Who may enter. Only with ``edge`` can it filter by country.
         domain: Own host name. Default: the load balancer's name without TLS; CloudFront's with TLS. With
             ``edge`` the way from CloudFront to the load balancer has TLS as well if there is, or can be, a
-            certificate in the stack's region.
+            certificate in the stack's region; CloudFront's own name is not answered then.
         edge: CloudFront before the load balancer, which is internal then. Default: none.
         login: Amazon Cognito before pages and scripts. Needs ``domain``. Default: Dify's own login only.
         collaboration: Whether people edit a workflow together: one more service, with WebSocket connections.

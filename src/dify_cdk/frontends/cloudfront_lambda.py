@@ -23,6 +23,7 @@ from dify_cdk.environment import Door
 from dify_cdk.frontends._domain import DomainName
 from dify_cdk.frontends._edge import Behavior, Edge
 from dify_cdk.frontends._functions import PublicName, RoleFunction
+from dify_cdk.frontends._global_name import global_name
 from dify_cdk.frontends._images import LambdaImages, LocalBuild
 from dify_cdk.frontends._same_stack import require_same_stack
 from dify_cdk.frontends._uploads import (
@@ -43,6 +44,8 @@ from dify_cdk.workers import DifyWorkers
 DEFAULT_IMAGES = LocalBuild()
 
 _NAME = "DifyCloudFrontLambdaFrontend"
+_STACK_NAME_LENGTH = 100  # 128, and room for the name of a stage
+_CONTROL_NAME_LENGTH = 64
 
 _LARGEST_BODY_MB = {
     Uploads.EDGE_SIGNED: 1.048576,  # what Lambda@Edge sees of a body: 1 MiB
@@ -178,15 +181,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
                 Behavior(pattern=pattern, origin=second.origin, keeps_host=second.keeps_host)
                 for pattern in (*upload_patterns(), *(sockets if collaboration else ()))
             ]
-        signed = {
-            # Built once each: every call makes another origin, access control and pair of permissions.
-            role: origins.FunctionUrlOrigin.with_origin_access_control(
-                function.url,
-                read_timeout=cdk.Duration.seconds(EDGE_READ_TIMEOUT_SECONDS),
-                keepalive_timeout=cdk.Duration.seconds(60),
-            )
-            for role, function in self._functions.items()
-        }
+        # Built once each: every call makes another origin, access control and pair of permissions.
+        signed = {role: _signed_origin(function) for role, function in self._functions.items()}
         # A prefix of which every path carries files, such as /triggers, leads to the second origin whole.
         taken = {behavior.pattern for behavior in found}
         patterns = [pattern for pattern, _ in cloudfront_behaviors([Role.API]) if pattern not in taken]
@@ -198,11 +194,10 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     def _define_signer(self, kind: Construct) -> cloudfront.EdgeLambda:
         """The function that hashes bodies, in us-east-1, where all edge functions live."""
-        unique = cdk.Names.unique_resource_name(self, max_length=60, separator="-")
         function = cloudfront.experimental.EdgeFunction(
             kind,
             "BodySigner",
-            stack_id=f"{unique}-edge",
+            stack_id=global_name(self, "edge", longest=_STACK_NAME_LENGTH),
             runtime=lambda_.Runtime.NODEJS_22_X,
             handler="index.handler",
             code=lambda_.Code.from_asset(str(handler_dir("body_signer"))),
@@ -245,6 +240,21 @@ class DifyCloudFrontLambdaFrontend(Construct):
         if second is not None:
             second.connect(services, workers)
         return services
+
+
+def _signed_origin(function: RoleFunction) -> cloudfront.IOrigin:
+    control = cloudfront.FunctionUrlOriginAccessControl(
+        function,
+        "AccessControl",
+        origin_access_control_name=global_name(function, "AccessControl", longest=_CONTROL_NAME_LENGTH),
+        signing=cloudfront.Signing.SIGV4_ALWAYS,
+    )
+    return origins.FunctionUrlOrigin.with_origin_access_control(
+        function.url,
+        origin_access_control=control,
+        read_timeout=cdk.Duration.seconds(EDGE_READ_TIMEOUT_SECONDS),
+        keepalive_timeout=cdk.Duration.seconds(60),
+    )
 
 
 def _define_functions(

@@ -11,7 +11,7 @@ from dify_cdk.report.drawing.layout import Shape
 from dify_cdk.report.graph.reader import read_graph
 from dify_cdk.report.limits import Limit
 from dify_cdk.report.page import costs, differences
-from dify_cdk.report.page.markup import Content, Html, el, join, listed, plural
+from dify_cdk.report.page.markup import Content, Html, el, listed, plural
 
 _STYLE = Path(__file__).parent / "data" / "page.css"
 # Nothing may be loaded and nothing may run, whatever a template manages to write into the page.
@@ -110,8 +110,7 @@ def _glance(comparison: Comparison) -> Html:
 
 
 def _card(one: Compared, usage: str) -> Html:
-    known = {(limit.name, limit.scope): limit for limit in one.limits}
-    facts = [(word, _fact(known.get((name, scope)))) for name, scope, word in _GLANCE]
+    facts = [(word, _fact(one.limits, name, scope)) for name, scope, word in _GLANCE]
     return el(
         "article",
         el("h3", one.name),
@@ -122,15 +121,17 @@ def _card(one: Compared, usage: str) -> Html:
     )
 
 
-def _fact(limit: Limit | None) -> str:
-    return limit.text if limit else ""
+def _fact(limits: Sequence[Limit], name: str, scope: str) -> str:
+    """The value of a limit; with several doors that of each, whose scopes name the door behind the paths."""
+    door = f"{scope} at ".lstrip()
+    found = (one for one in limits if one.name == name)
+    values = (one.text for one in found if one.scope == scope or one.scope.startswith(door))
+    return " or ".join(dict.fromkeys(values))
 
 
 def _content(one: Compared) -> str:
-    count = sum(inventory.total for inventory in one.inventories)
-    containers = sum(len(inventory.roles) for inventory in one.inventories)
-    stacks = len(one.subject.parts)
-    return f"{plural(count, 'resource')}, {plural(containers, 'container')}, {plural(stacks, 'stack')}"
+    stacks = plural(len(one.subject.parts), "stack")
+    return f"{plural(one.whole.total, 'resource')}, {plural(len(one.whole.roles), 'container')}, {stacks}"
 
 
 # --- architecture ---------------------------------------------------------------------------------------
@@ -173,4 +174,4 @@ def _about() -> Iterator[Html]:
 
 
 def _and(names: Sequence[str]) -> str:
-    return join(" and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names) or "Nothing")
+    return " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names) or "Nothing"

@@ -20,10 +20,12 @@ from dify_cdk.report.drawing.layout import (
     Layout,
 )
 from dify_cdk.report.drawing.text_width import text_width
-from dify_cdk.report.graph.model import Edge, Graph, Node, Tier
+from dify_cdk.report.graph.model import Edge, Flow, Graph, Node, Tier
 
 _LEAST_WIDTH, _MOST_WIDTH = 110.0, 252.0
 _CLEAR = 2.0  # around a line that passes a box
+_APART = 4.0  # between lines that go different ways
+_NUDGES = (0.0, *(sign * 3.0 * step for step in range(1, 12) for sign in (1, -1)))
 _BEFORE_LABEL, _AFTER_LABEL = 8.0, 12.0
 
 _Block = list[Box]
@@ -47,6 +49,7 @@ class _Wide(Canvas):
         self.make_ports()
         trunk_x = self.place_columns()
         self.place_rows()
+        self.keep_apart()
         self.route_down()
         for id, x in trunk_x.items():
             self.route_requests(id, x)
@@ -143,6 +146,37 @@ class _Wide(Canvas):
     def sideways(self) -> Iterator[Edge]:
         for id in self.boxes:
             yield from self.trunk(id)
+
+    def keep_apart(self) -> None:
+        """Move ports that are as high as a line of others, which would run on in one another."""
+        for id in self.boxes:
+            if self.trunk(id):
+                column = self.number[id]
+                self.nudge(id, ("right", "out"), [y for source, y in self.crossing(column) if source != id])
+        out = [
+            self.port(id, "right", f"out {flow}")
+            for id, box in self.boxes.items()
+            for flow in Flow
+            if ("right", f"out {flow}") in box.ports
+        ]
+        for box in self.of(Tier.DATA):
+            for key in self.data_keys(box.node.id):
+                self.nudge(box.node.id, ("left", key), out)
+
+    def crossing(self, column: int) -> Iterator[tuple[str, float]]:
+        """Source and height of the arrows that begin before or at a column and end behind it."""
+        for edge in self.sideways():
+            if self.number[edge.source] <= column < self.number[edge.target]:
+                yield edge.source, self.port(edge.target, "left", f"in {edge.source}")
+
+    def nudge(self, id: str, port: tuple[str, str], others: Sequence[float]) -> None:
+        box = self.boxes[id]
+        at = box.height * box.ports[port]
+        for step in _NUDGES:
+            y = box.y + at + step
+            if box.y < y < box.bottom and all(abs(y - other) >= _APART for other in others):
+                box.ports[port] = (at + step) / box.height
+                return
 
     # lines
 

@@ -64,7 +64,11 @@ def _other(view: Template, end: str) -> Node:
     resource = view.find({"Ref": end})
     if resource is None:
         return Node(id=end, tier=Tier.COMPUTE, title=end, service="not in this template")
-    return Node(id=end, tier=Tier.COMPUTE, title=plain_id(end), service=resource.type)
+    return Node(id=end, tier=Tier.COMPUTE, title=plain_id(end), service=_words(resource.type))
+
+
+def _words(type: str) -> str:
+    return type.removeprefix("AWS::").replace("::", " ") or "unknown"
 
 
 def _requests(found: Sequence[Way]) -> list[Edge]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from dify_cdk.report.comparison import Compared, Comparison
 from dify_cdk.report.page.markup import Content, Html, el, fitting, join, link, listed, table
 from dify_cdk.report.pricing import NOT_COUNTED, CostLine, MonthlyCost
+from dify_cdk.report.usage import Usage
 
 _COLOURS = 8  # in the style sheet; the last one is for all services that have none of their own
-_WIDEST_LABEL = 5.0  # per cent of the bar; a narrower piece has no room for its number
+_LEAST_FOR_NUMBER = 5.0  # per cent of the bar; a narrower piece has no room for its number
 _CENT = 0.005
 
 
@@ -30,6 +31,7 @@ def section(comparison: Comparison) -> Iterator[Html]:
     yield _bars(comparison, services)
     yield _by_service(comparison, services)
     yield from _bounds(comparison.compared)
+    yield from _crossings(comparison)
     for one in comparison.compared:
         summary = f"{one.name}: every line of the {comparison.usage} month, with formula and source"
         yield el("details", el("summary", summary), _lines(one))
@@ -43,7 +45,21 @@ def money(amount: float) -> str:
 
 def total(cost: MonthlyCost) -> str:
     """The total in words that say when something is missing."""
+    if not _is_known(cost):
+        return "unknown"
+    if _is_mostly_unknown(cost):
+        return f"mostly unknown, at least {money(cost.total)}"
     return f"at least {money(cost.total)}" if cost.is_lower_bound else money(cost.total)
+
+
+def _is_known(cost: MonthlyCost) -> bool:
+    """Whether there are prices at all: without a region hardly anything has one."""
+    return cost.region is not None or not cost.is_lower_bound
+
+
+def _is_mostly_unknown(cost: MonthlyCost) -> bool:
+    """Whether the total says little: for example in a region that few prices are known of."""
+    return 2 * sum(line.amount is None for line in cost.lines) > len(cost.lines)
 
 
 def _introduction(comparison: Comparison) -> str:
@@ -87,8 +103,8 @@ def _colour(services: Sequence[str], service: str) -> int:
 
 
 def _bars(comparison: Comparison, services: Sequence[str]) -> Html:
-    compared = comparison.compared
-    widest = max((max(one.cost.total, one.floor.total) for one in compared), default=0.0) or 1.0
+    known = [one for one in comparison.compared if _is_known(one.cost)]
+    widest = max((max(one.cost.total, one.floor.total) for one in known), default=0.0) or 1.0
     rows = [
         el(
             "div",
@@ -99,7 +115,7 @@ def _bars(comparison: Comparison, services: Sequence[str]) -> Html:
             _bar(services, one.floor, widest, f"{one.name}, floor: {total(one.floor)}"),
             class_="bars",
         )
-        for one in compared
+        for one in known
     ]
     return el("div", rows, class_="chart")
 
@@ -118,7 +134,7 @@ def _bar(services: Sequence[str], cost: MonthlyCost, widest: float, name: str) -
         words = "; ".join(f"{service} {money(sums[service].amount)}" for service in members)
         shape = el("rect", x=f"{left:.2f}%", y="0", width=f"{width:.2f}%", height="24")
         number = el("text", str(colour), x=f"{left + width / 2:.2f}%", y="16", text_anchor="middle")
-        shown = number if width >= _WIDEST_LABEL else None
+        shown = number if width >= _LEAST_FOR_NUMBER else None
         pieces.append(el("g", el("title", words), shape, shown, class_=f"c{colour}"))
         left += width
     return el("svg", pieces, class_="bar", width="100%", height="24", role="img", aria_label=name)
@@ -173,20 +189,50 @@ def _bounds(compared: Sequence[Compared]) -> Iterator[Html]:
     """Why a total is only a lower bound, and what no total holds."""
     missing = [(one, list(_missing(one.cost))) for one in compared]
     if any(reasons for _, reasons in missing):
-        yield el("h3", "Why at least")
+        yield el("h3", "Why at least, or unknown")
         yield listed([el("strong", f"{one.name}: "), "; ".join(why)] for one, why in missing if why)
     yield el("h3", "Not in any total")
     yield el("p", "; ".join(NOT_COUNTED), ".")
 
 
 def _missing(cost: MonthlyCost) -> Iterator[str]:
-    unknown = dict.fromkeys(
-        (line.service, line.what, line.formula) for line in cost.lines if line.amount is None
+    if cost.region is None:
+        yield "the region is not known, so there are no prices: name one with --region"
+        return
+    lines = [line for line in cost.lines if line.amount is None]
+    yield from dict.fromkeys(
+        f"{one.service}, {one.what}: {one.formula}" for one in lines if one.quantity is None
     )
-    for service, what, formula in unknown:
-        yield f"{service}, {what}: {formula}" if formula else f"{service}, {what}: unknown"
+    unlisted = dict.fromkeys(f"{one.service} ({one.what})" for one in lines if one.quantity is not None)
+    if unlisted:
+        yield f"no price in {cost.region} is known for {', '.join(unlisted)}"
     if cost.unpriced:
         yield f"no price is known for {', '.join(cost.unpriced)}"
+
+
+# --- where costs cross ----------------------------------------------------------------------------------
+
+
+def _crossings(comparison: Comparison) -> Iterator[Html]:
+    """The usage at which the dearer of two becomes the cheaper one."""
+    known = (one for one in comparison.compared if _is_known(one.cost))
+    costs = {one.name: one for one in known if not _is_mostly_unknown(one.cost)}
+    pairs = [one for one in comparison.break_evens if one.first in costs and one.second in costs]
+    if pairs:
+        yield el("h3", "Where costs cross")
+        yield el("p", "Up to a company of 1,000 people; amounts that are unknown count on neither side.")
+        yield listed(_crossing(one.usage, costs[one.first], costs[one.second]) for one in pairs)
+
+
+def _crossing(usage: Usage | None, first: Compared, second: Compared) -> Content:
+    if usage is not None:
+        amounts = f"{usage.users:,.0f} users with {usage.app_requests:,.0f} requests to the api a month"
+        return [el("strong", f"{first.name} and {second.name}"), f" cost the same at about {amounts}."]
+    difference = first.floor.total + first.cost.total - second.floor.total - second.cost.total
+    if abs(difference) < _CENT:
+        return [el("strong", f"{first.name} and {second.name}"), " cost the same at every usage."]
+    cheap, dear = (first, second) if difference < 0 else (second, first)
+    return [el("strong", cheap.name), " costs less than ", el("strong", dear.name), " at every usage."]
 
 
 # --- details --------------------------------------------------------------------------------------------
@@ -219,6 +265,10 @@ def _quantity(line: CostLine) -> str:
     times = " x " if line.unit[:1].isdigit() else " "
     number = "unknown" if line.quantity is None else f"{line.quantity:,.6g}"
     return f"{number}{times}{line.unit}"
+
+
+def _unit_price(line: CostLine) -> str:
+    return "unknown" if line.unit_price is None else f"${line.unit_price:.6g}"
 
 
 def _source(line: CostLine) -> Content:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from dify_cdk.report.comparison import Compared
-from dify_cdk.report.inventory import TypeCount
 from dify_cdk.report.limits import Limit
 from dify_cdk.report.page.markup import Content, Html, el, fitting, link, plural, table
 
@@ -70,11 +69,7 @@ def resources(compared: Sequence[Compared]) -> Iterator[Html]:
 
 
 def _counts(one: Compared) -> Counter[tuple[str, str]]:
-    found: Counter[tuple[str, str]] = Counter()
-    entries: list[TypeCount] = [entry for inventory in one.inventories for entry in inventory.types]
-    for entry in entries:
-        found[entry.service, entry.name] += entry.count
-    return found
+    return Counter({(entry.service, entry.name): entry.count for entry in one.whole.types})
 
 
 def _count(count: int) -> Content:
@@ -88,10 +83,9 @@ def warnings(compared: Sequence[Compared]) -> Html:
     """What the CDK had to say, each once with the subjects it is about."""
     found: dict[tuple[str, str, str], list[str]] = {}
     for one in compared:
-        for inventory in one.inventories:
-            for message in inventory.messages:
-                names = found.setdefault((message.level, message.path, message.text), [])
-                names.extend([one.name] if one.name not in names else [])
+        for message in one.whole.messages:
+            names = found.setdefault((message.level, message.path, message.text), [])
+            names.extend([one.name] if one.name not in names else [])
     if not found:
         return el("p", "None were recorded. Templates that are read from files carry none.")
     ordered = sorted(found.items(), key=lambda item: item[0][0] != "error")

@@ -76,7 +76,7 @@ def table(caption: str, heads: Sequence[Content], rows: Iterable[Sequence[Conten
         el("caption", caption),
         el("thead", head, role="rowgroup"),
         el("tbody", (_row(labels, row) for row in rows), role="rowgroup"),
-        class_=class_,
+        class_=f"{class_} {_label_size(labels[1:])}".strip(),
         role="table",
     )
 
@@ -88,6 +88,15 @@ def fitting(names: Sequence[str], cells: Iterable[str]) -> str:
     """Class of a table of short values: with few columns it is narrow enough for a phone as it is."""
     fits = len(names) <= _FEW and max(map(len, [*names, *cells]), default=0) <= _SHORT
     return "few" if fits else "stack"
+
+
+_SMALL_LABEL, _USUAL_LABEL = 4, 12
+
+
+def _label_size(labels: Sequence[str]) -> str:
+    """Class by how much room the names of columns take where they stand beside each value."""
+    longest = max(map(len, labels), default=0)
+    return "small-labels" if longest <= _SMALL_LABEL else "" if longest <= _USUAL_LABEL else "long-labels"
 
 
 def _row(labels: Sequence[str], cells: Sequence[Content]) -> Html:

@@ -1,0 +1,193 @@
+"""What the pages say about the code is what the code says: numbers, messages, names, files."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from functools import cache
+
+import pytest
+
+import dify_cdk
+from dify_cdk import database, environment, functions, sizes, viewer_function
+from dify_cdk.frontends import _alb, _authorizer, _uploads, alb, cloudfront_lambda, http_api
+from dify_cdk.frontends._access_logs import _LOG_DAYS
+from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
+from dify_cdk.network import ENDPOINT_SERVICES
+from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
+
+HTTP_API = DOORS["DifyHttpApiFrontend"]
+ALB = DOORS["DifyAlbFrontend"]
+DEFAULT = dify_cdk.DifyRelease()
+_ENGINE = re.search(r"AuroraPostgresEngineVersion\.VER_(\d+)_(\d+)", inspect.getsource(database))
+assert _ENGINE is not None
+ENGINE_VERSION = ".".join(_ENGINE.groups())
+ROOM = _authorizer._ENVIRONMENT_BYTES - _authorizer._RESERVED_BYTES
+
+# Page, and what it has to say as long as the code says the same.
+CLAIMS = [
+    ("README.md", f"answers end after {HTTP_API.request_timeout_seconds} seconds and do not stream"),
+    ("README.md", "requests of more than two silent minutes"),
+    ("docs/v1.md", f"silent for 1 to {ALB.request_timeout_seconds:,} seconds"),
+    ("docs/v1.md", "ours for 600 unless"),
+    ("docs/v1.md", f"holds {_alb._RULES_PER_GROUP} rules"),
+    ("docs/v1.md", f"{_alb._RULES_PER_GROUP} networks over HTTP, {_alb._RULES_PER_GROUP // 2} with a domain"),
+    ("docs/v2.md", f"ends a request after {HTTP_API.request_timeout_seconds} seconds"),
+    ("docs/v2.md", f"takes bodies of {HTTP_API.max_body_mb:g} MB"),
+    ("docs/v2.md", f"list holds {ROOM:,} characters"),
+    ("docs/v2.md", "kept for five minutes by address"),
+    ("docs/v2.md", f"need {2 * sizes._PROXY_CPU_UNITS} CPU units"),
+    ("docs/v3.md", f"CloudFront waits {EDGE_READ_TIMEOUT_SECONDS} seconds"),
+    ("docs/v3.md", f"up to {functions._MAX_SECONDS} seconds"),
+    ("docs/v3.md", f"takes {viewer_function.MAX_CODE_BYTES // 1024} KB"),
+    ("docs/v3.md", f"| {cloudfront_lambda._LARGEST_BODY_MB[_uploads.Uploads.HTTP_API]} MB, 30 seconds"),
+    ("docs/v3.md", "`--keep-alive=75`"),
+    ("docs/v4.md", f"CloudFront waits {EDGE_READ_TIMEOUT_SECONDS} seconds"),
+    ("docs/switching.md", f"whose objects expire after {_LOG_DAYS} days"),
+    ("docs/moving-in.md", f"this library defines {ENGINE_VERSION}"),
+    ("docs/moving-in.md", f"--engine-version {ENGINE_VERSION}"),
+    ("docs/moving-in.md", f"below `{environment.STORAGE_PREFIXES[0]}/` here"),
+    ("docs/operations.md", f"last {database._BACKUP_DAYS} days"),
+    ("docs/operations.md", f'version="{DEFAULT.version}", sandbox="{DEFAULT.sandbox}"'),
+    ("docs/operations.md", f'plugin_daemon="{DEFAULT.plugin_daemon}"'),
+    ("docs/troubleshooting.md", f"after {HTTP_API.request_timeout_seconds} seconds | the HTTP API's limit"),
+    ("docs/troubleshooting.md", f"504 after {EDGE_READ_TIMEOUT_SECONDS} seconds"),
+]
+
+
+@pytest.mark.parametrize(("page", "text"), CLAIMS, ids=[f"{page}: {text}" for page, text in CLAIMS])
+def test_number_is_that_of_the_code(page: str, text: str) -> None:
+    words = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+    assert " ".join(text.split()) in words
+
+
+def test_defaults_that_the_pages_write_in_words() -> None:
+    assert http_api._DEFAULT_CACHE_SECONDS == 5 * 60
+    assert EDGE_READ_TIMEOUT_SECONDS == 2 * 60
+    assert alb._DEFAULT_TIMEOUT_SECONDS == 600
+
+
+def test_the_page_names_every_endpoint_of_a_closed_network() -> None:
+    text = read(ROOT / "docs" / "operations.md").inline_code
+    assert set(ENDPOINT_SERVICES) <= set(text)
+
+
+# --- messages -------------------------------------------------------------------------------------------
+
+
+@cache
+def _texts() -> tuple[str, ...]:
+    """Every text of the sources, implicit concatenation joined; ``…`` stands for what is filled in."""
+    found = []
+    for path in (ROOT / "src" / "dify_cdk").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values]
+                found.append("".join(parts))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return tuple(found)
+
+
+def is_message(line: str) -> bool:
+    """Whether some text of the sources reads like the line, which may end before it or begin after it."""
+    pattern = re.compile(".*?".join(re.escape(part) for part in line.split("…")))
+    return any(pattern.search(text) for text in _texts())
+
+
+def _messages() -> list[str]:
+    page = read(ROOT / "docs" / "troubleshooting.md")
+    return [line for block in page.blocks if block.language == "text" for line in block.code.splitlines()]
+
+
+@pytest.mark.parametrize("line", _messages())
+def test_quoted_message_is_one_of_ours(line: str) -> None:
+    assert is_message(line)
+
+
+def test_a_message_that_nobody_raises_is_not_found() -> None:
+    assert not is_message("the moon is full, deploy again tomorrow")
+    assert not is_message("… has no frontend: buy one")
+
+
+# --- names ----------------------------------------------------------------------------------------------
+
+
+@cache
+def _arguments() -> frozenset[str]:
+    """Names of the arguments of the public classes and their class methods."""
+    found: set[str] = set()
+    for name in dify_cdk.__all__:
+        thing = getattr(dify_cdk, name)
+        # Not the class: jsii's metaclass hides the signature.
+        members = [
+            thing.__init__,
+            *(getattr(thing, each) for each in vars(thing) if not each.startswith("_")),
+        ]
+        for member in filter(inspect.isroutine, members):
+            found |= inspect.signature(member).parameters.keys()
+    return frozenset(found)
+
+
+def _of_pages(pattern: str) -> list[tuple[str, str]]:
+    return sorted(
+        {
+            (name_of(path), match[1])
+            for path in PAGES
+            for text in read(path).inline_code
+            for match in re.finditer(pattern, text)
+        }
+    )
+
+
+@pytest.mark.parametrize(("page", "name"), _of_pages(r"(?<![\w-])([a-z_]+)=(?!\w+ )"))
+def test_argument_exists(page: str, name: str) -> None:
+    assert name in _arguments()
+
+
+@pytest.mark.parametrize(("page", "name"), _of_pages(r"(?<![.\w])([A-Z][a-z]+(?:[A-Z][a-z]+)*)\("))
+def test_class_is_public(page: str, name: str) -> None:
+    assert name in dify_cdk.__all__
+
+
+@pytest.mark.parametrize(("page", "name"), _of_pages(r"\b([A-Z]\w+\.[A-Za-z_]+)\b"))
+def test_attribute_exists(page: str, name: str) -> None:
+    owner, attribute = name.split(".")
+    if owner in dify_cdk.__all__:
+        assert hasattr(getattr(dify_cdk, owner), attribute)
+
+
+@pytest.mark.parametrize(("page", "name"), _of_pages(r"\b(Dify(?:Alb|Database|Release|Workers|Cache)\w+)$"))
+def test_name_of_a_class_or_a_warning_exists(page: str, name: str) -> None:
+    assert name in dify_cdk.__all__ or name in _texts()
+
+
+OWN_PATHS = r"^((?:src|test|tools|examples|docs|\.ci)/[\w./-]+|\w+\.(?:py|json|toml)|dev\.py|\.projenrc\.py)$"
+
+
+@pytest.mark.parametrize(("page", "name"), _of_pages(OWN_PATHS))
+def test_file_exists(page: str, name: str) -> None:
+    folder = (ROOT / page).parent
+    inside = [ROOT / "src" / "dify_cdk", ROOT / "test" / "pure", folder, ROOT]
+    assert any((place / name).exists() for place in inside) or "NAME" in name or "vN" in name
+
+
+def test_both_readmes_have_the_app_in_ten_lines() -> None:
+    for path in (ENGLISH, JAPANESE):
+        code = next(block.code for block in read(path).blocks if "cdk.App(" in block.code)
+        statements = [line for line in code.splitlines() if line and "import" not in line]
+        assert len(statements) <= 10
+
+
+@pytest.mark.parametrize(("page", "name"), _of_pages(r"^(test/[\w/]+\.py::\w+)$"))
+def test_test_exists(page: str, name: str) -> None:
+    file, function = name.split("::")
+    assert re.search(rf"^ *def {function}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_guarantee_of_the_security_page_names_its_test() -> None:
+    rows = [line for line in read(ROOT / "docs" / "security.md").prose.splitlines() if line.startswith("|")]
+    guarantees = [row for row in rows if not row.startswith(("|---", "| guarantee"))]
+    assert len(guarantees) >= 15
+    assert [row for row in guarantees if "::test_" not in row] == []
