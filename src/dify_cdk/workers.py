@@ -109,12 +109,7 @@ class DifyWorkers(Construct):
         super().__init__(scope, id)
         self._announced: Door | None = None
         self._claimed: set[tuple[str, str]] = set()
-        own_sizes = dict(sizes or {})
-        if Role.BEAT in own_sizes:
-            raise ValueError("sizes of role beat: use scheduler= of DifyWorkers")
         require_roles("environment", environment or {})
-        if scheduler is not None:
-            own_sizes[Role.BEAT] = scheduler
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
@@ -125,7 +120,7 @@ class DifyWorkers(Construct):
             data=data,
             release=release,
             architecture=architecture,
-            sizes=sizes_with(own_sizes),
+            sizes=_all_sizes(sizes or {}, scheduler),
             extras=environment or {},
             options={**sandbox.environment(), **plugins.environment(closed=tiers.closed), **post.plain},
             secret_options=post.secrets,
@@ -375,6 +370,12 @@ class _Announcement:
         return [
             f"{self._workers.node.path} has no frontend: add one, such as DifyAlbFrontend(..., workers=...)"
         ]
+
+
+def _all_sizes(own: Mapping[Role, RoleSize], scheduler: RoleSize | None) -> dict[Role, RoleSize]:
+    if Role.BEAT in own:
+        raise ValueError("sizes of role beat: use scheduler= of DifyWorkers")
+    return sizes_with(own if scheduler is None else {**own, Role.BEAT: scheduler})
 
 
 def _define_name(namespace: servicediscovery.PrivateDnsNamespace, role: Role) -> servicediscovery.Service:
