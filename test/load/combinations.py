@@ -17,6 +17,7 @@ from dify_cdk import (
     Access,
     AlbScheme,
     Architecture,
+    Bedrock,
     CacheSize,
     CloudBuild,
     CloudFrontEdge,
@@ -33,11 +34,14 @@ from dify_cdk import (
     FunctionSize,
     LocalBuild,
     Login,
+    Plugins,
     ReadyImages,
     Role,
     RoleSize,
     Sandbox,
     Scaling,
+    SesMail,
+    SmtpMail,
     Spot,
     Throttle,
     Uploads,
@@ -111,6 +115,7 @@ class Builder:
             snapshot_identifier=self._maybe(lambda: "my-snapshot"),
             master_user=self._one_of(["dify_master", "postgres"]),
             removal_policy=self._one_of([None, cdk.RemovalPolicy.RETAIN, cdk.RemovalPolicy.DESTROY]),
+            rotation=self._random.randint(0, 2),
         )
 
     def _define_workers(self) -> DifyWorkers:
@@ -135,6 +140,12 @@ class Builder:
             ),
             namespace=self._maybe(lambda: "dify.internal"),
             exec_roles=frozenset(self._some((Role.API, Role.WORKER, Role.PLUGIN_DAEMON))),
+            models=self._maybe(self._bedrock),
+            mail=self._maybe(self._mail),
+            plugins=Plugins(
+                marketplace=self._one_of([None, True, False]),
+                pip_mirror_url=self._maybe(lambda: "http://pypi.example.internal:8080/simple"),
+            ),
         )
 
     def _alb(self, announce: bool) -> None:
@@ -219,6 +230,18 @@ class Builder:
     def _acl(self) -> WebAcl:
         rate = self._maybe(lambda: 2000)
         return WebAcl.managed(rate=rate) if self._coin() else WebAcl.addresses(rate=rate)
+
+    def _bedrock(self) -> Bedrock:
+        return Bedrock(
+            models=self._maybe(lambda: ["anthropic.claude-sonnet-4-5-20250929-v1:0"]),
+            regions=self._maybe(lambda: [self._region]),
+        )
+
+    def _mail(self) -> SesMail | SmtpMail:
+        if self._coin():
+            return SesMail(sender="dify@example.com")
+        secret = self._maybe(self._secret)
+        return SmtpMail(host="smtp.example.com", sender="dify@example.com", credentials=secret)
 
     def _domain(self, name: str) -> Domain:
         zone = route53.HostedZone.from_hosted_zone_attributes(
