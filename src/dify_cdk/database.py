@@ -185,7 +185,7 @@ class Database(Construct):
         removal_policy: cdk.RemovalPolicy,
         snapshot_identifier: str | None,
         master_user: str,
-    ) -> rds.DatabaseCluster | rds.DatabaseClusterFromSnapshot:
+    ) -> rds.DatabaseCluster:
         parameters = {"rds.force_ssl": "1"}
         if capacity.pauses:  # an idle pooled connection would keep the cluster awake
             parameters["idle_session_timeout"] = _IDLE_SESSION_MILLISECONDS
@@ -214,15 +214,15 @@ class Database(Construct):
             "deletion_protection": removal_policy is not cdk.RemovalPolicy.DESTROY,
             "removal_policy": removal_policy,
         }
-        if snapshot_identifier is None:
-            credentials = rds.Credentials.from_secret(self._master_secret, master_user)
-            return rds.DatabaseCluster(self, "Cluster", credentials=credentials, **common)  # type: ignore[arg-type]
-        restored = rds.DatabaseClusterFromSnapshot(
-            self,
-            "Cluster",
-            snapshot_identifier=snapshot_identifier,
-            snapshot_credentials=rds.SnapshotCredentials.from_secret(self._master_secret),
-            **common,  # type: ignore[arg-type]
-        )
-        acknowledge(restored, {"CloudFormation-Validate::F3021": "a snapshot brings the master user's name"})
-        return restored
+        credentials = rds.Credentials.from_secret(self._master_secret, master_user)
+        cluster = rds.DatabaseCluster(self, "Cluster", credentials=credentials, **common)  # type: ignore[arg-type]
+        if snapshot_identifier is not None:
+            # The L2 for snapshots defines a second, unused secret, unless a feature flag is on.
+            resource = cluster.node.default_child
+            assert isinstance(resource, rds.CfnDBCluster)
+            resource.snapshot_identifier = snapshot_identifier
+            resource.master_username = None
+            acknowledge(
+                cluster, {"CloudFormation-Validate::F3021": "a snapshot brings the master user's name"}
+            )
+        return cluster

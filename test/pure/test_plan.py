@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dify_cdk.report.plan import Action, Plan, plan
+from dify_cdk.report.render.plan_document import to_json
+from dify_cdk.report.render.plans import to_markdown
 from dify_cdk.report.subject import Part, Subject
 from plans import Resources, action, att, between, between_apps, change, one, ref, stack
 
@@ -471,11 +474,22 @@ def doubling(depth: int) -> Subject:
     return Subject(name="s", parts=(stack(resources, Outputs=outputs),))
 
 
-def deep(levels: int) -> Subject:
+def nested(levels: int) -> Any:
     value: Any = "x"
     for _ in range(levels):
         value = [{"Fn::Join": ["", value]}]
-    return Subject(name="s", parts=(stack({"A": one("AWS::SQS::Queue", V=value)}),))
+    return value
+
+
+def deep(levels: int) -> Subject:
+    """Values deeper than any template has, wherever one may stand."""
+    value = nested(levels)
+    queue = {**one("AWS::SQS::Queue", V=value), "Condition": value, "DependsOn": value}
+    rule = {**one("AWS::ElasticLoadBalancingV2::ListenerRule", Priority=value), "DeletionPolicy": value}
+    sections: dict[str, Any] = {
+        name: {"X": value} for name in ("Parameters", "Mappings", "Conditions", "Outputs")
+    }
+    return Subject(name="s", parts=(stack({"A": queue, "B": rule, "C": value}, **sections),))
 
 
 class TestAnything:
@@ -496,8 +510,11 @@ class TestAnything:
     def test_no_two_templates_are_too_odd(self, before: Subject, after: Subject) -> None:
         result = plan(before, after)
         assert isinstance(result, Plan)
+        assert json.loads(to_json(result))["finding"] is result.is_finding
+        assert to_markdown(result).startswith("### s to s\n")
         for found in result.resources:
             assert found.action in (KEPT, ADDED, REMOVED, LEFT) or found.reasons
 
     def test_a_value_may_be_deeper_than_python_counts(self) -> None:
-        assert between(deep(3000).parts[0], deep(60).parts[0]).actions() == {"A": UPDATED}
+        result = between(deep(3000).parts[0], deep(60).parts[0])
+        assert result.actions() == {"A": MAY, "B": UPDATED, "C": MAY}

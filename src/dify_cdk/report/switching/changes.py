@@ -243,8 +243,10 @@ class _Comparison:
 
     def _condition_differs(self, old: Entry, new: Entry) -> bool:
         condition = new.body.get("Condition")
-        name = Name(kind="condition", stack=new.stack, id=str(condition))
-        return old.body.get("Condition") != condition or name in self._declarations
+        if isinstance(condition, str):
+            name = Name(kind="condition", stack=new.stack, id=condition)
+            return old.body.get("Condition") != condition or name in self._declarations
+        return opaque(old.body.get("Condition")) != opaque(condition)
 
     def _property(self, id: Id, name: str, value: object) -> Iterator[Reason]:
         stack, type = id[0], self._after.entries[id].type

@@ -78,7 +78,7 @@ def _needed_by(side: Side, entry: Entry) -> set[Id]:
     while waiting:
         one = waiting.pop()
         written = references(side.value(one.stack, dict(one.properties)))
-        depends = ((one.stack, str(id)) for id in items(one.body.get("DependsOn")))
+        depends = ((one.stack, id) for id in items(one.body.get("DependsOn")) if isinstance(id, str))
         fresh = {id for id in chain(written, depends) if id in side.entries} - found
         found |= fresh
         waiting.extend(side.entries[id] for id in fresh)
