@@ -15,7 +15,8 @@ README = """\
 python3 -m venv .venv && . .venv/bin/activate  # Windows: .venv\\Scripts\\activate, python in cdk.json
 pip install -r requirements.txt                # with Node and the CDK's command line
 cdk synth                                      # templates in cdk.out, no AWS account needed
-cdk bootstrap && cdk deploy --no-rollback      # the first time; from then on: cdk deploy
+cdk bootstrap                                  # v3 outside us-east-1: there as well
+cdk deploy --all --no-rollback                 # the first time; from then on: cdk deploy --all
 ```
 
 Change `app.py`; `cdk diff` shows what a deployment would do. Commit `cdk.context.json` if one appears.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 
 import aws_cdk as cdk
@@ -14,7 +15,7 @@ from constructs import Construct, IDependable, IValidation
 
 from dify_cdk import squid
 from dify_cdk._acknowledge import acknowledge
-from dify_cdk._checks import require_match
+from dify_cdk._checks import is_token, require_match
 from dify_cdk._exec import require_exec
 from dify_cdk._fargate import START_SECONDS, Extras, Platform, RoleService, Start
 from dify_cdk._levers import lever_warnings
@@ -301,7 +302,7 @@ class DifyWorkers(Construct):
         configuration = squid.configuration(
             port=PORTS[Role.SSRF_PROXY],
             allowed_hosts=[*allowed_hosts, *([self._mirror] if self._mirror else [])],
-            network=[self._platform.data.vpc.vpc_cidr_block],
+            network=[_network_of_address(self._platform.data.vpc.vpc_cidr_block)],
         )
         entry_point, command = squid.command(configuration)
         return Start(entry_point=entry_point, command=command)
@@ -370,6 +371,11 @@ class _Announcement:
         return [
             f"{self._workers.node.path} has no frontend: add one, such as DifyAlbFrontend(..., workers=...)"
         ]
+
+
+def _network_of_address(cidr: str) -> str:
+    """The range itself: until a VPC is looked up, the CDK's stand-in for it has an address with host bits."""
+    return cidr if is_token(cidr) else str(ipaddress.ip_network(cidr, strict=False))
 
 
 def _all_sizes(own: Mapping[Role, RoleSize], scheduler: RoleSize | None) -> dict[Role, RoleSize]:

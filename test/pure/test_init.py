@@ -60,7 +60,7 @@ class TestWithTwoExamples:
             write_app(name, tmp_path / "app")
         assert not (tmp_path / "app").exists()
 
-    def test_the_readme_has_ten_lines_with_the_commands_in_order(self, tmp_path: Path) -> None:
+    def test_the_readme_has_eleven_lines_with_the_commands_in_order(self, tmp_path: Path) -> None:
         write_app("v1", tmp_path / "app")
         text = (tmp_path / "app" / "README.md").read_text()
         commands = [
@@ -69,9 +69,9 @@ class TestWithTwoExamples:
             "pip install -r requirements.txt",
             "cdk synth",
         ]
-        places = [text.index(command) for command in [*commands, "cdk bootstrap", "cdk deploy --no-rollback"]]
+        places = [text.index(command) for command in [*commands, "cdk bootstrap", "cdk deploy --all"]]
         assert places == sorted(places)
-        assert len(text.splitlines()) == 10
+        assert len(text.splitlines()) == 11
 
 
 def test_the_requirement_is_this_release_with_the_extra_that_brings_node(tmp_path: Path) -> None:

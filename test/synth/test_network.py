@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ec2 as ec2
@@ -9,7 +12,7 @@ from aws_cdk.assertions import Template as Synthesized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk import DifyData, DifyNetwork, Egress
+from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
 from dify_cdk.network import ZONES_WITHOUT_VPC_LINKS, tiers_of
 from support import Template
 
@@ -170,3 +173,14 @@ def test_nat_instance_forwards_after_a_reboot_too(stack: cdk.Stack) -> None:
     assert instance["SourceDestCheck"] is False
     for line in ("systemctl enable --now iptables", "net.ipv4.ip_forward=1", "MASQUERADE", "iptables-save"):
         assert line in script
+
+
+def test_a_network_that_is_looked_up_synthesizes_before_it_is_known(app: cdk.App) -> None:
+    """The CDK synthesizes with a stand-in first, whose range has host bits, and looks up afterwards."""
+    environment = cdk.Environment(account="111122223333", region="us-west-2")
+    stack = cdk.Stack(app, "Dify", env=environment)
+    vpc = ec2.Vpc.from_lookup(stack, "Vpc", vpc_id="vpc-1")
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=vpc))
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access(ipv4=["203.0.113.0/24"]))
+    manifest = json.loads((Path(app.synth().directory) / "manifest.json").read_text(encoding="utf-8"))
+    assert [row["provider"] for row in manifest["missing"]] == ["vpc-provider"]
