@@ -242,11 +242,12 @@ PIN = (
     *("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--quiet"),
     *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header"),
 )
+# By file: what a module shares is made once. More processes would mostly start the CDK more often.
+BY_FILE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 # What each command runs, in the checkout, until one fails; the caller's arguments go to each.
 COMMANDS = {
-    # By file: what a module shares is made once. More processes would mostly start the CDK more often.
-    "test": (("pytest", "-m", "not slow", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"),),
-    "slow": (("pytest", "-m", "slow"),),
+    "test": (("pytest", "-m", "not slow", *BY_FILE),),
+    "slow": (("pytest", "-m", "slow", *BY_FILE),),
     "check": (("ruff", "format", "--check"), ("ruff", "check"), ("mypy",)),
     "fix": (("ruff", "check", "--fix"), ("ruff", "format")),
     "docs": (("python", "tools/api_reference.py"), ("python", "tools/docs_pages.py")),
