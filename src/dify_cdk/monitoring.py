@@ -184,7 +184,8 @@ class DifyMonitoring(Construct):
             dashboard_factory=monitoring.DefaultDashboardFactory(
                 self,
                 "Dashboards",
-                dashboard_name_prefix=self._prefix,
+                # Dashboards are the only thing here that is not regional: one account has each name once.
+                dashboard_name_prefix=f"{self._prefix}-{cdk.Stack.of(self).region}",
                 create_alarm_dashboard=False,
                 create_summary_dashboard=False,
             ),

@@ -173,6 +173,8 @@ def test_only_alarms_of_the_account_may_publish_and_only_over_tls(template: Temp
 
 def test_there_is_one_dashboard_with_every_graph(template: Template) -> None:
     (dashboard,) = template.properties("AWS::CloudWatch::Dashboard").values()
+    # Dashboards are not regional: the same stack in another region needs another name.
+    assert dashboard["DashboardName"].endswith(f"-{REGION}")
     body = text(dashboard["DashboardBody"])
     widgets = [
         one["properties"].get("title") for one in json.loads(body)["widgets"] if one["type"] == "metric"
