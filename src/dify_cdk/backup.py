@@ -93,7 +93,7 @@ class DifyBackup(Construct):
         self._vault = backup.BackupVault(
             self,
             "Vault",
-            backup_vault_name=self._vault_name(),
+            backup_vault_name=self._name(),
             block_recovery_point_deletion=True,
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
@@ -123,7 +123,7 @@ class DifyBackup(Construct):
         """What AWS Backup restores with."""
         return self._restore_role
 
-    def _vault_name(self) -> str:
+    def _name(self) -> str:
         """A name that no other stack has, nor this one once it was deleted and the vault stayed behind."""
         guid = cdk.Fn.select(2, cdk.Fn.split("/", cdk.Stack.of(self).stack_id))
         path = cdk.Names.unique_resource_name(self, max_length=_LONGEST_PATH, separator="-")
@@ -137,7 +137,7 @@ class DifyBackup(Construct):
             backup.BackupPlanCopyActionProps(destination_backup_vault=vault, delete_after=keep)
             for vault in ([copy_to] if copy_to is not None else [])
         ]
-        plan = backup.BackupPlan(self, "Plan", backup_vault=self._vault)
+        plan = backup.BackupPlan(self, "Plan", backup_plan_name=self._name(), backup_vault=self._vault)
         plan.add_rule(
             backup.BackupPlanRule(
                 rule_name="Daily",

@@ -74,10 +74,13 @@ def test_a_stack_that_comes_again_does_not_meet_its_old_vault(stack: cdk.Stack) 
     data = data_in(stack)
     DifyBackup(stack, "Backup", data=data)
     DifyBackup(stack, "A" * 60, data=data)
-    vaults = finish(stack).properties("AWS::Backup::BackupVault").values()
+    template = finish(stack)
+    names = [one["BackupVaultName"] for one in template.properties("AWS::Backup::BackupVault").values()]
+    plans = template.properties("AWS::Backup::BackupPlan").values()
+    assert [plan["BackupPlan"]["BackupPlanName"] for plan in plans] == names
     paths = []
-    for vault in vaults:
-        (_, (path, guid)) = vault["BackupVaultName"]["Fn::Join"]
+    for name in names:
+        (_, (path, guid)) = name["Fn::Join"]
         assert "AWS::StackId" in str(guid)  # the only thing that is new when the stack is
         assert len(path) + len("1a2b3c4d") <= 50
         paths.append(path)
