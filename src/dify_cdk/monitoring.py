@@ -348,7 +348,8 @@ def _of_stops(stops: Mapping[str, Graph], thresholds: AlarmThresholds) -> list[W
             name="FailedMigrations",
             metric=stops["FailedMigrations"],
             threshold=1,
-            text="A database migration failed, and with it the deployment, whose reason holds the last lines",
+            text="A database migration failed or could not start: unless another try went well, the "
+            "deployment failed too, and its reason holds the last lines",
             periods=1,
             counts=True,
         ),
