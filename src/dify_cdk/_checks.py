@@ -26,10 +26,24 @@ def is_token(value: object) -> bool:
 
 
 def require_between(name: str, value: float, low: float, high: float) -> None:
-    """Raise ``ValueError`` unless ``low <= value <= high``."""
+    """Raise ``ValueError`` unless it is a number and ``low <= value <= high``."""
+    require_number(name, value)
     if low <= value <= high or is_token(value):
         return
     raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
+
+
+def require_whole(name: str, value: float, low: int, high: int) -> None:
+    """Raise ``ValueError`` unless it is a whole number and ``low <= value <= high``."""
+    require_between(name, value, low, high)
+    if not is_token(value) and not isinstance(value, int):
+        raise ValueError(f"{name} must be a whole number, got {value!r}")
+
+
+def require_number(name: str, value: object) -> None:
+    """Raise ``ValueError`` for anything but a number: a context value from the command line is text."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{name} must be a number, got {value!r}")
 
 
 def require_one_of(name: str, value: object, allowed: Collection[object]) -> None:
@@ -42,7 +56,7 @@ def require_one_of(name: str, value: object, allowed: Collection[object]) -> Non
 
 def require_match(name: str, value: str, pattern: str, meaning: str) -> None:
     """Raise ``ValueError`` unless the whole value matches; ``meaning`` says in words what is allowed."""
-    if is_token(value) or re.fullmatch(pattern, value):
+    if is_token(value) or (isinstance(value, str) and re.fullmatch(pattern, value)):
         return
     raise ValueError(f"{name} must be {meaning}, got {value!r}")
 

@@ -91,16 +91,20 @@ class SesSender(Construct):
 
     def _define_user(self, mail: SesMail) -> iam.User:
         user = iam.User(self, "User")
-        # In SES's sandbox recipients are identities, on which sending has to be allowed as well.
-        identities = cdk.Stack.of(self).format_arn(service="ses", resource="identity", resource_name="*")
+        # In SES's sandbox recipients are identities, on which sending has to be allowed as well; and an
+        # identity may have a configuration set, which is asked for in addition.
+        sendable = [
+            cdk.Stack.of(self).format_arn(service="ses", resource=resource, resource_name="*")
+            for resource in ("identity", "configuration-set")
+        ]
         user.add_to_policy(
             iam.PolicyStatement(
                 actions=["ses:SendRawEmail"],
-                resources=[identities],
+                resources=sendable,
                 conditions={"StringEquals": {"ses:FromAddress": mail.address}},
             )
         )
-        acknowledge_wildcards(user, [identities], "limited to one sender by a condition")
+        acknowledge_wildcards(user, sendable, "limited to one sender by a condition")
         return user
 
     def _define_secret(

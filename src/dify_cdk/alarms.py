@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from dify_cdk._checks import is_token
+from dify_cdk._checks import is_token, require_number
 
 PERIOD_MINUTES = 5
 """Metrics are looked at in steps of this length."""
@@ -33,7 +33,7 @@ class AlarmThresholds:
         database_gib: Size of the database in GiB. No limit is near, but the bill grows with it.
 
     Raises:
-        ValueError: If a number is not above zero, or a percentage above 100.
+        ValueError: If a value is no number above zero, or a percentage not below 100.
 
     See https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Best_Practice_Recommended_Alarms_AWS_Services.html
     and https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.setting-capacity.html
@@ -55,9 +55,11 @@ class AlarmThresholds:
             value = getattr(self, field.name)
             if value is None or is_token(value):
                 continue
+            require_number(f"AlarmThresholds.{field.name}", value)
             if not value > 0:
                 raise ValueError(
                     f"AlarmThresholds.{field.name} must be above 0, got {value!r}; None raises no alarm"
                 )
-            if field.name.endswith("_percent") and value > _PERCENT:
-                raise ValueError(f"AlarmThresholds.{field.name} must be at most 100, got {value!r}")
+            # An alarm is raised above it, so that it would never be at 100.
+            if field.name.endswith("_percent") and value >= _PERCENT:
+                raise ValueError(f"AlarmThresholds.{field.name} must be below 100, got {value!r}")

@@ -9,12 +9,13 @@ from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from dify_cdk._acknowledge import acknowledge
-from dify_cdk._checks import is_token, require_between, require_literal
+from dify_cdk._checks import is_token, require_literal, require_whole
 from dify_cdk.data import DifyData
 
 _LAST_HOUR = 23
 _LONGEST_DAYS = 36500  # https://docs.aws.amazon.com/aws-backup/latest/devguide/API_Lifecycle.html
 _WINDOW_HOURS = 1
+_LONGEST_PATH = 40  # of the 50 characters of a vault's name, beside a dash and 8 of the stack's id
 
 _BACKUP_POLICIES = (
     "service-role/AWSBackupServiceRolePolicyForBackup",
@@ -86,12 +87,13 @@ class DifyBackup(Construct):
             ("hour_utc", hour_utc, 0, _LAST_HOUR),
         ):
             require_literal(f"DifyBackup.{name}", value, "the plan is made from it")
-            require_between(f"DifyBackup.{name}", value, low, high)
+            require_whole(f"DifyBackup.{name}", value, low, high)
         if copy_to is not None:
             self._prepare_copy(data, copy_to)
         self._vault = backup.BackupVault(
             self,
             "Vault",
+            backup_vault_name=self._name(),
             block_recovery_point_deletion=True,
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
@@ -121,6 +123,12 @@ class DifyBackup(Construct):
         """What AWS Backup restores with."""
         return self._restore_role
 
+    def _name(self) -> str:
+        """A name that no other stack has, nor this one once it was deleted and the vault stayed behind."""
+        guid = cdk.Fn.select(2, cdk.Fn.split("/", cdk.Stack.of(self).stack_id))
+        path = cdk.Names.unique_resource_name(self, max_length=_LONGEST_PATH, separator="-")
+        return f"{path}-{cdk.Fn.select(0, cdk.Fn.split('-', guid))}"
+
     def _define_plan(
         self, keep_days: int, hour_utc: int, copy_to: backup.IBackupVault | None
     ) -> backup.BackupPlan:
@@ -129,7 +137,7 @@ class DifyBackup(Construct):
             backup.BackupPlanCopyActionProps(destination_backup_vault=vault, delete_after=keep)
             for vault in ([copy_to] if copy_to is not None else [])
         ]
-        plan = backup.BackupPlan(self, "Plan", backup_vault=self._vault)
+        plan = backup.BackupPlan(self, "Plan", backup_plan_name=self._name(), backup_vault=self._vault)
         plan.add_rule(
             backup.BackupPlanRule(
                 rule_name="Daily",

@@ -13,7 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from dify_cdk._acknowledge import acknowledge
-from dify_cdk._checks import require_between, require_literal, require_match
+from dify_cdk._checks import require_literal, require_match, require_whole
 from dify_cdk._secrets import define_secret
 from dify_cdk.environment import BROKER_DATABASE, CACHE_PORT
 
@@ -43,7 +43,7 @@ class CacheSize:
     def __post_init__(self) -> None:
         """Check both."""
         require_literal("CacheSize.replicas", self.replicas, "failover is switched on by it")
-        require_between("CacheSize.replicas", self.replicas, 0, _MAX_REPLICAS)
+        require_whole("CacheSize.replicas", self.replicas, 0, _MAX_REPLICAS)
         meaning = "a node type such as cache.t4g.micro"
         require_match("CacheSize.node_type", self.node_type, r"cache\.[a-z0-9-]+\.[a-z0-9]+", meaning)
 

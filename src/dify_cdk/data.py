@@ -104,6 +104,7 @@ class DifyData(Construct):
         require_two_zones("DifyData", data_subnets)
         self._vpc = vpc
         self._rotation = rotation
+        self._replicas: set[str] = set()
         kept = removal_policy or cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
         self._database = Database(
             self,
@@ -198,7 +199,9 @@ class DifyData(Construct):
         secret = self._secrets[Purpose.SECRET_KEY]
         if not isinstance(secret, secretsmanager.Secret):
             return False
-        secret.add_replica_region(region)
+        if region not in self._replicas:  # one that is named twice is refused at deployment
+            self._replicas.add(region)
+            secret.add_replica_region(region)
         return True
 
     def grant_access(self, grantee: iam.IGrantable, role: Role) -> iam.Grant:

@@ -13,7 +13,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from dify_cdk._acknowledge import acknowledge
-from dify_cdk._checks import is_token, require_between, require_literal
+from dify_cdk._checks import is_token, require_between, require_literal, require_whole
 from dify_cdk._secrets import SECRET_REASONS, define_secret, rotated
 from dify_cdk.environment import DATABASE_PORT
 
@@ -60,7 +60,7 @@ class DatabaseCapacity:
         require_literal(
             "DatabaseCapacity.pause_after_minutes", self.pause_after_minutes, "it is converted to seconds"
         )
-        require_between("DatabaseCapacity.readers", self.readers, 0, _MAX_READERS)
+        require_whole("DatabaseCapacity.readers", self.readers, 0, _MAX_READERS)
         for name, value in (("min_acu", self.min_acu), ("max_acu", self.max_acu)):
             if not is_token(value) and value * 2 != int(value * 2):
                 raise ValueError(f"DatabaseCapacity.{name} must be a multiple of 0.5, got {value!r}")
@@ -69,7 +69,7 @@ class DatabaseCapacity:
                 f"DatabaseCapacity.min_acu {self.min_acu:g} must not exceed max_acu {self.max_acu:g}"
             )
         if self.pause_after_minutes is not None:
-            require_between(
+            require_whole(
                 "DatabaseCapacity.pause_after_minutes",
                 self.pause_after_minutes,
                 _MIN_PAUSE_MINUTES,

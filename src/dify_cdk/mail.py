@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import parseaddr
+from email.utils import formataddr, parseaddr
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from dify_cdk._checks import is_token, require_between, require_literal, require_match
+from dify_cdk._checks import is_token, require_literal, require_match, require_one_of, require_whole
 
 if TYPE_CHECKING:
     from aws_cdk import aws_route53 as route53
     from aws_cdk import aws_secretsmanager as secretsmanager
 
+# Amazon SES takes ASCII only before the @, and brackets there would be a comment.
+_ADDRESS = r"[!#-'*+\-./0-9=?A-Z^-~]+@([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?"
 # No line breaks: they would add headers to every mail.
-_ADDRESS = r"[^@\s<>\",;:]+@([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]([a-z0-9-]*[a-z0-9])?"
 _SENDER = rf"{_ADDRESS}|[^<>\"@,;:\r\n]*<{_ADDRESS}>"
 _SENDER_MEANING = "an address such as dify@example.com or Dify <dify@example.com>, its domain in lower case"
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -33,6 +34,8 @@ class MailSecurity(StrEnum):
 
 
 _PORTS = {MailSecurity.STARTTLS: 587, MailSecurity.TLS: 465, MailSecurity.NONE: 25}
+_NOT_ON = {MailSecurity.STARTTLS: 465, MailSecurity.TLS: 587}
+"""Ports on which servers begin in the other way: the two would wait for each other."""
 _SWITCHES = {  # SMTP_USE_TLS, SMTP_OPPORTUNISTIC_TLS
     MailSecurity.STARTTLS: ("true", "true"),
     MailSecurity.TLS: ("true", "false"),
@@ -52,7 +55,8 @@ class SesMail:
     not have.
 
     Attributes:
-        sender: Who mails come from, ``dify@example.com`` or ``Dify <dify@example.com>``.
+        sender: Who mails come from, ``dify@example.com`` or ``Dify <dify@example.com>``; the name may be in
+            any script.
         zone: Public hosted zone of the sender's domain, in which DKIM records prove that SES may send for
             it. Default: the address or its domain is an identity in SES already.
 
@@ -103,14 +107,16 @@ class SmtpMail:
 
     Attributes:
         host: Host name or IPv4 address of the server.
-        sender: Who mails come from, ``dify@example.com`` or ``Dify <dify@example.com>``.
+        sender: Who mails come from, ``dify@example.com`` or ``Dify <dify@example.com>``; the name may be in
+            any script.
         credentials: Secret with the JSON fields ``username`` and ``password``, which api and worker read
             when they start. Default: the server takes mail without a log-in.
         security: How the connection is encrypted. Default: STARTTLS.
         port: TCP port, 1 to 65535; AWS blocks 25 to the internet. Default: the usual one for ``security``.
 
     Raises:
-        ValueError: If host, sender or port cannot be, or a password would travel in clear text.
+        ValueError: If host, sender or port cannot be, port and security do not fit, or a password would
+            travel in clear text.
 
     Example:
         >>> secret = secretsmanager.Secret.from_secret_name_v2(stack, "Smtp", "dify/smtp")
@@ -127,9 +133,16 @@ class SmtpMail:
         """Check the values."""
         require_match("SmtpMail.host", self.host, _HOST, "a host name such as smtp.example.com without port")
         require_match("SmtpMail.sender", self.sender, _SENDER, _SENDER_MEANING)
+        require_one_of("SmtpMail.security", self.security, list(MailSecurity))
         if self.port is not None:
-            require_between("SmtpMail.port", self.port, 1, _MOST_PORTS)
-        if self.security is MailSecurity.NONE and self.credentials is not None:
+            require_whole("SmtpMail.port", self.port, 1, _MOST_PORTS)
+        if self.port is not None and self.port == _NOT_ON.get(self.security):
+            other = MailSecurity.TLS if self.security == MailSecurity.STARTTLS else MailSecurity.STARTTLS
+            raise ValueError(
+                f"SmtpMail.port={self.port} is for security=MailSecurity.{other.name}, got "
+                f"MailSecurity.{MailSecurity(self.security).name}: no mail would be sent"
+            )
+        if self.security == MailSecurity.NONE and self.credentials is not None:
             raise ValueError(
                 "SmtpMail.credentials would travel in clear text with security=MailSecurity.NONE: "
                 "encrypt the connection, or leave them out"
@@ -145,9 +158,18 @@ def _variables(sender: str, host: str, port: int, security: MailSecurity) -> dic
     use_tls, starttls = _SWITCHES[security]
     return {
         "MAIL_TYPE": "smtp",
-        "MAIL_DEFAULT_SEND_FROM": sender,
+        "MAIL_DEFAULT_SEND_FROM": _header(sender),
         "SMTP_SERVER": host,
         "SMTP_PORT": str(port),
         "SMTP_USE_TLS": use_tls,
         "SMTP_OPPORTUNISTIC_TLS": starttls,
     }
+
+
+def _header(sender: str) -> str:
+    """The sender as a mail's header takes it.
+
+    Dify puts the text into the header as it is, where a name in other letters than ASCII would be encoded
+    together with the address, so that no server finds one.
+    """
+    return sender if is_token(sender) else formataddr(parseaddr(sender))

@@ -184,7 +184,8 @@ class DifyMonitoring(Construct):
             dashboard_factory=monitoring.DefaultDashboardFactory(
                 self,
                 "Dashboards",
-                dashboard_name_prefix=self._prefix,
+                # Dashboards are the only thing here that is not regional: one account has each name once.
+                dashboard_name_prefix=f"{self._prefix}-{cdk.Stack.of(self).region}",
                 create_alarm_dashboard=False,
                 create_summary_dashboard=False,
             ),
@@ -347,7 +348,8 @@ def _of_stops(stops: Mapping[str, Graph], thresholds: AlarmThresholds) -> list[W
             name="FailedMigrations",
             metric=stops["FailedMigrations"],
             threshold=1,
-            text="A database migration failed, and with it the deployment, whose reason holds the last lines",
+            text="A database migration failed or could not start: unless another try went well, the "
+            "deployment failed too, and its reason holds the last lines",
             periods=1,
             counts=True,
         ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
-from dify_cdk._checks import is_token, require_between, require_literal, require_one_of
+from dify_cdk._checks import is_token, require_literal, require_one_of, require_whole
 from dify_cdk.roles import Role, require_roles
 
 _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
@@ -60,9 +60,9 @@ class Scaling:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        require_between("Scaling.min_tasks", self.min_tasks, 1, _MAX_TASKS)
-        require_between("Scaling.max_tasks", self.max_tasks, 1, _MAX_TASKS)
-        require_between("Scaling.cpu_percent", self.cpu_percent, *_CPU_PERCENT)
+        require_whole("Scaling.min_tasks", self.min_tasks, 1, _MAX_TASKS)
+        require_whole("Scaling.max_tasks", self.max_tasks, 1, _MAX_TASKS)
+        require_whole("Scaling.cpu_percent", self.cpu_percent, *_CPU_PERCENT)
         if is_token(self.min_tasks) or is_token(self.max_tasks):
             return
         if self.min_tasks >= self.max_tasks:
@@ -103,7 +103,7 @@ class Spot:
     def __post_init__(self) -> None:
         """Check the base."""
         require_literal("Spot.on_demand_base", self.on_demand_base, "the capacity providers follow from it")
-        require_between("Spot.on_demand_base", self.on_demand_base, 0, _MAX_TASKS)
+        require_whole("Spot.on_demand_base", self.on_demand_base, 0, _MAX_TASKS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,7 +132,7 @@ class RoleSize:
         """Check the pair against Fargate's table, and the number of tasks."""
         require_one_of("RoleSize.cpu_units", self.cpu_units, _FARGATE_MEMORY_MIB.keys())
         if not isinstance(self.tasks, Scaling):
-            require_between("RoleSize.tasks", self.tasks, 1, _MAX_TASKS)
+            require_whole("RoleSize.tasks", self.tasks, 1, _MAX_TASKS)
         if self.spot is not None:
             _require_effect(self.spot, self.most_tasks)
         if is_token(self.cpu_units) or is_token(self.memory_mib):

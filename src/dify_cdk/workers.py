@@ -140,7 +140,7 @@ class DifyWorkers(Construct):
         self._close_plugin_doors()
         self._warn(scheduler, release)
         if tiers.closed:
-            self._warn_of_closed_network(plugins, mail)
+            self._warn_of_closed_network(plugins, mail, models)
         self.node.add_validation(_Announcement(self))
 
     @property
@@ -335,7 +335,9 @@ class DifyWorkers(Construct):
                 "ssmmessages in your VPC, which a DifyNetwork would have",
             )
 
-    def _warn_of_closed_network(self, plugins: Plugins, mail: SesMail | SmtpMail | None) -> None:
+    def _warn_of_closed_network(
+        self, plugins: Plugins, mail: SesMail | SmtpMail | None, models: Bedrock | None
+    ) -> None:
         validations = cdk.Validations.of(self)
         if network_of(self._platform.data.vpc) is None:
             validations.add_warning(
@@ -355,6 +357,24 @@ class DifyWorkers(Construct):
                 "the subnets of the tasks have no way out: Amazon SES needs an interface endpoint for "
                 "email-smtp that lets api and worker in on port 587, in zones that have it",
             )
+        if models is not None and models.assume_roles:
+            validations.add_warning(
+                "DifyWorkersClosedRoles",
+                "the subnets of the tasks have no way out: assume_roles of Bedrock needs an interface "
+                "endpoint for sts that lets the plugin daemon in",
+            )
+        region = cdk.Stack.of(self).region
+        if models is not None and models.regions is not None and not is_token([region, *models.regions]):
+            self._warn_of_other_regions(region, models.regions)
+
+    def _warn_of_other_regions(self, region: str, allowed: Sequence[str]) -> None:
+        if region in allowed:
+            return
+        cdk.Validations.of(self).add_warning(
+            "DifyWorkersClosedModels",
+            "the subnets of the tasks have no way out, and the endpoints of Amazon Bedrock lead to the "
+            f"stack's own region {region}: add it to Bedrock.regions, which are {', '.join(allowed)}",
+        )
 
 
 @jsii.implements(IValidation)

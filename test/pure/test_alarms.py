@@ -26,6 +26,13 @@ def test_fails_when_an_alarm_would_always_be_raised(name: str, value: float) -> 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(AlarmThresholds) if f.name.endswith("_percent")])
 def test_fails_when_a_percentage_is_never_reached(name: str) -> None:
-    arguments: dict[str, Any] = {name: 101}
-    with pytest.raises(ValueError, match=rf"^AlarmThresholds\.{name} must be at most 100, got 101$"):
-        AlarmThresholds(**arguments)
+    for value in (100, 101):
+        arguments: dict[str, Any] = {name: value}
+        with pytest.raises(ValueError, match=rf"^AlarmThresholds\.{name} must be below 100, got {value}$"):
+            AlarmThresholds(**arguments)
+
+
+@pytest.mark.parametrize("value", ["80", True])
+def test_fails_when_a_threshold_is_no_number(value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^AlarmThresholds\.cpu_percent must be a number, got {value!r}$"):
+        AlarmThresholds(cpu_percent=value)

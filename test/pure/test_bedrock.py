@@ -68,6 +68,17 @@ def test_nothing_else_is_allowed_by_default(action: str, resource: str) -> None:
     assert not allowed(Bedrock(), action, resource)
 
 
+def test_with_everything_asked_for_there_is_no_other_action() -> None:
+    models = Bedrock(guardrails=["abcdefghij12"], assume_roles=[ROLE])
+    statements = models.statements(partition="aws", account=ACCOUNT)
+    assert {action for one in statements for action in one.actions} == {
+        *INVOKE,
+        *("bedrock:GetInferenceProfile", "bedrock:ListFoundationModels", "bedrock:ListInferenceProfiles"),
+        *("bedrock:Rerank", "bedrock:Retrieve", "bedrock:RetrieveAndGenerate"),
+        *("bedrock:ApplyGuardrail", "sts:AssumeRole"),
+    }
+
+
 @pytest.mark.parametrize("action", INVOKE)
 def test_a_list_of_models_allows_them_and_their_profiles_only(action: str) -> None:
     models = Bedrock(models=["anthropic.claude-*"])

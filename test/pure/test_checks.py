@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk._checks import is_token, require_between, require_cidrs, require_match, require_one_of
+from dify_cdk._checks import (
+    is_token,
+    require_between,
+    require_cidrs,
+    require_match,
+    require_one_of,
+    require_whole,
+)
 
 TEXT = "${Token[TOKEN.12]}"
 LIST = "#{Token[TOKEN.12]}"
@@ -79,6 +87,28 @@ class TestRequireBetween:
         else:
             assert low <= value <= high or is_token(value)
 
+    @pytest.mark.parametrize("value", ["5", None, True, [5]])
+    def test_fails_when_it_is_no_number(self, value: Any) -> None:
+        with pytest.raises(ValueError, match=r"^Size\.n must be a number, got ") as caught:
+            require_between("Size.n", value, 1, 10)
+        assert str(caught.value).endswith(repr(value))
+
+
+class TestRequireWhole:
+    @pytest.mark.parametrize("value", [1, 10, NUMBER])
+    def test_passes(self, value: float) -> None:
+        require_whole("Size.n", value, 1, 10)
+
+    @pytest.mark.parametrize("value", [1.5, 2.0])
+    def test_fails_when_it_may_have_a_fraction(self, value: float) -> None:
+        with pytest.raises(ValueError, match=rf"^Size\.n must be a whole number, got {value}$"):
+            require_whole("Size.n", value, 1, 10)
+
+    @pytest.mark.parametrize("value", [0, 11, 0.5])
+    def test_fails_when_out_of_range(self, value: float) -> None:
+        with pytest.raises(ValueError, match=rf"^Size\.n must be between 1 and 10, got {value}$"):
+            require_whole("Size.n", value, 1, 10)
+
 
 class TestRequireOneOf:
     @pytest.mark.parametrize("value", ["a", "b", TEXT, NUMBER])
@@ -96,8 +126,8 @@ class TestRequireMatch:
     def test_passes(self, value: str) -> None:
         require_match("Size.name", value, "a+", "one or more a")
 
-    @pytest.mark.parametrize("value", ["", "b", "ab", "ba", "a\n"])
-    def test_fails_unless_the_whole_value_matches(self, value: str) -> None:
+    @pytest.mark.parametrize("value", ["", "b", "ab", "ba", "a\n", None, 1])
+    def test_fails_unless_the_whole_value_matches(self, value: Any) -> None:
         with pytest.raises(ValueError, match=r"^Size\.name must be one or more a, got ") as caught:
             require_match("Size.name", value, "a+", "one or more a")
         assert str(caught.value).endswith(repr(value))

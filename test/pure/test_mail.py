@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from email.message import EmailMessage
+from email.mime.multipart import MIMEMultipart
+from email.parser import BytesParser
+from email.policy import default
 from types import SimpleNamespace
 from typing import Any
 
@@ -72,6 +76,22 @@ def test_the_address_is_what_a_policy_names(sender: str, address: str) -> None:
     assert SesMail(sender=sender).address == address
 
 
+@pytest.mark.parametrize("name", ["Dify", "\u793e\u5185Dify", "B\u00fcro", "Dify Inc.", "Dify (Tokyo)"])
+def test_a_name_in_any_script_leaves_the_address_readable(name: str) -> None:
+    found = SmtpMail(host="smtp.example.com", sender=f"{name} <{ADDRESS}>").environment()
+    mail = MIMEMultipart()  # Dify writes the variable into the header like this
+    mail["From"] = found["MAIL_DEFAULT_SEND_FROM"]
+    read = BytesParser(EmailMessage, policy=default).parsebytes(mail.as_bytes())
+    (sender,) = read["From"].addresses
+    assert (sender.display_name, sender.addr_spec) == (name, ADDRESS)
+
+
+def test_a_sender_known_only_at_deployment_stays_as_it_is() -> None:
+    token = "${Token[TOKEN.12]}"
+    found = SmtpMail(host="smtp.example.com", sender=token).environment()
+    assert found["MAIL_DEFAULT_SEND_FROM"] == token
+
+
 @pytest.mark.parametrize("name", ["example.com", "example.com.", "mail.example.com"])
 def test_a_zone_may_be_of_the_domain_or_above(name: str) -> None:
     assert SesMail(sender="dify@mail.example.com", zone=zone(name)).address
@@ -89,9 +109,12 @@ def test_a_zone_may_be_of_the_domain_or_above(name: str) -> None:
         f"Dify <{ADDRESS}>\r\nBcc: all@example.com",
         f"Dify\nBcc: all <{ADDRESS}>",
         f"dify@example.com <{ADDRESS}>",
+        "di(f)y@example.com",
+        "b\u00fcro@example.com",
+        None,
     ],
 )
-def test_fails_when_the_sender_is_no_address(sender: str) -> None:
+def test_fails_when_the_sender_is_no_address(sender: Any) -> None:
     message = r"sender must be an address such as dify@example\.com or Dify <dify@example\.com>"
     with pytest.raises(ValueError, match=message):
         SesMail(sender=sender)
@@ -112,11 +135,20 @@ def test_fails_when_the_zone_is_of_another_domain(name: str) -> None:
         ({"host": "smtp.example.com:587"}, r"^SmtpMail\.host must be a host name"),
         ({"host": ""}, r"^SmtpMail\.host must be a host name"),
         ({"port": 0}, r"^SmtpMail\.port must be between 1 and 65535, got 0$"),
+        ({"port": 587.5}, r"^SmtpMail\.port must be a whole number, got 587\.5$"),
+        ({"port": "587"}, r"^SmtpMail\.port must be a number, got '587'$"),
+        ({"port": 465}, r"^SmtpMail\.port=465 is for security=MailSecurity\.TLS, got MailSecurity\.STARTTLS"),
+        (
+            {"port": 587, "security": "tls"},
+            r"^SmtpMail\.port=587 is for security=MailSecurity\.STARTTLS, got MailSecurity\.TLS: no mail",
+        ),
+        ({"security": "ssl"}, r"^SmtpMail\.security must be one of starttls, tls, none, got 'ssl'$"),
         ({"port": 65536}, r"^SmtpMail\.port must be between 1 and 65535, got 65536$"),
         (
             {"security": MailSecurity.NONE, "credentials": SECRET},
             r"^SmtpMail\.credentials would travel in clear text with security=MailSecurity\.NONE",
         ),
+        ({"security": "none", "credentials": SECRET}, r"^SmtpMail\.credentials would travel in clear text"),
     ],
 )
 def test_fails_when_a_server_cannot_be_meant(arguments: dict[str, Any], message: str) -> None:

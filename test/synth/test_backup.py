@@ -70,6 +70,23 @@ def test_the_vault_outlives_the_stack_and_lets_nobody_delete(stack: cdk.Stack) -
     assert "backup:DeleteRecoveryPoint" in statement["Action"]
 
 
+def test_a_stack_that_comes_again_does_not_meet_its_old_vault(stack: cdk.Stack) -> None:
+    data = data_in(stack)
+    DifyBackup(stack, "Backup", data=data)
+    DifyBackup(stack, "A" * 60, data=data)
+    template = finish(stack)
+    names = [one["BackupVaultName"] for one in template.properties("AWS::Backup::BackupVault").values()]
+    plans = template.properties("AWS::Backup::BackupPlan").values()
+    assert [plan["BackupPlan"]["BackupPlanName"] for plan in plans] == names
+    paths = []
+    for name in names:
+        (_, (path, guid)) = name["Fn::Join"]
+        assert "AWS::StackId" in str(guid)  # the only thing that is new when the stack is
+        assert len(path) + len("1a2b3c4d") <= 50
+        paths.append(path)
+    assert len(set(paths)) == 2
+
+
 def test_who_reads_cannot_restore(stack: cdk.Stack) -> None:
     construct = DifyBackup(stack, "Backup", data=data_in(stack))
     template = finish(stack)
@@ -105,6 +122,15 @@ def test_a_copy_takes_the_key_with_it(stack: cdk.Stack) -> None:
     assert stack.resolve(data.secret(Purpose.SECRET_KEY).secret_arn) == {"Ref": next(iter(replicated))}
 
 
+def test_two_plans_with_copies_in_one_region_replicate_the_key_once(stack: cdk.Stack) -> None:
+    data, vault = data_in(stack), vault_in(stack)
+    DifyBackup(stack, "Daily", data=data, copy_to=vault)
+    DifyBackup(stack, "Longer", data=data, copy_to=vault, keep_days=365)
+    secrets = finish(stack).properties("AWS::SecretsManager::Secret").values()
+    replicas = [secret["ReplicaRegions"] for secret in secrets if "ReplicaRegions" in secret]
+    assert replicas == [[{"Region": OTHER_REGION}]]
+
+
 def test_a_key_of_yours_is_yours_to_replicate(stack: cdk.Stack) -> None:
     key = secretsmanager.Secret.from_secret_complete_arn(stack, "Key", KEY_ARN)
     construct = DifyBackup(stack, "Backup", data=data_in(stack, secret_key=key), copy_to=vault_in(stack))
@@ -132,6 +158,8 @@ def test_what_the_restore_order_says_can_be_deployed(stack: cdk.Stack) -> None:
         ({"keep_days": 36501}, r"^DifyBackup\.keep_days must be between 1 and 36500, got 36501$"),
         ({"hour_utc": 24}, r"^DifyBackup\.hour_utc must be between 0 and 23, got 24$"),
         ({"hour_utc": -1}, r"^DifyBackup\.hour_utc must be between 0 and 23, got -1$"),
+        ({"hour_utc": 2.5}, r"^DifyBackup\.hour_utc must be a whole number, got 2\.5$"),
+        ({"keep_days": "35"}, r"^DifyBackup\.keep_days must be a number, got '35'$"),
         ({"keep_days": cdk.Token.as_number("x")}, r"^DifyBackup\.keep_days must be literal"),
     ],
 )

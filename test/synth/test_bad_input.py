@@ -749,7 +749,7 @@ OPERATIONS: dict[str, tuple[Make, str]] = {
     ),
     "an_alarm_is_never_raised": (
         lambda _: AlarmThresholds(memory_percent=120),
-        r"^AlarmThresholds\.memory_percent must be at most 100, got 120$",
+        r"^AlarmThresholds\.memory_percent must be below 100, got 120$",
     ),
     "a_backup_is_kept_for_no_time": (
         lambda site: backup_of(site, keep_days=0),

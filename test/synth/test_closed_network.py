@@ -13,6 +13,7 @@ from aws_cdk.assertions import Template as Synthesized
 from dify_cdk import (
     Access,
     AlbScheme,
+    Bedrock,
     DifyAlbFrontend,
     DifyData,
     DifyNetwork,
@@ -189,6 +190,29 @@ def test_a_closed_network_is_told_what_is_missing(stack: cdk.Stack) -> None:
     workers = workers_in(stack, DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc)
     (warning,) = warnings_of(workers)
     assert "plugins=Plugins(pip_mirror_url=...)" in warning
+
+
+@pytest.mark.parametrize(
+    ("models", "expected"),
+    [
+        (Bedrock(), []),
+        (Bedrock(regions=["us-west-2", REGION]), []),
+        (Bedrock(regions=["us-west-2", "us-east-2"]), [f"own region {REGION}: add it to Bedrock.regions"]),
+        (Bedrock(assume_roles=["arn:aws:iam::111122223333:role/pays"]), ["interface endpoint for sts"]),
+    ],
+)
+def test_models_that_cannot_be_reached_are_told(
+    stack: cdk.Stack, models: Bedrock, expected: list[str]
+) -> None:
+    vpc = DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc
+    found = warnings_of(workers_in(stack, vpc, plugins=Plugins(pip_mirror_url=MIRROR), models=models))
+    assert len(found) == len(expected)
+    assert all(part in warning for part, warning in zip(expected, found, strict=True))
+
+
+def test_with_a_way_out_every_model_can_be_reached(stack: cdk.Stack) -> None:
+    models = Bedrock(regions=["us-west-2"], assume_roles=["arn:aws:iam::111122223333:role/pays"])
+    assert warnings_of(workers_in(stack, DifyNetwork(stack, "Network").vpc, models=models)) == []
 
 
 def test_an_imported_network_is_told_which_endpoints_it_needs(stack: cdk.Stack) -> None:

@@ -107,6 +107,10 @@ def test_the_user_may_send_from_one_address_and_do_nothing_else(stack: cdk.Stack
         statements, "ses:SendRawEmail", f"{IDENTITY}/example.com", {"ses:FromAddress": "boss@example.com"}
     )
     assert not allows(statements, "ses:SendRawEmail", f"{IDENTITY}/example.com")
+    # An identity may have a configuration set, which SES asks about as well.
+    default_set = IDENTITY.replace(":identity", ":configuration-set/default")
+    assert allows(statements, "ses:SendRawEmail", default_set, from_dify)
+    assert not allows(statements, "ses:SendRawEmail", default_set)
     for action in ("ses:SendEmail", "ses:CreateEmailIdentity", "ses:DeleteIdentity", "iam:CreateAccessKey"):
         assert not allows(statements, action, f"{IDENTITY}/example.com", from_dify), action
 

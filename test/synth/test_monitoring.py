@@ -77,10 +77,14 @@ def alarms(template: Template) -> dict[str, dict[str, Any]]:
     return found
 
 
+def rows_of(alarm: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The metrics an alarm looks at, with namespace, name and dimensions."""
+    return [row["MetricStat"]["Metric"] for row in alarm.get("Metrics", ()) if "MetricStat" in row] or [alarm]
+
+
 def metrics(alarm: Mapping[str, Any]) -> set[str]:
     """``namespace/name`` of each metric an alarm looks at."""
-    rows = [row["MetricStat"]["Metric"] for row in alarm.get("Metrics", ()) if "MetricStat" in row]
-    return {f"{row['Namespace']}/{row['MetricName']}" for row in rows or [alarm]}
+    return {f"{row['Namespace']}/{row['MetricName']}" for row in rows_of(alarm)}
 
 
 def test_everything_promised_has_an_alarm(template: Template, door: str) -> None:
@@ -124,6 +128,31 @@ def test_other_alarms_look_at_their_metric(template: Template) -> None:
     assert metrics(found["DatabaseSize"]) == {"AWS/RDS/VolumeBytesUsed"}
     assert metrics(found["CacheMemory"]) == {"AWS/ElastiCache/DatabaseMemoryUsagePercentage"}
     assert metrics(found["TaskStops"]) == {"AWS/Events/TriggeredRules"}
+
+
+# The dimensions by which each service tells these metrics: with others an alarm never has any data.
+DIMENSIONS = {
+    "AWS/ApplicationELB": {"LoadBalancer"},
+    "AWS/ApiGateway": {"ApiId"},
+    "AWS/Lambda": {"FunctionName"},
+    "AWS/ECS": {"ClusterName", "ServiceName"},
+    "AWS/RDS": {"DBClusterIdentifier"},
+    "AWS/ElastiCache": {"CacheClusterId"},
+    "AWS/Events": {"RuleName"},
+}
+
+
+def test_metrics_have_the_dimensions_that_aws_tells_them_by(template: Template) -> None:
+    for name, alarm in alarms(template).items():
+        for row in rows_of(alarm):
+            found = {one["Name"] for one in row["Dimensions"]}
+            assert found == DIMENSIONS[row["Namespace"]], name
+
+
+def test_rules_are_counted_by_their_own_names(template: Template) -> None:
+    rules = set(template.of_type("AWS::Events::Rule"))
+    counted = [rows_of(alarms(template)[name])[0] for name in ("TaskStops", "FailedMigrations")]
+    assert {row["Dimensions"][0]["Value"]["Ref"] for row in counted} == rules
 
 
 def test_all_nodes_of_the_cache_are_watched(template: Template) -> None:
@@ -173,6 +202,8 @@ def test_only_alarms_of_the_account_may_publish_and_only_over_tls(template: Temp
 
 def test_there_is_one_dashboard_with_every_graph(template: Template) -> None:
     (dashboard,) = template.properties("AWS::CloudWatch::Dashboard").values()
+    # Dashboards are not regional: the same stack in another region needs another name.
+    assert dashboard["DashboardName"].endswith(f"-{REGION}")
     body = text(dashboard["DashboardBody"])
     widgets = [
         one["properties"].get("title") for one in json.loads(body)["widgets"] if one["type"] == "metric"
