@@ -216,7 +216,7 @@ class Recording(dict[tuple[str, str], Price]):
         return super().get(key, default)
 
 
-def of_every_price() -> tuple[dict[str, object], ...]:
+def of_every_price() -> tuple[Mapping[str, object], ...]:
     """Templates that together ask for every price of the list."""
     arm = {"RuntimePlatform": {"CpuArchitecture": "ARM64"}, "EphemeralStorage": {"SizeInGiB": 30}}
     spot = strategy(("FARGATE_SPOT", 1, 0), ("FARGATE", 1, 1))
