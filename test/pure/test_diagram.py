@@ -95,11 +95,6 @@ def between(value: float, a: float, b: float) -> bool:
     return min(a, b) - 0.01 <= value <= max(a, b) + 0.01
 
 
-def on_line(point: Point, line: Line) -> bool:
-    (x1, y1), (x2, y2) = line.points
-    return between(point[0], x1, x2) and between(point[1], y1, y2)
-
-
 def crossing(a: Line, b: Line) -> Point | None:
     """Where a horizontal and a vertical line meet."""
     for level, upright in ((a, b), (b, a)):
