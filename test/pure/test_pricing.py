@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -25,8 +24,7 @@ from dify_cdk.report.pricing import (
 )
 from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.usage import USAGES, ZERO, Usage
-
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
+from support import TEMPLATES
 
 
 class TestTheCheapestInstallation:
