@@ -16,14 +16,6 @@ def one(type: str, /, **properties: Any) -> dict[str, Any]:
     return {"Type": type, "Properties": properties}
 
 
-def ref(id: str) -> dict[str, str]:
-    return {"Ref": id}
-
-
-def att(id: str, name: str = "Arn") -> dict[str, list[str]]:
-    return {"Fn::GetAtt": [id, name]}
-
-
 def stack(resources: Resources, name: str = "Main", region: str | None = None, **sections: Any) -> Part:
     return Part(name=name, template={"Resources": resources, **sections}, region=region)
 

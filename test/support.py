@@ -17,6 +17,7 @@ EXAMPLES = sorted(path.stem for path in examples_dir().glob("v*.py"))
 VARIANTS = [name for name in EXAMPLES if re.fullmatch(r"v\d+", name)]
 """The architectures; the other examples are set-ups of one of them."""
 DATA = Path(__file__).parent / "data"
+TEMPLATES = DATA / "templates"
 
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 

@@ -5,16 +5,18 @@ Further below: limits of such templates, and comparisons of inventories without 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
 from dify_cdk.report.comparison import Compared, Comparison
-from dify_cdk.report.inventory import Inventory
+from dify_cdk.report.inventory import Inventory, read
 from dify_cdk.report.limits import Limit, effective_limits
 from dify_cdk.report.pricing import MonthlyCost
 from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.usage import ZERO
+from support import TEMPLATES
 
 Resources = dict[str, Any]
 
@@ -23,10 +25,16 @@ def resource(type: str, **properties: object) -> dict[str, object]:
     return {"Type": f"AWS::{type}", "Properties": properties}
 
 
-REF: Any = {name: {"Ref": name} for name in ("Alb", "Listener", "Targets", "Task", "Api", "Policy", "Acl")}
-ARN: Any = {
-    name: {"Fn::GetAtt": [name, "Arn"]} for name in ("Function", "Name", "VpcOrigin", "Alb", "Service")
-}
+def ref(id: str) -> dict[str, str]:
+    return {"Ref": id}
+
+
+def att(id: str, name: str = "Arn") -> dict[str, list[str]]:
+    return {"Fn::GetAtt": [id, name]}
+
+
+REF: Any = {name: ref(name) for name in ("Alb", "Listener", "Targets", "Task", "Api", "Policy", "Acl")}
+ARN: Any = {name: att(name) for name in ("Function", "Name", "VpcOrigin", "Alb", "Service")}
 
 
 def function(**properties: object) -> Resources:
@@ -153,6 +161,11 @@ def values(*templates: Resources, scope: str = "app") -> tuple[object, object, o
     """Request timeout, streaming and largest request."""
     found = limits(*templates)
     return tuple(found[name, scope].value for name in ("request timeout", "streaming", "largest request"))  # type: ignore[return-value]
+
+
+def load(name: str) -> Inventory:
+    """The inventory of one of the stored templates."""
+    return read(json.loads((TEMPLATES / name).read_text(encoding="utf-8")), name.partition(".")[0])
 
 
 NOTHING_TO_PAY = MonthlyCost(region=None, usage=ZERO, lines=(), total=0, is_lower_bound=False, unpriced=())

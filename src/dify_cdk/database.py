@@ -195,27 +195,28 @@ class Database(Construct):
             for number in range(1, capacity.readers + 1)
         ]
         pause = capacity.pause_after_minutes
-        common = {
-            "engine": engine,
-            "vpc": vpc,
-            "vpc_subnets": ec2.SubnetSelection(subnets=list(subnets)),
-            "writer": rds.ClusterInstance.serverless_v2("Writer"),
-            "readers": readers,
-            "security_groups": [self._security_group],
-            "serverless_v2_min_capacity": capacity.min_acu,
-            "serverless_v2_max_capacity": capacity.max_acu,
-            "serverless_v2_auto_pause_duration": None if pause is None else cdk.Duration.minutes(pause),
-            "port": DATABASE_PORT,
-            "enable_data_api": True,
-            "storage_encrypted": True,
-            "copy_tags_to_snapshot": True,
-            "backup": rds.BackupProps(retention=cdk.Duration.days(_BACKUP_DAYS)),
-            "parameters": parameters,
-            "deletion_protection": removal_policy is not cdk.RemovalPolicy.DESTROY,
-            "removal_policy": removal_policy,
-        }
-        credentials = rds.Credentials.from_secret(self._master_secret, master_user)
-        cluster = rds.DatabaseCluster(self, "Cluster", credentials=credentials, **common)  # type: ignore[arg-type]
+        cluster = rds.DatabaseCluster(
+            self,
+            "Cluster",
+            credentials=rds.Credentials.from_secret(self._master_secret, master_user),
+            engine=engine,
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnets=list(subnets)),
+            writer=rds.ClusterInstance.serverless_v2("Writer"),
+            readers=readers,
+            security_groups=[self._security_group],
+            serverless_v2_min_capacity=capacity.min_acu,
+            serverless_v2_max_capacity=capacity.max_acu,
+            serverless_v2_auto_pause_duration=None if pause is None else cdk.Duration.minutes(pause),
+            port=DATABASE_PORT,
+            enable_data_api=True,
+            storage_encrypted=True,
+            copy_tags_to_snapshot=True,
+            backup=rds.BackupProps(retention=cdk.Duration.days(_BACKUP_DAYS)),
+            parameters=parameters,
+            deletion_protection=removal_policy is not cdk.RemovalPolicy.DESTROY,
+            removal_policy=removal_policy,
+        )
         if snapshot_identifier is not None:
             # The L2 for snapshots defines a second, unused secret, unless a feature flag is on.
             resource = cluster.node.default_child

@@ -14,7 +14,6 @@ import botocore.session
 from botocore import xform_name
 from botocore.model import OperationModel, Shape, StructureShape
 
-_BETWEEN = {"|", "||", "&&", ";", "&", "(", ")"}
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 
 

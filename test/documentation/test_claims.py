@@ -1,10 +1,11 @@
-"""What the pages say about the code is what the code says: numbers, messages, names, files."""
+"""What pages and docstrings say is what the code says: numbers, prices, messages, names, files."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import re
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 
 import pytest
@@ -15,6 +16,7 @@ from dify_cdk.frontends import _alb, _authorizer, _uploads, alb, cloudfront_lamb
 from dify_cdk.frontends._access_logs import _LOG_DAYS
 from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
 from dify_cdk.network import ENDPOINT_SERVICES
+from dify_cdk.report.prices import load_prices
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 
 HTTP_API = DOORS["DifyHttpApiFrontend"]
@@ -24,8 +26,18 @@ _ENGINE = re.search(r"AuroraPostgresEngineVersion\.VER_(\d+)_(\d+)", inspect.get
 assert _ENGINE is not None
 ENGINE_VERSION = ".".join(_ENGINE.groups())
 ROOM = _authorizer._ENVIRONMENT_BYTES - _authorizer._RESERVED_BYTES
+PRICES = load_prices()
 
-# Page, and what it has to say as long as the code says the same.
+
+def usd(key: str, units: float = 1) -> str:
+    price = PRICES.find(key, "us-east-1")
+    assert price is not None and price.value is not None, key
+    amount = Decimal(str(price.value)) * Decimal(units)
+    return f"{amount.quantize(Decimal('0.01'), ROUND_HALF_UP)} USD".replace(".00 ", " ")
+
+
+UPLOADS, WEB_ACL = "src/dify_cdk/frontends/_uploads.py", "src/dify_cdk/web_acl.py"
+# Page or module, and what it has to say as long as the code says the same.
 CLAIMS = [
     ("README.md", f"answers end after {HTTP_API.request_timeout_seconds} seconds and do not stream"),
     ("README.md", "requests of more than two silent minutes"),
@@ -53,6 +65,12 @@ CLAIMS = [
     ("docs/operations.md", f'plugin_daemon="{DEFAULT.plugin_daemon}"'),
     ("docs/troubleshooting.md", f"after {HTTP_API.request_timeout_seconds} seconds | the HTTP API's limit"),
     ("docs/troubleshooting.md", f"504 after {EDGE_READ_TIMEOUT_SECONDS} seconds"),
+    (UPLOADS, f"list prices of us-east-1 in {PRICES.as_of:%B %Y}"),
+    (UPLOADS, f"Costs {usd('api_gateway.http_requests')} for a million requests"),
+    (UPLOADS, f"Costs {usd('alb.hour', PRICES.hours)} a month for the load balancer"),
+    (UPLOADS, f"and {usd('alb.lcu_hour', PRICES.hours)} a month for each capacity unit"),
+    (WEB_ACL, f"{usd('waf.web_acl_month')} a month for a web ACL, {usd('waf.rule_month')} for each"),
+    (WEB_ACL, f"and {usd('waf.requests')} for a million requests"),
 ]
 
 

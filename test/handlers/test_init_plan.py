@@ -10,7 +10,7 @@ import pytest
 from data_api import DataApiError
 from hypothesis import given
 from hypothesis import strategies as st
-from init_database import (
+from init_plan import (
     DatabaseState,
     Existing,
     Inside,

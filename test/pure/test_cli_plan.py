@@ -16,7 +16,8 @@ from dify_cdk.cli import _plan
 from dify_cdk.report.plan import Action, Plan
 from dify_cdk.report.render.plan_document import SCHEMA, to_json
 from dify_cdk.report.render.plans import to_markdown, to_table
-from plans import Resources, att, between, between_apps, one, ref, stack
+from plans import Resources, between, between_apps, one, stack
+from template_parts import att, ref
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 QUEUE: Resources = {"Queue": one("AWS::SQS::Queue")}

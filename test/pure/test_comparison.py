@@ -28,6 +28,7 @@ from dify_cdk.report.render.words import money
 from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.usage import USAGES, ZERO
 from pure.test_inventory import DOCUMENTS, damaged
+from support import TEMPLATES
 from template_parts import (
     BEHIND_ALB,
     URL_ORIGIN,
@@ -40,7 +41,6 @@ from template_parts import (
     url,
 )
 
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 REGION = "us-east-1"
 
 ALB = {**service(**BEHIND_ALB, DesiredCount=1), **balancer(idle="600")}

@@ -11,7 +11,8 @@ import pytest
 
 from dify_cdk.report.plan import Action
 from dify_cdk.report.switching.unique_keys import UNIQUE_KEYS, rows_for
-from plans import Resources, action, att, between, between_apps, kinds, one, ref, stack, the_conflict
+from plans import Resources, action, between, between_apps, kinds, one, stack, the_conflict
+from template_parts import att, ref
 
 ELB = "AWS::ElasticLoadBalancingV2"
 ALB, LISTENER, RULE, GROUP = (

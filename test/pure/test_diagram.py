@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -20,8 +19,8 @@ from dify_cdk.report.drawing.text_width import shortened, text_width, wrapped
 from dify_cdk.report.drawing.wide import lay_out_wide
 from dify_cdk.report.graph.model import VIEWER, Edge, Flow, Graph, Node, Tier
 from dify_cdk.report.subject import Part, Subject
+from support import TEMPLATES
 
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -93,11 +92,6 @@ Point = tuple[float, float]
 
 def between(value: float, a: float, b: float) -> bool:
     return min(a, b) - 0.01 <= value <= max(a, b) + 0.01
-
-
-def on_line(point: Point, line: Line) -> bool:
-    (x1, y1), (x2, y2) = line.points
-    return between(point[0], x1, x2) and between(point[1], y1, y2)
 
 
 def crossing(a: Line, b: Line) -> Point | None:

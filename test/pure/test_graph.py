@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -14,22 +13,10 @@ from hypothesis import strategies as st
 from dify_cdk.report.graph.model import VIEWER, Edge, Flow, Graph, Node, Tier
 from dify_cdk.report.graph.reader import read_graph
 from dify_cdk.report.subject import Part, Subject
-
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
+from support import TEMPLATES
+from template_parts import att, ref, resource
 
 Resources = Mapping[str, object]
-
-
-def res(type: str, **properties: object) -> Resources:
-    return {"Type": f"AWS::{type}", "Properties": properties}
-
-
-def ref(id: str) -> Resources:
-    return {"Ref": id}
-
-
-def att(id: str, name: str = "Arn") -> Resources:
-    return {"Fn::GetAtt": [id, name]}
 
 
 def graph(*stacks: Resources) -> Graph:
@@ -62,18 +49,18 @@ def service(name: str, *ports: int, group: str | None = None, **properties: obje
     network = {"AwsvpcConfiguration": {"SecurityGroups": groups}}
     role = {"TaskRoleArn": att(f"{name}Role")}
     return {
-        f"{name}Task": res("ECS::TaskDefinition", ContainerDefinitions=containers, Cpu="256", **role),
-        name: res(
+        f"{name}Task": resource("ECS::TaskDefinition", ContainerDefinitions=containers, Cpu="256", **role),
+        name: resource(
             "ECS::Service", TaskDefinition=ref(f"{name}Task"), NetworkConfiguration=network, **properties
         ),
-        f"{name}Group": res("EC2::SecurityGroup"),
+        f"{name}Group": resource("EC2::SecurityGroup"),
     }
 
 
 def rule(
     caller: str, callee: str, low: object, high: object | None = None, protocol: str = "tcp"
 ) -> Resources:
-    return res(
+    return resource(
         "EC2::SecurityGroupIngress",
         GroupId=att(callee, "GroupId"),
         SourceSecurityGroupId=att(caller, "GroupId"),
@@ -84,32 +71,32 @@ def rule(
 
 
 DATABASE = {
-    "Database": res(
+    "Database": resource(
         "RDS::DBInstance", Engine="postgres", VPCSecurityGroups=[att("DatabaseGroup", "GroupId")]
     ),
-    "DatabaseGroup": res("EC2::SecurityGroup"),
+    "DatabaseGroup": resource("EC2::SecurityGroup"),
 }
 
 
 class TestLoadBalancers:
     RESOURCES: ClassVar[Resources] = {
-        "Alb": res("ElasticLoadBalancingV2::LoadBalancer", Scheme="internet-facing"),
-        "Http": res(
+        "Alb": resource("ElasticLoadBalancingV2::LoadBalancer", Scheme="internet-facing"),
+        "Http": resource(
             "ElasticLoadBalancingV2::Listener",
             LoadBalancerArn=ref("Alb"),
             Port=80,
             Protocol="HTTP",
             DefaultActions=[{"Type": "forward", "TargetGroupArn": ref("WebTargets")}],
         ),
-        "Rule": res(
+        "Rule": resource(
             "ElasticLoadBalancingV2::ListenerRule",
             ListenerArn=ref("Http"),
             Priority=1,
             Conditions=[{"Field": "path-pattern", "PathPatternConfig": {"Values": ["/api", "/api/*"]}}],
             Actions=[{"Type": "forward", "TargetGroupArn": ref("ApiTargets")}],
         ),
-        "WebTargets": res("ElasticLoadBalancingV2::TargetGroup"),
-        "ApiTargets": res("ElasticLoadBalancingV2::TargetGroup"),
+        "WebTargets": resource("ElasticLoadBalancingV2::TargetGroup"),
+        "ApiTargets": resource("ElasticLoadBalancingV2::TargetGroup"),
         **service("web", 3000, LoadBalancers=[{"ContainerName": "web", "TargetGroupArn": ref("WebTargets")}]),
         **service("api", 5001, LoadBalancers=[{"ContainerName": "api", "TargetGroupArn": ref("ApiTargets")}]),
     }
@@ -126,16 +113,19 @@ class TestLoadBalancers:
         assert (alb.service, alb.details) == ("internet-facing", ("HTTP 80",))
 
     def test_an_internal_one_is_not_reached_from_outside(self) -> None:
-        internal = {**self.RESOURCES, "Alb": res("ElasticLoadBalancingV2::LoadBalancer", Scheme="internal")}
+        internal = {
+            **self.RESOURCES,
+            "Alb": resource("ElasticLoadBalancingV2::LoadBalancer", Scheme="internal"),
+        }
         assert edges(graph(internal)) == {("Alb", "web"), ("Alb", "api")}
         assert VIEWER not in [one.id for one in graph(internal).nodes]
 
     def test_a_target_group_may_name_a_function_by_an_alias(self) -> None:
         resources = {
             **self.RESOURCES,
-            "ApiTargets": res("ElasticLoadBalancingV2::TargetGroup", Targets=[{"Id": ref("Live")}]),
-            "Live": res("Lambda::Alias", FunctionName=ref("Fn")),
-            "Fn": res("Lambda::Function", MemorySize=512),
+            "ApiTargets": resource("ElasticLoadBalancingV2::TargetGroup", Targets=[{"Id": ref("Live")}]),
+            "Live": resource("Lambda::Alias", FunctionName=ref("Fn")),
+            "Fn": resource("Lambda::Function", MemorySize=512),
         }
         assert ("Alb", "Fn") in edges(graph(resources))
 
@@ -163,7 +153,9 @@ class TestLoadBalancers:
             {"Type": "authenticate-cognito", "Order": 1},
             {"Type": "forward", "Order": 2, "TargetGroupArn": ref("WebTargets")},
         ]
-        listener = res("ElasticLoadBalancingV2::Listener", LoadBalancerArn=ref("Alb"), DefaultActions=actions)
+        listener = resource(
+            "ElasticLoadBalancingV2::Listener", LoadBalancerArn=ref("Alb"), DefaultActions=actions
+        )
         (guard,) = graph({**self.RESOURCES, "Http": listener}).guards("Alb")
         assert (guard.title, guard.service) == ("Login", "Cognito")
 
@@ -171,7 +163,7 @@ class TestLoadBalancers:
 class TestHttpApis:
     @staticmethod
     def route(key: str, integration: str, **properties: object) -> Resources:
-        return res(
+        return resource(
             "ApiGatewayV2::Route",
             ApiId=ref("Api"),
             RouteKey=key,
@@ -180,18 +172,18 @@ class TestHttpApis:
         )
 
     API: ClassVar[Resources] = {
-        "Api": res("ApiGatewayV2::Api", ProtocolType="HTTP"),
-        "Link": res("ApiGatewayV2::VpcLink"),
-        "ToService": res(
+        "Api": resource("ApiGatewayV2::Api", ProtocolType="HTTP"),
+        "Link": resource("ApiGatewayV2::VpcLink"),
+        "ToService": resource(
             "ApiGatewayV2::Integration",
             ApiId=ref("Api"),
             ConnectionId=ref("Link"),
             IntegrationUri=att("Name"),
         ),
-        "Name": res("ServiceDiscovery::Service", Name="api"),
+        "Name": resource("ServiceDiscovery::Service", Name="api"),
         **service("api", 5001, ServiceRegistries=[{"RegistryArn": att("Name")}]),
-        "ToFunction": res("ApiGatewayV2::Integration", ApiId=ref("Api"), IntegrationUri=att("Fn")),
-        "Fn": res("Lambda::Function"),
+        "ToFunction": resource("ApiGatewayV2::Integration", ApiId=ref("Api"), IntegrationUri=att("Fn")),
+        "Fn": resource("Lambda::Function"),
         "One": route("ANY /v1/{proxy+}", "ToService"),
         "Rest": route("$default", "ToFunction"),
     }
@@ -205,16 +197,16 @@ class TestHttpApis:
     def test_an_integration_may_lead_to_a_listener(self) -> None:
         resources = {
             **self.API,
-            "ToService": res(
+            "ToService": resource(
                 "ApiGatewayV2::Integration", ConnectionId=ref("Link"), IntegrationUri=ref("Http")
             ),
-            "Http": res("ElasticLoadBalancingV2::Listener", LoadBalancerArn=ref("Alb")),
-            "Alb": res("ElasticLoadBalancingV2::LoadBalancer", Scheme="internal"),
+            "Http": resource("ElasticLoadBalancingV2::Listener", LoadBalancerArn=ref("Alb")),
+            "Alb": resource("ElasticLoadBalancingV2::LoadBalancer", Scheme="internal"),
         }
         assert {("Api", "Link"), ("Link", "Alb")} <= edges(graph(resources))
 
     def test_an_integration_may_lead_outside(self) -> None:
-        outside = res("ApiGatewayV2::Integration", IntegrationUri="https://example.com")
+        outside = resource("ApiGatewayV2::Integration", IntegrationUri="https://example.com")
         found = graph({**self.API, "ToService": outside})
         assert ("Api", "https://example.com") in edges(found)
         assert node(found, "https://example.com").service == "not in this template"
@@ -224,10 +216,10 @@ class TestHttpApis:
         found = graph(
             {
                 **self.API,
-                "Authorizer": res(
+                "Authorizer": resource(
                     "ApiGatewayV2::Authorizer", ApiId=ref("Api"), AuthorizerUri=uri, AuthorizerType="REQUEST"
                 ),
-                "Check": res("Lambda::Function", Description="looks at addresses"),
+                "Check": resource("Lambda::Function", Description="looks at addresses"),
             }
         )
         (guard,) = found.guards("Api")
@@ -236,16 +228,16 @@ class TestHttpApis:
         assert "Check" not in [one.id for one in found.nodes]
 
     def test_an_authorizer_of_tokens_is_a_guard_too(self) -> None:
-        authorizer = res("ApiGatewayV2::Authorizer", ApiId=ref("Api"), AuthorizerType="JWT")
+        authorizer = resource("ApiGatewayV2::Authorizer", ApiId=ref("Api"), AuthorizerType="JWT")
         (guard,) = graph({**self.API, "Authorizer": authorizer}).guards("Api")
         assert (guard.title, guard.service) == ("Authorizer", "JWT")
 
     def test_without_its_own_address_it_is_not_reached_directly(self) -> None:
-        closed = res("ApiGatewayV2::Api", ProtocolType="HTTP", DisableExecuteApiEndpoint=True)
+        closed = resource("ApiGatewayV2::Api", ProtocolType="HTTP", DisableExecuteApiEndpoint=True)
         assert VIEWER not in {source for source, _ in edges(graph({**self.API, "Api": closed}))}
 
     def test_a_websocket_api_is_shown_without_what_lies_behind_it(self) -> None:
-        found = graph({"Api": res("ApiGatewayV2::Api", ProtocolType="WEBSOCKET")})
+        found = graph({"Api": resource("ApiGatewayV2::Api", ProtocolType="WEBSOCKET")})
         assert node(found, "Api").title == "Websocket API"
         assert node(found, "Api").details == ("routes not followed",)
         assert edges(found) == {(VIEWER, "Api")}
@@ -266,17 +258,17 @@ class TestDistributions:
             "DefaultCacheBehavior": {"TargetOriginId": default},
             **config,
         }
-        return res("CloudFront::Distribution", DistributionConfig=found)
+        return resource("CloudFront::Distribution", DistributionConfig=found)
 
     ORIGINS: ClassVar[Resources] = {
-        "Url": res(
+        "Url": resource(
             "Lambda::Url", TargetFunctionArn=att("Fn"), AuthType="AWS_IAM", InvokeMode="RESPONSE_STREAM"
         ),
-        "Fn": res("Lambda::Function", MemorySize=1024),
-        "Files": res("S3::Bucket"),
-        "Logs": res("S3::Bucket"),
-        "Origin": res("CloudFront::VpcOrigin", VpcOriginEndpointConfig={"Arn": ref("Alb")}),
-        "Alb": res("ElasticLoadBalancingV2::LoadBalancer", Scheme="internal"),
+        "Fn": resource("Lambda::Function", MemorySize=1024),
+        "Files": resource("S3::Bucket"),
+        "Logs": resource("S3::Bucket"),
+        "Origin": resource("CloudFront::VpcOrigin", VpcOriginEndpointConfig={"Arn": ref("Alb")}),
+        "Alb": resource("ElasticLoadBalancingV2::LoadBalancer", Scheme="internal"),
     }
 
     def test_behaviors_lead_to_origins_of_every_kind(self) -> None:
@@ -316,9 +308,9 @@ class TestDistributions:
             {
                 **self.ORIGINS,
                 "Cdn": self.distribution(behavior, WebACLId="arn:aws:wafv2:x"),
-                "Small": res("CloudFront::Function"),
-                "Version": res("Lambda::Version", FunctionName=ref("Big")),
-                "Big": res("Lambda::Function"),
+                "Small": resource("CloudFront::Function"),
+                "Version": resource("Lambda::Version", FunctionName=ref("Big")),
+                "Big": resource("Lambda::Function"),
             }
         )
         guards = found.guards("Cdn")
@@ -331,9 +323,9 @@ class TestDistributions:
 
     def test_a_web_acl_may_be_associated(self) -> None:
         resources = {
-            "Alb": res("ElasticLoadBalancingV2::LoadBalancer"),
-            "Acl": res("WAFv2::WebACL"),
-            "Both": res("WAFv2::WebACLAssociation", ResourceArn=ref("Alb"), WebACLArn=att("Acl")),
+            "Alb": resource("ElasticLoadBalancingV2::LoadBalancer"),
+            "Acl": resource("WAFv2::WebACL"),
+            "Both": resource("WAFv2::WebACLAssociation", ResourceArn=ref("Alb"), WebACLArn=att("Acl")),
         }
         assert [one.title for one in graph(resources).guards("Alb")] == ["Web ACL"]
 
@@ -347,16 +339,16 @@ class TestDistributions:
         }
         reader = {"Type": "Custom::Reader", "Properties": {"ParameterName": "/edge/arn", "ServiceToken": "x"}}
         elsewhere = {
-            "Parameter": res("SSM::Parameter", Name="/edge/arn", Value=ref("Version")),
-            "Version": res("Lambda::Version", FunctionName=ref("Signer")),
-            "Signer": res("Lambda::Function"),
+            "Parameter": resource("SSM::Parameter", Name="/edge/arn", Value=ref("Version")),
+            "Version": resource("Lambda::Version", FunctionName=ref("Signer")),
+            "Signer": resource("Lambda::Function"),
         }
         found = graph({**self.ORIGINS, "Cdn": self.distribution(behavior), "Reader": reader}, elsewhere)
         assert [one.id for one in found.guards("Cdn")] == ["Cdn/Signer"]
         assert "Signer" not in [one.id for one in found.nodes]
 
     def test_a_door_behind_it_that_is_public_as_well_says_so(self) -> None:
-        public = {**self.ORIGINS, "Alb": res("ElasticLoadBalancingV2::LoadBalancer")}
+        public = {**self.ORIGINS, "Alb": resource("ElasticLoadBalancingV2::LoadBalancer")}
         found = graph({**public, "Cdn": self.distribution(default="vpc")})
         assert "own public address" in node(found, "Alb").details
         assert (VIEWER, "Alb") not in edges(found)
@@ -366,7 +358,7 @@ class TestDistributions:
         assert "own public address" not in node(found, "Fn").details
 
     def test_a_function_url_for_everybody_is_a_way_in(self) -> None:
-        open_url = res("Lambda::Url", TargetFunctionArn=att("Fn"), AuthType="NONE")
+        open_url = resource("Lambda::Url", TargetFunctionArn=att("Fn"), AuthType="NONE")
         assert edges(graph({**self.ORIGINS, "Url": open_url})) == {(VIEWER, "Fn")}
 
 
@@ -399,7 +391,7 @@ class TestCalls:
         resources = {
             **service("web"),
             **service("api", 5001),
-            "apiGroup": res("EC2::SecurityGroup", SecurityGroupIngress=[inline]),
+            "apiGroup": resource("EC2::SecurityGroup", SecurityGroupIngress=[inline]),
         }
         assert edges(graph(resources)) == {("web", "api")}
 
@@ -409,7 +401,7 @@ class TestCalls:
 
     def test_a_function_calls_and_is_not_called(self) -> None:
         """The interface of a function takes no connections, whatever its security group says."""
-        function = res("Lambda::Function", VpcConfig={"SecurityGroupIds": [att("apiGroup", "GroupId")]})
+        function = resource("Lambda::Function", VpcConfig={"SecurityGroupIds": [att("apiGroup", "GroupId")]})
         resources = {**service("api", 5001), "Fn": function, "R": rule("apiGroup", "apiGroup", 5001)}
         assert edges(graph(resources)) == {("Fn", "api")}
 
@@ -418,7 +410,7 @@ class TestCalls:
 
     def test_a_rule_of_another_stack_counts_as_well(self) -> None:
         exported = {"Fn::ImportValue": "Api:Group"}
-        opened = res(
+        opened = resource(
             "EC2::SecurityGroupIngress",
             GroupId=exported,
             SourceSecurityGroupId=att("webGroup", "GroupId"),
@@ -437,12 +429,12 @@ class TestCalls:
 
 
 class TestData:
-    BUCKET: ClassVar[Resources] = {"Files": res("S3::Bucket"), "apiRole": res("IAM::Role")}
+    BUCKET: ClassVar[Resources] = {"Files": resource("S3::Bucket"), "apiRole": resource("IAM::Role")}
 
     @staticmethod
-    def policy(resource: object, effect: str = "Allow") -> Resources:
-        statement = {"Effect": effect, "Action": "s3:*", "Resource": resource}
-        return res("IAM::Policy", PolicyDocument={"Statement": [statement]}, Roles=[ref("apiRole")])
+    def policy(target: object, effect: str = "Allow") -> Resources:
+        statement = {"Effect": effect, "Action": "s3:*", "Resource": target}
+        return resource("IAM::Policy", PolicyDocument={"Statement": [statement]}, Roles=[ref("apiRole")])
 
     def test_a_database_is_reached_by_rule(self) -> None:
         resources = {**DATABASE, **service("api", 1), "R": rule("apiGroup", "DatabaseGroup", 5432)}
@@ -466,7 +458,7 @@ class TestData:
 
     def test_a_policy_inside_the_role_counts_as_well(self) -> None:
         statement = {"Effect": "Allow", "Action": "s3:*", "Resource": att("Files")}
-        role = res("IAM::Role", Policies=[{"PolicyDocument": {"Statement": statement}}])
+        role = resource("IAM::Role", Policies=[{"PolicyDocument": {"Statement": statement}}])
         assert edges(graph({**self.BUCKET, **service("api", 1), "apiRole": role})) == {("api", "Files")}
 
     def test_a_denial_is_no_connection(self) -> None:
@@ -474,7 +466,7 @@ class TestData:
         assert edges(graph({**self.BUCKET, **service("api", 1), "P": policy})) == set()
 
     def test_the_role_that_starts_a_task_does_not_use_what_it_may(self) -> None:
-        task = res(
+        task = resource(
             "ECS::TaskDefinition",
             ContainerDefinitions=[{"Name": "api", "Image": "x"}],
             ExecutionRoleArn=att("apiRole"),
@@ -483,8 +475,8 @@ class TestData:
         assert edges(graph({**self.BUCKET, **service("api", 1), "apiTask": task, "P": policy})) == set()
 
     def test_an_address_in_the_environment_counts_where_no_rule_speaks(self) -> None:
-        table = {"Table": res("DynamoDB::Table")}
-        task = res(
+        table = {"Table": resource("DynamoDB::Table")}
+        task = resource(
             "ECS::TaskDefinition",
             ContainerDefinitions=[{"Name": "api", "Environment": [{"Name": "TABLE", "Value": ref("Table")}]}],
         )
@@ -493,7 +485,7 @@ class TestData:
         allowed = {
             **resources,
             **service("other"),
-            "otherRole": res(
+            "otherRole": resource(
                 "IAM::Role",
                 Policies=[{"PolicyDocument": {"Statement": [{"Effect": "Allow", "Resource": att("Table")}]}}],
             ),
@@ -503,19 +495,19 @@ class TestData:
     def test_facts_of_databases_and_caches(self) -> None:
         found = graph(
             {
-                "Cluster": res(
+                "Cluster": resource(
                     "RDS::DBCluster",
                     Engine="aurora-postgresql",
                     ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 4},
                 ),
-                "Writer": res("RDS::DBInstance", DBClusterIdentifier=ref("Cluster")),
-                "Cache": res(
+                "Writer": resource("RDS::DBInstance", DBClusterIdentifier=ref("Cluster")),
+                "Cache": resource(
                     "ElastiCache::ReplicationGroup",
                     Engine="valkey",
                     CacheNodeType="cache.t4g.micro",
                     ReplicasPerNodeGroup=1,
                 ),
-                "Old": res("RDS::DBInstance", Engine="db2-se", DBInstanceClass="db.m5.large"),
+                "Old": resource("RDS::DBInstance", Engine="db2-se", DBInstanceClass="db.m5.large"),
             }
         )
         assert [(one.id, one.title, one.service, one.details) for one in found.nodes] == [
@@ -530,9 +522,11 @@ class TestFunctions:
         found = graph(
             {
                 "Thing": {"Type": "Custom::Thing", "Properties": {"ServiceToken": att("Framework")}},
-                "Framework": res("Lambda::Function", Environment={"Variables": {"ON_EVENT": att("Handler")}}),
-                "Handler": res("Lambda::Function"),
-                "Worker": res("Lambda::Function", FunctionName="worker"),
+                "Framework": resource(
+                    "Lambda::Function", Environment={"Variables": {"ON_EVENT": att("Handler")}}
+                ),
+                "Handler": resource("Lambda::Function"),
+                "Worker": resource("Lambda::Function", FunctionName="worker"),
             }
         )
         assert [one.title for one in found.nodes] == ["worker"]
@@ -542,15 +536,15 @@ class TestFunctions:
         found = graph(
             {
                 "Thing": {"Type": "Custom::Thing", "Properties": {"ServiceToken": att("Both")}},
-                "Both": res("Lambda::Function"),
-                "Url": res("Lambda::Url", TargetFunctionArn=att("Both"), AuthType="NONE"),
+                "Both": resource("Lambda::Function"),
+                "Url": resource("Lambda::Url", TargetFunctionArn=att("Both"), AuthType="NONE"),
             }
         )
         assert edges(found) == {(VIEWER, "Both")}
         assert found.notes == ()
 
     def test_a_long_description_is_no_title(self) -> None:
-        found = graph({"HandlerAB12CD34": res("Lambda::Function", Description="x" * 60)})
+        found = graph({"HandlerAB12CD34": resource("Lambda::Function", Description="x" * 60)})
         assert [one.title for one in found.nodes] == ["Handler"]
 
 
@@ -562,12 +556,12 @@ class TestTheWhole:
 
     def test_ways_out_are_noted(self) -> None:
         resources = {
-            "Gateway": res("EC2::NatGateway"),
-            "Instance": res("EC2::Instance"),
-            "Other": res("EC2::Instance"),
-            "A": res("EC2::Route", NatGatewayId=ref("Gateway")),
-            "B": res("EC2::Route", NatGatewayId=ref("Gateway")),
-            "C": res("EC2::Route", InstanceId=ref("Instance")),
+            "Gateway": resource("EC2::NatGateway"),
+            "Instance": resource("EC2::Instance"),
+            "Other": resource("EC2::Instance"),
+            "A": resource("EC2::Route", NatGatewayId=ref("Gateway")),
+            "B": resource("EC2::Route", NatGatewayId=ref("Gateway")),
+            "C": resource("EC2::Route", InstanceId=ref("Instance")),
         }
         assert graph(resources).notes == (
             "1 NAT gateway as the way out to the internet",
@@ -575,7 +569,7 @@ class TestTheWhole:
         )
 
     def test_of_very_many_parts_only_the_connected_ones_are_shown(self) -> None:
-        many = {f"F{number}": res("Lambda::Function") for number in range(40)}
+        many = {f"F{number}": resource("Lambda::Function") for number in range(40)}
         connected = {**service("web"), **service("api", 1), "R": rule("webGroup", "apiGroup", 1)}
         found = graph({**many, **connected})
         assert [one.id for one in found.nodes] == ["web", "api"]

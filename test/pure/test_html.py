@@ -26,8 +26,8 @@ from dify_cdk.report.prices import load_prices
 from dify_cdk.report.pricing import CostLine, MonthlyCost
 from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.usage import USAGES, Usage
+from support import TEMPLATES
 
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 REPORT = Path(__file__).parents[2] / "src" / "dify_cdk" / "report"
 PRICES = load_prices()
 VOID = {"br", "meta"}

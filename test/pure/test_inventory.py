@@ -21,13 +21,8 @@ from dify_cdk.report.render.document import to_json
 from dify_cdk.report.render.markdown import to_markdown
 from dify_cdk.report.render.table import to_table
 from dify_cdk.report.template import Template
-from template_parts import comparison
-
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
-
-
-def load(name: str) -> Inventory:
-    return read(json.loads((TEMPLATES / name).read_text()), name.partition(".")[0])
+from support import TEMPLATES
+from template_parts import comparison, load
 
 
 def of(resources: Mapping[str, object]) -> Inventory:

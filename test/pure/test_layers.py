@@ -28,24 +28,18 @@ def name_of(path: Path) -> str:
     return ".".join(part for part in parts if part != "__init__")
 
 
+# A public module of the folder is a way in; the package itself and the shape they share are none.
+FRONTENDS = {name for name in _modules_in("frontends") if "._" not in name} - {
+    "frontends",
+    "frontends.protocol",
+}
+
 # From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
 LAYERS = {
     "tools": {"_init", "_mirror", "_synth", "__main__", *_modules_in("cli")},
     "operations": {"backup", "monitoring"},
-    "frontends": {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"},
-    "parts of frontends": {
-        *("frontends", "frontends.protocol", "frontends._alb", "frontends._domain"),
-        *(
-            "frontends._access_logs",
-            "frontends._authorizer",
-            "frontends._edge",
-            "frontends._functions",
-            "frontends._global_name",
-            "frontends._http_api",
-            "frontends._login",
-        ),
-        *("frontends._images", "frontends._same_stack", "frontends._uploads", "frontends._web_acl"),
-    },
+    "frontends": FRONTENDS,
+    "parts of frontends": _modules_in("frontends") - FRONTENDS,
     "workers": {"workers"},
     "tasks": {"migration", "_fargate", "_mail", "_mesh"},
     "data": {"data"},
@@ -53,24 +47,12 @@ LAYERS = {
     "network": {"network"},
     "helpers": {"_acknowledge", "_deploy", "_exec", "_models", "_prefix_list", "_secrets"},
     "report": _modules_in("report"),
-    "tables": {
-        *("roles", "routes", "limits", "access", "domain", "release", "environment", "sizes"),
-        *(
-            "_assets",
-            "_checks",
-            "_levers",
-            "functions",
-            "llrt",
-            "login",
-            "sandbox",
-            "squid",
-            "viewer_function",
-            "web_acl",
-        ),
-        *("alarms", "bedrock", "mail", "plugins", "rotation"),
-    },
+    "tables": {"roles", "routes", "environment", "release", "limits", "sizes", "functions"}
+    | {"access", "domain", "login", "web_acl", "viewer_function"}  # who enters, and by which name
+    | {"sandbox", "squid", "plugins", "mail", "bedrock", "llrt"}  # what runs inside and what it may reach
+    | {"alarms", "rotation"}
+    | {"_assets", "_checks", "_levers"},
 }
-FRONTENDS = LAYERS["frontends"]
 RANKS = {module: rank for rank, modules in enumerate(reversed(LAYERS.values())) for module in modules}
 
 PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init", "_mirror"}
@@ -184,6 +166,7 @@ class C:
         ]
 
     def test_it_reads_the_whole_package(self) -> None:
+        assert {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"} == FRONTENDS
         assert {"routes", "frontends.alb", "report.inventory", "cli"} <= MODULES.keys()
         assert {one.own for one in MODULES["workers"]} >= {"data", "_fargate", "roles"}
         assert len(HANDLERS) >= 4

@@ -19,6 +19,7 @@ from dify_cdk.report.ways.verdict import UNKNOWN
 from dify_cdk.report.ways.way import matches
 from dify_cdk.roles import Role
 from dify_cdk.routes import ROUTES, route_of
+from support import TEMPLATES
 from template_parts import (
     ARN,
     BEHIND_ALB,
@@ -37,7 +38,6 @@ from template_parts import (
 )
 
 REPORT = Path(dify_cdk.__file__).parent / "report"
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 
 
 class TestFilters:

@@ -14,7 +14,8 @@ from dify_cdk.report.plan import Action, Plan, plan
 from dify_cdk.report.render.plan_document import to_json
 from dify_cdk.report.render.plans import to_markdown
 from dify_cdk.report.subject import Part, Subject
-from plans import Resources, action, att, between, between_apps, change, one, ref, stack
+from plans import Resources, action, between, between_apps, change, one, stack
+from template_parts import att, ref
 
 KEPT, UPDATED, REPLACED = Action.KEPT, Action.UPDATED, Action.REPLACED
 MAY, ADDED, REMOVED, LEFT = Action.MAY_BE_REPLACED, Action.ADDED, Action.REMOVED, Action.LEFT_BEHIND

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from dify_cdk.report.plan import Action, Plan, Step
-from plans import Resources, att, between, between_apps, one, ref, stack
+from plans import Resources, between, between_apps, one, stack
+from template_parts import att, ref
 
 DISTRIBUTION = "AWS::CloudFront::Distribution"
 SERVICE = "AWS::ECS::Service"

@@ -5,7 +5,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,14 +18,9 @@ from dify_cdk.report.render.document import to_json
 from dify_cdk.report.render.resources import differing_types, only_in
 from dify_cdk.report.render.table import to_table
 from dify_cdk.report.render.words import short_image
-from template_parts import comparison
+from template_parts import comparison, load
 
-TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 ESCAPE = "\x1b"
-
-
-def load(name: str) -> Inventory:
-    return read(json.loads((TEMPLATES / name).read_text()), name.partition(".")[0])
 
 
 def of(name: str, *types: str) -> Inventory:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import aws_cdk as cdk
 import pytest
 
+from dify_cdk import DifyData, DifyWorkers
 from dify_cdk._synth import synthesize
 from support import EXAMPLES, REGION, Template
+from synth.installation import data_in
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +43,15 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> cdk.App:
 def stack(app: cdk.App) -> cdk.Stack:
     """A stack with a region and no account."""
     return cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
+
+
+@pytest.fixture
+def data(stack: cdk.Stack) -> DifyData:
+    """The data of that stack, in a network of its own."""
+    return data_in(stack)
+
+
+@pytest.fixture
+def workers(stack: cdk.Stack, data: DifyData) -> DifyWorkers:
+    """The workers of that stack."""
+    return DifyWorkers(stack, "Workers", data=data)

@@ -42,13 +42,12 @@ from dify_cdk import (
     Spot,
 )
 from support import REGION
+from synth.installation import OFFICE, certificate_in, workers_in
 
-OFFICE = Access(ipv4=["203.0.113.0/24"])
 SMALL = RoleSize(cpu_units=256, memory_mib=1024)
 TWICE = RoleSize(cpu_units=256, memory_mib=1024, tasks=2)
 SCALED = RoleSize(cpu_units=256, memory_mib=1024, tasks=Scaling(max_tasks=2))
 SPARE = RoleSize(cpu_units=256, memory_mib=1024, spot=Spot(on_demand_base=0))
-CERTIFICATE = f"arn:aws:acm:{REGION}:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 ECR = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/docker-hub"
 
 
@@ -94,7 +93,7 @@ class Site:
 
     def certificate(self) -> acm.ICertificate:
         """An existing certificate."""
-        return acm.Certificate.from_certificate_arn(self.scope(), "Certificate", CERTIFICATE)
+        return certificate_in(self.scope())
 
     def domain(self) -> Domain:
         """A host name with a certificate and without a zone."""
@@ -143,8 +142,7 @@ def public_only(site: Site) -> ec2.Vpc:
 
 def without_region(site: Site) -> DifyAlbFrontend:
     stack = site.new_stack(region=None)
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    workers = DifyWorkers(stack, "Workers", data=data)
+    workers = workers_in(stack)
     return DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
@@ -26,6 +25,7 @@ from dify_cdk import (
 from dify_cdk.roles import BACKEND_ROLES
 from iam import allows, statements_of, text
 from support import REGION, Template, strings
+from synth.installation import synthesized
 
 ENDPOINTS = {
     *("bedrock", "bedrock-runtime", "bedrock-agent-runtime"),
@@ -107,7 +107,7 @@ def test_a_network_with_a_way_out_would_be_found(templates: Callable[[str], Temp
 
 def test_an_imported_network_is_closed_as_well(stack: cdk.Stack) -> None:
     workers_in(stack, imported(stack))
-    assert leads_out(Template(Synthesized.from_stack(stack).to_json())) == []
+    assert leads_out(synthesized(stack)) == []
 
 
 def test_the_example_has_every_endpoint(example: Template) -> None:
@@ -180,7 +180,7 @@ def test_with_a_way_out_the_marketplace_stays_on(templates: Callable[[str], Temp
 def test_a_mirror_works_with_a_way_out_too(stack: cdk.Stack) -> None:
     vpc = DifyNetwork(stack, "Network").vpc
     workers_in(stack, vpc, plugins=Plugins(pip_mirror_url=MIRROR, marketplace=False))
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     assert template.environment(Role.PLUGIN_DAEMON)["PIP_MIRROR_URL"] == MIRROR
     assert template.environment(Role.BEAT)["MARKETPLACE_ENABLED"] == "false"
     assert "HOSTED_FETCH_APP_TEMPLATES_MODE" not in template.environment(Role.API)

@@ -8,12 +8,10 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_certificatemanager as acm
-from aws_cdk import aws_route53 as route53
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain, Role
 from support import Template
+from synth.installation import certificate_in, data_in, synthesized, workers_in, zone_in
 
 # By hand from the routes of Dify's own proxy, not from the table the library is built on.
 LEADS_TO = {
@@ -135,27 +133,12 @@ def test_balancer_is_closed_to_others_and_logs(v1: Template) -> None:
     assert {(rule["FromPort"], rule["ToPort"]) for rule in ingress} == {(80, 80)}
 
 
-def _synthesize(stack: cdk.Stack) -> Template:
-    return Template(Synthesized.from_stack(stack).to_json())
-
-
-def _workers(stack: cdk.Stack) -> DifyWorkers:
-    network = DifyNetwork(stack, "Network")
-    return DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
-
-
-def _zone(stack: cdk.Stack) -> route53.IHostedZone:
-    return route53.HostedZone.from_hosted_zone_attributes(
-        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
-    )
-
-
 def test_domain_brings_tls_a_redirect_and_records(stack: cdk.Stack) -> None:
-    domain = Domain(host_name="dify.example.com", zone=_zone(stack))
+    domain = Domain(host_name="dify.example.com", zone=zone_in(stack))
     frontend = DifyAlbFrontend(
-        stack, "Frontend", workers=_workers(stack), access=Access.anyone(), domain=domain
+        stack, "Frontend", workers=workers_in(stack), access=Access.anyone(), domain=domain
     )
-    template = _synthesize(stack)
+    template = synthesized(stack)
     listeners = {p["Port"]: p for p in template.properties("AWS::ElasticLoadBalancingV2::Listener").values()}
     assert listeners[443]["Protocol"] == "HTTPS"
     assert listeners[443]["SslPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2")
@@ -174,27 +157,26 @@ def test_domain_brings_tls_a_redirect_and_records(stack: cdk.Stack) -> None:
 
 
 def test_own_certificate_without_a_zone_defines_neither(stack: cdk.Stack) -> None:
-    arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
-    certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", arn)
+    certificate = certificate_in(stack)
     domain = Domain(host_name="dify.example.com", certificate=certificate)
-    DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), access=Access.anyone(), domain=domain)
-    template = _synthesize(stack)
+    DifyAlbFrontend(stack, "Frontend", workers=workers_in(stack), access=Access.anyone(), domain=domain)
+    template = synthesized(stack)
     assert template.of_type("AWS::CertificateManager::Certificate", "AWS::Route53::RecordSet") == {}
     (https,) = [
         p for p in template.properties("AWS::ElasticLoadBalancingV2::Listener").values() if p["Port"] == 443
     ]
-    assert https["Certificates"] == [{"CertificateArn": arn}]
+    assert https["Certificates"] == [{"CertificateArn": certificate.certificate_arn}]
 
 
 def test_request_timeout_reaches_the_balancer_and_dify(stack: cdk.Stack) -> None:
     frontend = DifyAlbFrontend(
         stack,
         "Frontend",
-        workers=_workers(stack),
+        workers=workers_in(stack),
         access=Access.anyone(),
         request_timeout=cdk.Duration.seconds(900),
     )
-    template = _synthesize(stack)
+    template = synthesized(stack)
     (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
     attributes = {row["Key"]: row["Value"] for row in alb["LoadBalancerAttributes"]}
     assert attributes["idle_timeout.timeout_seconds"] == "900"
@@ -208,8 +190,8 @@ def test_request_timeout_reaches_the_balancer_and_dify(stack: cdk.Stack) -> None
 
 def test_internal_door_has_private_addresses_and_the_proxy_lets_it_through(stack: cdk.Stack) -> None:
     access = Access(ipv4=["10.0.0.0/8"])
-    DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), access=access, scheme=AlbScheme.INTERNAL)
-    template = _synthesize(stack)
+    DifyAlbFrontend(stack, "Frontend", workers=workers_in(stack), access=access, scheme=AlbScheme.INTERNAL)
+    template = synthesized(stack)
     ((id, alb),) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").items()
     assert alb["Scheme"] == "internal"
     assert "InternalAlb" in id
@@ -222,10 +204,10 @@ def test_public_door_is_no_exception_for_the_proxy(v1: Template) -> None:
 
 
 def test_second_door_stands_beside_the_first(stack: cdk.Stack) -> None:
-    workers, access = _workers(stack), Access.anyone()
+    workers, access = workers_in(stack), Access.anyone()
     first = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access)
     DifyAlbFrontend(stack, "Second", workers=workers, access=access, announce=False)
-    template = _synthesize(stack)
+    template = synthesized(stack)
     daemon = template.services()[Role.PLUGIN_DAEMON]
     assert len(daemon["LoadBalancers"]) == 2
     (announced,) = [
@@ -239,7 +221,7 @@ def test_ipv6_reaches_the_balancer_only_where_the_network_has_it(stack: cdk.Stac
     network = DifyNetwork(stack, "Network", ipv6=True)
     workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access(ipv6=["2001:db8::/32"]))
-    template = _synthesize(stack)
+    template = synthesized(stack)
     (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
     assert alb["IpAddressType"] == "dualstack"
     groups = template.properties("AWS::EC2::SecurityGroup")
@@ -258,10 +240,8 @@ def test_port_80_keeps_its_listener_when_a_domain_comes_or_goes() -> None:
 
     def listeners(with_domain: bool) -> dict[int, str]:
         stack = cdk.Stack(cdk.App(analytics_reporting=False), "S", env=cdk.Environment(region="us-west-2"))
-        data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-        zone = route53.HostedZone.from_hosted_zone_attributes(
-            stack, "Zone", hosted_zone_id="Z1", zone_name="example.com"
-        )
+        data = data_in(stack)
+        zone = zone_in(stack)
         DifyAlbFrontend(
             stack,
             "Frontend",
@@ -269,7 +249,7 @@ def test_port_80_keeps_its_listener_when_a_domain_comes_or_goes() -> None:
             access=Access.anyone(),
             domain=Domain(host_name="dify.example.com", zone=zone) if with_domain else None,
         )
-        template = Template(Synthesized.from_stack(stack).to_json())
+        template = synthesized(stack)
         found = template.properties("AWS::ElasticLoadBalancingV2::Listener").items()
         return {properties["Port"]: id for id, properties in found}
 

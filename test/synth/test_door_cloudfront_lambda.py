@@ -9,18 +9,13 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ecr as ecr
-from aws_cdk import aws_route53 as route53
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
     Architecture,
     CloudBuild,
     DifyCloudFrontLambdaFrontend,
-    DifyData,
-    DifyNetwork,
     DifyWorkers,
     Domain,
     FunctionSize,
@@ -30,9 +25,17 @@ from dify_cdk import (
 from dify_cdk.environment import secret_variables
 from dify_cdk.roles import Role
 from support import Template, known_names, strings
+from synth.installation import (
+    OFFICE,
+    certificate_in,
+    function_of,
+    joined,
+    synthesized,
+    workers_in,
+    zone_in,
+)
 from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
 
-OFFICE = Access(ipv4=["203.0.113.0/24"])
 API_URL, WEB_URL, UPLOADS = "api function", "web function", "uploads"
 CARRIES_FILES = [
     "/console/api/files/upload",
@@ -82,16 +85,6 @@ def _kind(origin: Mapping[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def v3(templates: Callable[[str], Template]) -> Template:
     return templates("v3")
-
-
-@pytest.fixture
-def workers(stack: cdk.Stack) -> DifyWorkers:
-    network = DifyNetwork(stack, "Network")
-    return DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
-
-
-def _synthesize(stack: cdk.Stack) -> Template:
-    return Template(Synthesized.from_stack(stack).to_json())
 
 
 @pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
@@ -172,10 +165,9 @@ def test_the_same_stack_fits_into_two_regions_of_an_account() -> None:
     for region in ("eu-west-1", "ap-southeast-2"):
         app = cdk.App(analytics_reporting=False)
         stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
-        data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-        workers = DifyWorkers(stack, "Workers", data=data)
+        workers = workers_in(stack)
         DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE)
-        controls = _synthesize(stack).properties("AWS::CloudFront::OriginAccessControl").values()
+        controls = synthesized(stack).properties("AWS::CloudFront::OriginAccessControl").values()
         found = {control["OriginAccessControlConfig"]["Name"] for control in controls}
         assert all(len(name) <= 64 for name in found)
         names.append(found | {child.node.id for child in app.node.children if child is not stack} - {"Tree"})
@@ -225,16 +217,14 @@ def test_origins_wait_as_long_as_cloudfront_can(v3: Template) -> None:
 
 @pytest.mark.parametrize("role", [Role.API, Role.WEB])
 def test_function_knows_where_its_secrets_are_and_none_of_them(v3: Template, role: Role) -> None:
-    variables = _function(v3, role)["Environment"]["Variables"]
+    variables = function_of(v3, role)[1]["Environment"]["Variables"]
     assert not any("{{resolve:" in text for _, text in strings(variables))
     assert not set(secret_variables(role)) & set(variables)
     own = {name for name in variables if name.startswith(("DIFY_CDK_", "AWS_LWA_"))}
     assert set(variables) - own <= known_names(role)
     if role is Role.API:
         listed = variables["DIFY_CDK_SECRETS"]
-        fields = {
-            name: field for entry in json.loads(_joined(listed)) for name, field in entry["env"].items()
-        }
+        fields = {name: field for entry in json.loads(joined(listed)) for name, field in entry["env"].items()}
         assert fields == {name: source.field for name, source in secret_variables(role).items()}
     else:
         assert "DIFY_CDK_SECRETS" not in variables
@@ -243,23 +233,23 @@ def test_function_knows_where_its_secrets_are_and_none_of_them(v3: Template, rol
 def test_function_reads_its_url_because_it_cannot_know_it(v3: Template) -> None:
     (parameter,) = v3.properties("AWS::SSM::Parameter").values()
     for role in (Role.API, Role.WEB):
-        variables = _function(v3, role)["Environment"]["Variables"]
+        variables = function_of(v3, role)[1]["Environment"]["Variables"]
         assert variables["DIFY_CDK_URL_PARAMETER"] == parameter["Name"]
         templates = json.loads(variables["DIFY_CDK_URL_TEMPLATES"])
         assert templates["CONSOLE_API_URL"] == "{url}"
         assert not set(templates) & set(variables)
     assert (
-        json.loads(_function(v3, Role.WEB)["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])[
+        json.loads(function_of(v3, Role.WEB)[1]["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])[
             "NEXT_PUBLIC_SOCKET_URL"
         ]
         == "wss://{host}"
     )
-    api = json.loads(_function(v3, Role.API)["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])
+    api = json.loads(function_of(v3, Role.API)[1]["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])
     assert api["ENDPOINT_URL_TEMPLATE"] == "{url}/e/{hook_id}"
 
 
 def test_function_may_read_its_secrets_its_url_and_its_objects_only(v3: Template) -> None:
-    role = _function(v3, Role.API)["Role"]["Fn::GetAtt"][0]
+    role = function_of(v3, Role.API)[1]["Role"]["Fn::GetAtt"][0]
     policies = [p for p in v3.properties("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"]]
     statements = [s for policy in policies for s in policy["PolicyDocument"]["Statement"]]
     actions = {
@@ -278,7 +268,7 @@ def test_function_of_api_waits_for_the_migration(v3: Template) -> None:
 
 def test_functions_live_in_the_network_with_their_roles_groups(v3: Template) -> None:
     for role in (Role.API, Role.WEB):
-        vpc = _function(v3, role)["VpcConfig"]
+        vpc = function_of(v3, role)[1]["VpcConfig"]
         assert len(vpc["SubnetIds"]) == 2
         (group,) = vpc["SecurityGroupIds"]
         assert group["Fn::GetAtt"][0].startswith(f"WorkersMesh{role.construct_id}")
@@ -295,7 +285,7 @@ def test_without_a_second_door_bodies_end_at_one_megabyte(stack: cdk.Stack, work
     frontend = DifyCloudFrontLambdaFrontend(
         stack, "Frontend", workers=workers, access=OFFICE, uploads=Uploads.EDGE_SIGNED
     )
-    template = _synthesize(stack)
+    template = synthesized(stack)
     assert template.of_type("AWS::ApiGatewayV2::Api", "AWS::CloudFront::VpcOrigin") == {}
     routing = Routing(template)
     assert routing.origin("/v1/files/upload") == API_URL
@@ -309,7 +299,7 @@ def test_vpc_origin_has_no_wall_and_lets_only_cloudfront_in(stack: cdk.Stack, wo
     frontend = DifyCloudFrontLambdaFrontend(
         stack, "Frontend", workers=workers, access=OFFICE, uploads=Uploads.VPC_ORIGIN
     )
-    template = _synthesize(stack)
+    template = synthesized(stack)
     assert frontend.limits.max_body_mb is None
     (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
     assert alb["Scheme"] == "internal"
@@ -329,15 +319,13 @@ def test_vpc_origin_has_no_wall_and_lets_only_cloudfront_in(stack: cdk.Stack, wo
 def test_domain_needs_no_parameter_and_allows_provisioned_concurrency(
     stack: cdk.Stack, workers: DifyWorkers
 ) -> None:
-    zone = route53.HostedZone.from_hosted_zone_attributes(
-        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
-    )
+    zone = zone_in(stack)
     domain = Domain(host_name="dify.example.com", zone=zone)
     api = FunctionSize(memory_mib=3008, provisioned_concurrency=2, reserved_concurrency=20)
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, domain=domain, api=api)
-    template = _synthesize(stack)
+    template = synthesized(stack)
     assert template.of_type("AWS::SSM::Parameter") == {}
-    function = _function(template, Role.API)
+    function = function_of(template, Role.API)[1]
     variables = function["Environment"]["Variables"]
     assert variables["CONSOLE_API_URL"] == "https://dify.example.com"
     assert variables["AWS_LWA_ASYNC_INIT"] == "false"
@@ -351,7 +339,7 @@ def test_domain_needs_no_parameter_and_allows_provisioned_concurrency(
 
 def test_countries_are_filtered_by_cloudfront(stack: cdk.Stack, workers: DifyWorkers) -> None:
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=Access(countries=["JP", "US"]))
-    restrictions = Routing(_synthesize(stack)).config["Restrictions"]["GeoRestriction"]
+    restrictions = Routing(synthesized(stack)).config["Restrictions"]["GeoRestriction"]
     assert restrictions == {"Locations": ["JP", "US"], "RestrictionType": "whitelist"}
 
 
@@ -362,24 +350,23 @@ def test_ready_images_are_used_as_they_are(stack: cdk.Stack, workers: DifyWorker
     }
     images = ReadyImages(**repositories, tag_or_digest="7")
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, images=images)
-    template = _synthesize(stack)
-    assert "dify-api:7" in json.dumps(_function(template, Role.API)["Code"])
-    assert "dify-web:7" in json.dumps(_function(template, Role.WEB)["Code"])
+    template = synthesized(stack)
+    assert "dify-api:7" in json.dumps(function_of(template, Role.API)[1]["Code"])
+    assert "dify-web:7" in json.dumps(function_of(template, Role.WEB)[1]["Code"])
 
 
 def test_images_can_be_built_in_aws(stack: cdk.Stack, workers: DifyWorkers) -> None:
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, images=CloudBuild())
-    template = _synthesize(stack)
+    template = synthesized(stack)
     assert template.of_type("AWS::CodeBuild::Project")
     assert len(template.of_type("AWS::ECR::Repository")) >= 1
 
 
 def test_architecture_of_functions_and_images_agree(stack: cdk.Stack) -> None:
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    workers = DifyWorkers(stack, "Workers", data=data, architecture=Architecture.ARM64)
+    workers = workers_in(stack, architecture=Architecture.ARM64)
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE)
-    template = _synthesize(stack)
-    assert _function(template, Role.API)["Architectures"] == ["arm64"]
+    template = synthesized(stack)
+    assert function_of(template, Role.API)[1]["Architectures"] == ["arm64"]
 
 
 BAD: Mapping[str, tuple[dict[str, Any], str]] = {
@@ -425,25 +412,11 @@ def test_fails_when_a_function_cannot_be(size: dict[str, int], message: str) -> 
 
 def test_fails_when_the_certificate_is_elsewhere(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Tokyo", env=cdk.Environment(region="ap-northeast-1"))
-    workers = DifyWorkers(
-        stack, "Workers", data=DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    )
-    arn = "arn:aws:acm:ap-northeast-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
-    certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", arn)
+    workers = workers_in(stack)
+    certificate = certificate_in(stack, "ap-northeast-1")
     wrong = Domain(host_name="dify.example.com", edge_certificate=certificate)
     with pytest.raises(ValueError, match=r"edge_certificate must be in us-east-1, got one in ap-northeast-1"):
         DifyCloudFrontLambdaFrontend(stack, "Wrong", workers=workers, access=OFFICE, domain=wrong)
     none = Domain(host_name="none.example.com", certificate=certificate)
     with pytest.raises(ValueError, match=r"Domain.edge_certificate is needed"):
         DifyCloudFrontLambdaFrontend(stack, "None", workers=workers, access=OFFICE, domain=none)
-
-
-def _function(template: Template, role: Role) -> dict[str, Any]:
-    functions = template.properties("AWS::Lambda::Function")
-    (properties,) = [p for id, p in functions.items() if f"Lambda{role.construct_id}Function" in id]
-    return properties
-
-
-def _joined(value: Mapping[str, Any]) -> str:
-    """A joined text with the logical ids in the place of references."""
-    return "".join(part if isinstance(part, str) else part["Ref"] for part in value["Fn::Join"][1])

@@ -10,8 +10,6 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_route53 as route53
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
@@ -27,9 +25,8 @@ from dify_cdk import (
     Throttle,
 )
 from support import Template, strings
+from synth.installation import OFFICE, synthesized, workers_in, zone_in
 from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
-
-OFFICE = Access(ipv4=["203.0.113.0/24"])
 
 
 class Routing:
@@ -70,16 +67,6 @@ class Routing:
 @pytest.fixture(scope="module")
 def v2(templates: Callable[[str], Template]) -> Template:
     return templates("v2")
-
-
-@pytest.fixture
-def workers(stack: cdk.Stack) -> DifyWorkers:
-    network = DifyNetwork(stack, "Network")
-    return DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
-
-
-def _synthesize(stack: cdk.Stack) -> Template:
-    return Template(Synthesized.from_stack(stack).to_json())
 
 
 @pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
@@ -136,7 +123,7 @@ def test_shorter_timeout_holds_at_the_gateway_too(stack: cdk.Stack, workers: Dif
     DifyHttpApiFrontend(
         stack, "Frontend", workers=workers, access=OFFICE, request_timeout=cdk.Duration.seconds(12)
     )
-    integrations = _synthesize(stack).properties("AWS::ApiGatewayV2::Integration").values()
+    integrations = synthesized(stack).properties("AWS::ApiGatewayV2::Integration").values()
     assert {properties["TimeoutInMillis"] for properties in integrations} == {12_000}
 
 
@@ -206,7 +193,7 @@ def test_url_has_tls_without_a_domain(v2: Template) -> None:
 
 def test_anyone_needs_no_authorizer(stack: cdk.Stack, workers: DifyWorkers) -> None:
     DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
-    template = _synthesize(stack)
+    template = synthesized(stack)
     assert template.of_type("AWS::ApiGatewayV2::Authorizer") == {}
     routes = template.properties("AWS::ApiGatewayV2::Route").values()
     assert {route["AuthorizationType"] for route in routes} == {"NONE"}
@@ -214,7 +201,7 @@ def test_anyone_needs_no_authorizer(stack: cdk.Stack, workers: DifyWorkers) -> N
 
 def test_no_cache_asks_for_every_request(stack: cdk.Stack, workers: DifyWorkers) -> None:
     DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE, authorizer_cache_seconds=0)
-    (authorizer,) = _synthesize(stack).properties("AWS::ApiGatewayV2::Authorizer").values()
+    (authorizer,) = synthesized(stack).properties("AWS::ApiGatewayV2::Authorizer").values()
     assert authorizer["AuthorizerResultTtlInSeconds"] == 0
     assert not authorizer.get("IdentitySource")
 
@@ -222,12 +209,10 @@ def test_no_cache_asks_for_every_request(stack: cdk.Stack, workers: DifyWorkers)
 def test_domain_is_regional_with_records_and_closes_the_other_endpoint(
     stack: cdk.Stack, workers: DifyWorkers
 ) -> None:
-    zone = route53.HostedZone.from_hosted_zone_attributes(
-        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
-    )
+    zone = zone_in(stack)
     domain = Domain(host_name="dify.example.com", zone=zone)
     frontend = DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE, domain=domain)
-    template = _synthesize(stack)
+    template = synthesized(stack)
     (own,) = template.properties("AWS::ApiGatewayV2::DomainName").values()
     (configuration,) = own["DomainNameConfigurations"]
     assert configuration["EndpointType"] == "REGIONAL"
@@ -246,7 +231,7 @@ def test_domain_is_regional_with_records_and_closes_the_other_endpoint(
 def test_throttle_reaches_the_stage(stack: cdk.Stack, workers: DifyWorkers) -> None:
     throttle = Throttle(requests_per_second=50, burst=100)
     DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE, throttle=throttle)
-    (stage,) = _synthesize(stack).properties("AWS::ApiGatewayV2::Stage").values()
+    (stage,) = synthesized(stack).properties("AWS::ApiGatewayV2::Stage").values()
     assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] == 50
     assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] == 100
 
@@ -257,7 +242,7 @@ def test_own_llrt_binary_runs_the_authorizer(
     binary = tmp_path / "llrt"
     binary.write_bytes(struct.pack("<4sBBB9xHHIQ36x", b"\x7fELF", 2, 1, 1, 2, 183, 1, 0x400000))  # AArch64
     DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE, llrt_bootstrap=binary)
-    template = _synthesize(stack)
+    template = synthesized(stack)
     (function,) = [p for id, p in template.properties("AWS::Lambda::Function").items() if "Authorizer" in id]
     assert function["Runtime"] == "provided.al2023"
     assert function["Architectures"] == ["arm64"]
@@ -337,18 +322,13 @@ def test_fails_when_an_http_api_is_asked_for(site: tuple[cdk.Stack, DifyWorkers]
 
 def test_fails_when_an_own_size_leaves_no_room_for_the_proxy(stack: cdk.Stack) -> None:
     sizes = {Role.WEB: RoleSize(cpu_units=256, memory_mib=512)}
-    workers = DifyWorkers(
-        stack, "Workers", data=DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc), sizes=sizes
-    )
+    workers = workers_in(stack, sizes=sizes)
     with pytest.raises(ValueError, match=r"sizes of role web: cpu_units must be 512 or more"):
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 
 def test_fails_when_a_limit_of_the_door_is_set_by_hand(stack: cdk.Stack) -> None:
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    workers = DifyWorkers(
-        stack, "Workers", data=data, environment={Role.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "50"}}
-    )
+    workers = workers_in(stack, environment={Role.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "50"}})
     with pytest.raises(
         ValueError, match="UPLOAD_FILE_SIZE_LIMIT is set by dify_cdk, use a frontend that carries"
     ):
@@ -357,7 +337,7 @@ def test_fails_when_a_limit_of_the_door_is_set_by_hand(stack: cdk.Stack) -> None
 
 def test_ipv6_networks_can_arrive_by_ipv6(stack: cdk.Stack, workers: DifyWorkers) -> None:
     DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=Access(ipv6=["2001:db8::/32"]))
-    (api,) = _synthesize(stack).properties("AWS::ApiGatewayV2::Api").values()
+    (api,) = synthesized(stack).properties("AWS::ApiGatewayV2::Api").values()
     assert api["IpAddressType"] == "dualstack"
 
 
@@ -371,16 +351,13 @@ def test_fails_when_two_http_apis_want_the_same_discovery_names(
 
 def test_fails_when_the_plugin_daemon_leaves_no_room_for_the_proxy(stack: cdk.Stack) -> None:
     sizes = {Role.PLUGIN_DAEMON: RoleSize(cpu_units=256, memory_mib=1024)}
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    workers = DifyWorkers(stack, "Workers", data=data, sizes=sizes)
+    workers = workers_in(stack, sizes=sizes)
     with pytest.raises(ValueError, match="sizes of role plugin_daemon: cpu_units must be 512 or more"):
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 
 def test_fails_when_two_doors_want_one_host_name(stack: cdk.Stack, workers: DifyWorkers) -> None:
-    zone = route53.HostedZone.from_hosted_zone_attributes(
-        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
-    )
+    zone = zone_in(stack)
     domain = Domain(host_name="dify.example.com", zone=zone)
     DifyAlbFrontend(stack, "First", workers=workers, access=OFFICE, domain=domain)
     with pytest.raises(ValueError, match=r"has the host name dify\.example\.com already"):

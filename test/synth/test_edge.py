@@ -10,10 +10,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_route53 as route53
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
@@ -32,11 +29,10 @@ from dify_cdk import (
     WebAcl,
 )
 from support import Template
+from synth.installation import OFFICE, certificate_in, synthesized, workers_in, zone_in
 from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing
 
-OFFICE = Access(ipv4=["203.0.113.0/24"])
 EDGE = CloudFrontEdge()
-CERTIFICATE = "arn:aws:acm:{region}:123456789012:certificate/00000000-0000-0000-0000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +40,11 @@ def v4(templates: Callable[[str], Template]) -> Template:
     return templates("v4")
 
 
-@pytest.fixture
-def workers(stack: cdk.Stack) -> DifyWorkers:
-    network = DifyNetwork(stack, "Network")
-    return DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
-
-
 def _door(workers: DifyWorkers, **options: Any) -> Template:
     stack = cdk.Stack.of(workers)
     settings = {"access": OFFICE, "edge": EDGE, **options}
     DifyAlbFrontend(stack, "Frontend", workers=workers, **settings)
-    return Template(Synthesized.from_stack(stack).to_json())
+    return synthesized(stack)
 
 
 def _config(template: Template) -> dict[str, Any]:
@@ -65,18 +55,13 @@ def _config(template: Template) -> dict[str, Any]:
 
 def _door_in(region: str, *, with_domain: bool = False) -> Template:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Dify", env=cdk.Environment(region=region))
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    domain = Domain(host_name="dify.example.com", zone=_zone(stack)) if with_domain else None
-    return _door(DifyWorkers(stack, "Workers", data=data), domain=domain)
+    domain = Domain(host_name="dify.example.com", zone=zone_in(stack)) if with_domain else None
+    return _door(workers_in(stack), domain=domain)
 
 
 def _rules_with_prefix_list(template: Template) -> dict[str, Any]:
     rules = template.properties("AWS::EC2::SecurityGroupIngress").items()
     return {id: rule for id, rule in rules if "SourcePrefixListId" in rule}
-
-
-def _certificate(stack: cdk.Stack, region: str) -> acm.ICertificate:
-    return acm.Certificate.from_certificate_arn(stack, f"In{region}", CERTIFICATE.format(region=region))
 
 
 class TestWayIn:
@@ -204,8 +189,8 @@ class TestDomain:
         stack = cdk.Stack.of(workers)
         domain = Domain(
             host_name="dify.example.com",
-            certificate=_certificate(stack, "us-east-1"),
-            zone=_zone(stack),
+            certificate=certificate_in(stack),
+            zone=zone_in(stack),
         )
         template = _door(workers, domain=domain)
         (vpc_origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
@@ -219,9 +204,8 @@ class TestDomain:
 
     def test_cloudfronts_certificate_alone_is_enough(self, app: cdk.App) -> None:
         stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="eu-west-1"))
-        data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-        domain = Domain(host_name="dify.example.com", edge_certificate=_certificate(stack, "us-east-1"))
-        template = _door(DifyWorkers(stack, "Workers", data=data), domain=domain)
+        domain = Domain(host_name="dify.example.com", edge_certificate=certificate_in(stack))
+        template = _door(workers_in(stack), domain=domain)
         (vpc_origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
         assert vpc_origin["VpcOriginEndpointConfig"]["OriginProtocolPolicy"] == "http-only"
         assert "443" not in {str(p["Port"]) for p in template.properties(LISTENER).values()}
@@ -346,7 +330,7 @@ class TestCollaboration:
             uploads=Uploads.VPC_ORIGIN,
             collaboration=True,
         )
-        template = Template(Synthesized.from_stack(stack).to_json())
+        template = synthesized(stack)
         assert frontend.limits.websocket
         config = _config(template)
         (behavior,) = [
@@ -375,12 +359,6 @@ class TestCollaboration:
 
 
 LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
-
-
-def _zone(stack: cdk.Stack) -> route53.IHostedZone:
-    return route53.HostedZone.from_hosted_zone_attributes(
-        stack, "Zone", hosted_zone_id="Z0000000000000000000", zone_name="example.com"
-    )
 
 
 def _idle_timeout(template: Template) -> str:

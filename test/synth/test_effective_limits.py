@@ -10,9 +10,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
-from aws_cdk import aws_route53 as route53
 
 from dify_cdk import (
     Access,
@@ -20,11 +18,8 @@ from dify_cdk import (
     CloudFrontEdge,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
-    DifyData,
     DifyFrontend,
     DifyHttpApiFrontend,
-    DifyNetwork,
-    DifyWorkers,
     Domain,
     FunctionSize,
     Login,
@@ -39,40 +34,31 @@ from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.ways.edge import FORWARD_EVERYTHING
 from dify_cdk.report.ways.verdict import NOT_SERVED, UNKNOWN
 from support import VARIANTS
+from synth.installation import OFFICE, certificate_in, workers_in, zone_in
 
-OFFICE = Access(ipv4=["203.0.113.0/24"])
 REGION = "ap-northeast-1"  # a second stack is needed here for what runs at the edge
 
 
 def _domain(stack: cdk.Stack) -> Domain:
-    zone = route53.HostedZone.from_hosted_zone_attributes(
-        stack, "Zone", hosted_zone_id="Z0000000000000", zone_name="example.com"
-    )
+    zone = zone_in(stack)
     return Domain(host_name="dify.example.com", zone=zone)
 
 
-def _workers(stack: cdk.Stack) -> DifyWorkers:
-    network = DifyNetwork(stack, "Network")
-    return DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
-
-
 def _alb(stack: cdk.Stack, **options: Any) -> DifyFrontend:
-    return DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), **{"access": OFFICE, **options})
+    return DifyAlbFrontend(stack, "Frontend", workers=workers_in(stack), **{"access": OFFICE, **options})
 
 
 def _api(stack: cdk.Stack, **options: Any) -> DifyFrontend:
-    return DifyHttpApiFrontend(stack, "Frontend", workers=_workers(stack), **{"access": OFFICE, **options})
+    return DifyHttpApiFrontend(stack, "Frontend", workers=workers_in(stack), **{"access": OFFICE, **options})
 
 
 def _edge(stack: cdk.Stack, **options: Any) -> DifyFrontend:
     options = {"access": OFFICE, **options}
-    return DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=_workers(stack), **options)
+    return DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers_in(stack), **options)
 
 
 def _edge_domain(stack: cdk.Stack) -> Domain:
-    arn = "arn:aws:acm:us-east-1:111122223333:certificate/1"
-    certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", arn)
-    return replace(_domain(stack), edge_certificate=certificate)
+    return replace(_domain(stack), edge_certificate=certificate_in(stack))
 
 
 def _edge_with_own_name(stack: cdk.Stack) -> DifyFrontend:
@@ -267,7 +253,7 @@ def test_functions_scale_to_zero_and_start_cold_unless_they_are_provisioned(
 
 def test_two_doors_are_told_apart(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
-    workers = _workers(stack)
+    workers = workers_in(stack)
     DifyAlbFrontend(stack, "First", workers=workers, access=OFFICE)
     DifyHttpApiFrontend(stack, "Second", workers=workers, access=OFFICE, announce=False)
     found = {

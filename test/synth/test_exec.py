@@ -8,13 +8,11 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk.assertions import Template as Synthesized
 from cdk_nag import AwsSolutionsChecks
 from cfnlint.api import lint  # type: ignore[import-untyped]
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 
 from dify_cdk import (
-    Access,
     AlbScheme,
     CacheSize,
     DatabaseCapacity,
@@ -31,6 +29,7 @@ from dify_cdk import (
     Spot,
 )
 from support import REGION, Template, recommended_flags
+from synth.installation import OFFICE, synthesized, workers_in
 
 OPENED = (Role.API, Role.WEB, Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON)
 CLOSED = (Role.SANDBOX, Role.SSRF_PROXY)
@@ -41,7 +40,6 @@ ACTIONS = {
     "ssmmessages:OpenDataChannel",
 }
 OWN_WARNINGS = {"DifyAlbWithoutTls", "DifyCacheSingleNode", "DifyDatabaseAwake"}
-OFFICE = Access(ipv4=["203.0.113.0/24"])
 
 
 def statements_of(template: Template, role: Role) -> list[dict[str, Any]]:
@@ -66,13 +64,8 @@ def actions_everywhere(template: Template, role: Role) -> set[str]:
 
 
 def dify(stack: cdk.Stack, **workers: Any) -> tuple[DifyWorkers, DifyAlbFrontend]:
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    background = DifyWorkers(stack, "Workers", data=data, **workers)
+    background = workers_in(stack, **workers)
     return background, DifyAlbFrontend(stack, "Frontend", workers=background, access=OFFICE)
-
-
-def synthesized(stack: cdk.Stack) -> Template:
-    return Template(Synthesized.from_stack(stack).to_json())
 
 
 def test_opened_roles_may_open_channels_and_nothing_else(stack: cdk.Stack) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk.assertions import Template as Synthesized
 
-from dify_cdk import DifyData, DifyNetwork, DifyWorkers, Limits
+from dify_cdk import Limits
 from dify_cdk._assets import examples_dir
 from dify_cdk.environment import Door
 from support import REGION, Template, normalise
+from synth.installation import synthesized, workers_in
 
 # What flags decide inside the CDK's own constructs, where a caller cannot pass it: how statements are
 # merged, whether the partition is written as text, and deployment defaults of ECS that mean the same.
@@ -53,10 +54,9 @@ def test_plugin_daemon_writes_its_doors_out_whatever_the_flags(tmp_path_factory:
     stack = cdk.Stack(
         cdk.App(outdir=str(tmp_path_factory.mktemp("doors"))), "S", env=cdk.Environment(region=REGION)
     )
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    workers = DifyWorkers(stack, "Workers", data=data)
+    workers = workers_in(stack)
     limits = Limits(request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10)
     workers.announce(Door(scheme="https", host="dify.example.com", limits=limits))
-    daemon = Template(Synthesized.from_stack(stack).to_json()).services()["plugin_daemon"]
+    daemon = synthesized(stack).services()["plugin_daemon"]
     assert daemon["LoadBalancers"] == []
     assert daemon["ServiceConnectConfiguration"] == {"Enabled": False}

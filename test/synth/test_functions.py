@@ -11,14 +11,10 @@ import pytest
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ssm as ssm
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
-    Access,
     CloudBuild,
     DifyCloudFrontLambdaFrontend,
-    DifyData,
-    DifyNetwork,
     DifyRelease,
     DifyWorkers,
     FunctionSize,
@@ -28,51 +24,39 @@ from dify_cdk import (
     Uploads,
 )
 from support import Template
-
-OFFICE = Access(ipv4=["203.0.113.0/24"])
-
-
-def _workers(stack: cdk.Stack, **options: Any) -> DifyWorkers:
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    return DifyWorkers(stack, "Workers", data=data, **options)
+from synth.installation import OFFICE, function_of, joined, synthesized, workers_in
 
 
 def _template(stack: cdk.Stack, workers: DifyWorkers, **options: Any) -> Template:
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, **options)
-    return Template(Synthesized.from_stack(stack).to_json())
-
-
-def _function(template: Template, role: Role) -> tuple[str, dict[str, Any]]:
-    functions = template.properties("AWS::Lambda::Function")
-    (found,) = [row for row in functions.items() if f"Lambda{role.construct_id}Function" in row[0]]
-    return found
+    return synthesized(stack)
 
 
 def _variables(template: Template, role: Role) -> Mapping[str, Any]:
-    variables: Mapping[str, Any] = _function(template, role)[1]["Environment"]["Variables"]
+    variables: Mapping[str, Any] = function_of(template, role)[1]["Environment"]["Variables"]
     return variables
 
 
 class TestVariables:
     def test_plain_ones_reach_the_function(self, stack: cdk.Stack) -> None:
-        template = _template(stack, _workers(stack, environment={Role.WEB: {"ALLOW_EMBED": "true"}}))
+        template = _template(stack, workers_in(stack, environment={Role.WEB: {"ALLOW_EMBED": "true"}}))
         assert _variables(template, Role.WEB)["ALLOW_EMBED"] == "true"
 
     @pytest.mark.parametrize("field", ["password", None])
     def test_secrets_are_fetched_by_the_entry_script(self, stack: cdk.Stack, field: str | None) -> None:
         secret = secretsmanager.Secret(stack, "Mine")
         own = {Role.API: {"SMTP_PASSWORD": ecs.Secret.from_secrets_manager(secret, field)}}
-        template = _template(stack, _workers(stack, environment=own))
+        template = _template(stack, workers_in(stack, environment=own))
         variables = _variables(template, Role.API)
         (mine,) = template.of_type("AWS::SecretsManager::Secret").keys() & {stack.get_logical_id(_l1(secret))}
-        asked = json.loads(_joined(variables["DIFY_CDK_SECRETS"]))
+        asked = json.loads(joined(variables["DIFY_CDK_SECRETS"]))
         assert {"arn": mine, "env": {"SMTP_PASSWORD": field}} in asked
         assert "SMTP_PASSWORD" not in variables
         assert mine in _may_read(template, Role.API)
 
     def test_fails_when_a_secret_is_for_web(self, stack: cdk.Stack) -> None:
         secret = ecs.Secret.from_secrets_manager(secretsmanager.Secret(stack, "Mine"))
-        workers = _workers(stack, environment={Role.WEB: {"SENTRY_AUTH_TOKEN": secret}})
+        workers = workers_in(stack, environment={Role.WEB: {"SENTRY_AUTH_TOKEN": secret}})
         with pytest.raises(ValueError, match="SENTRY_AUTH_TOKEN must be text where the role runs on AWS Lam"):
             _template(stack, workers)
 
@@ -82,29 +66,29 @@ class TestVariables:
         )
         own = {Role.API: {"SMTP_PASSWORD": ecs.Secret.from_ssm_parameter(parameter)}}
         with pytest.raises(ValueError, match="SMTP_PASSWORD must come from Secrets Manager where"):
-            _template(stack, _workers(stack, environment=own))
+            _template(stack, workers_in(stack, environment=own))
 
     def test_fails_when_a_secret_is_an_old_version(self, stack: cdk.Stack) -> None:
         version = ecs.SecretVersionInfo(version_stage="AWSPREVIOUS")
         mine = secretsmanager.Secret(stack, "Mine")
         secret = ecs.Secret.from_secrets_manager_version(mine, version, "password")
-        workers = _workers(stack, environment={Role.API: {"SMTP_PASSWORD": secret}})
+        workers = workers_in(stack, environment={Role.API: {"SMTP_PASSWORD": secret}})
         with pytest.raises(ValueError, match=r"must be the current version of its secret .* got AWSPREVIOUS"):
             _template(stack, workers)
 
     def test_fails_when_a_value_is_neither(self, stack: cdk.Stack) -> None:
-        workers = _workers(stack, environment={Role.API: {"SMTP_PORT": 25}})
+        workers = workers_in(stack, environment={Role.API: {"SMTP_PORT": 25}})
         with pytest.raises(ValueError, match=r"SMTP_PORT must be text or an ecs.Secret, got 25; write '25'"):
             _template(stack, workers)
 
 
 class TestKeepWarm:
     def test_a_schedule_calls_the_function_as_its_url_would(self, stack: cdk.Stack) -> None:
-        template = _template(stack, _workers(stack), api=FunctionSize(memory_mib=2048, keep_warm_minutes=5))
+        template = _template(stack, workers_in(stack), api=FunctionSize(memory_mib=2048, keep_warm_minutes=5))
         (schedule,) = template.properties("AWS::Scheduler::Schedule").values()
         assert schedule["ScheduleExpression"] == "rate(5 minutes)"
         target = schedule["Target"]
-        assert target["Arn"] == {"Fn::GetAtt": [_function(template, Role.API)[0], "Arn"]}
+        assert target["Arn"] == {"Fn::GetAtt": [function_of(template, Role.API)[0], "Arn"]}
         event = json.loads(target["Input"])
         assert (event["version"], event["rawPath"], event["isBase64Encoded"]) == ("2.0", "/health", False)
         assert event["requestContext"]["http"]["method"] == "GET"
@@ -113,12 +97,12 @@ class TestKeepWarm:
     def test_web_has_a_path_that_renders_nothing(self, stack: cdk.Stack) -> None:
         web = FunctionSize(memory_mib=1024, timeout_seconds=60, keep_warm_minutes=10)
         (schedule,) = (
-            _template(stack, _workers(stack), web=web).properties("AWS::Scheduler::Schedule").values()
+            _template(stack, workers_in(stack), web=web).properties("AWS::Scheduler::Schedule").values()
         )
         assert json.loads(schedule["Target"]["Input"])["rawPath"] == "/favicon.ico"
 
     def test_there_is_none_by_default(self, stack: cdk.Stack) -> None:
-        assert not _template(stack, _workers(stack)).of_type("AWS::Scheduler::Schedule")
+        assert not _template(stack, workers_in(stack)).of_type("AWS::Scheduler::Schedule")
 
     @pytest.mark.parametrize("minutes", [0, 16])
     def test_fails_when_the_pause_is_out_of_range(self, minutes: int) -> None:
@@ -139,14 +123,14 @@ class TestImages:
     ) -> None:
         release = DifyRelease(images={Role.API: ecs.ContainerImage.from_registry("example/api:1")})
         with pytest.raises(ValueError, match=r"DifyRelease.images replaces the image of role api"):
-            _template(stack, _workers(stack, release=release), images=images)
+            _template(stack, workers_in(stack, release=release), images=images)
 
     def test_fails_when_a_cloud_build_would_need_a_log_in(self, stack: cdk.Stack) -> None:
         release = DifyRelease(registry="123456789012.dkr.ecr.us-east-1.amazonaws.com/dify")
         with pytest.raises(
             ValueError, match="CloudBuild pulls without a log-in, which this DifyRelease needs"
         ):
-            _template(stack, _workers(stack, release=release), images=CloudBuild())
+            _template(stack, workers_in(stack, release=release), images=CloudBuild())
 
 
 class TestMustCarry:
@@ -158,16 +142,16 @@ class TestMustCarry:
             "DifyAlbFrontend or other options of DifyCloudFrontLambdaFrontend"
         )
         with pytest.raises(ValueError, match=message):
-            _template(stack, _workers(stack), uploads=uploads, must_carry=wanted)
+            _template(stack, workers_in(stack), uploads=uploads, must_carry=wanted)
 
     def test_a_load_balancer_carries_any_size(self, stack: cdk.Stack) -> None:
         wanted = Limits(request_timeout_seconds=120, streaming=True, websocket=False, max_body_mb=None)
-        assert _template(stack, _workers(stack), uploads=Uploads.VPC_ORIGIN, must_carry=wanted)
+        assert _template(stack, workers_in(stack), uploads=Uploads.VPC_ORIGIN, must_carry=wanted)
 
     def test_fails_when_a_request_may_be_silent_for_longer(self, stack: cdk.Stack) -> None:
         wanted = Limits(request_timeout_seconds=121, streaming=True, websocket=False, max_body_mb=1)
         with pytest.raises(ValueError, match="cannot carry requests of 121 seconds, only of 120"):
-            _template(stack, _workers(stack), must_carry=wanted)
+            _template(stack, workers_in(stack), must_carry=wanted)
 
 
 def _l1(secret: secretsmanager.Secret) -> cdk.CfnElement:
@@ -178,7 +162,7 @@ def _l1(secret: secretsmanager.Secret) -> cdk.CfnElement:
 
 def _may_read(template: Template, role: Role) -> set[str]:
     """Logical ids of the secrets that the function's role may read."""
-    function = _function(template, role)[1]
+    function = function_of(template, role)[1]
     (role_id, _) = function["Role"]["Fn::GetAtt"]
     found: set[str] = set()
     for policy in template.properties("AWS::IAM::Policy").values():
@@ -189,8 +173,3 @@ def _may_read(template: Template, role: Role) -> set[str]:
                 resources = statement["Resource"]
                 found |= {row["Ref"] for row in (resources if isinstance(resources, list) else [resources])}
     return found
-
-
-def _joined(value: Mapping[str, Any]) -> str:
-    """A joined text with the logical ids in the place of references."""
-    return "".join(part if isinstance(part, str) else part["Ref"] for part in value["Fn::Join"][1])

@@ -7,12 +7,9 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cognito as cognito
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
-    Access,
     CloudFrontEdge,
     DifyAlbFrontend,
     DifyData,
@@ -25,9 +22,8 @@ from dify_cdk import (
 )
 from dify_cdk.routes import ROUTES, RouteClass
 from support import Template
+from synth.installation import HOST, OFFICE, certificate_in, synthesized
 
-OFFICE = Access(ipv4=["203.0.113.0/24"])
-HOST = "dify.example.com"
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 
 
@@ -39,15 +35,13 @@ def _workers(stack: cdk.Stack, egress: Egress = Egress.NAT_INSTANCE) -> DifyWork
 
 
 def _domain(stack: cdk.Stack) -> Domain:
-    arn = "arn:aws:acm:us-east-1:123456789012:certificate/00000000-0000-0000-0000-000000000000"
-    certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", arn)
-    return Domain(host_name=HOST, certificate=certificate)
+    return Domain(host_name=HOST, certificate=certificate_in(stack))
 
 
 def _template(stack: cdk.Stack, **options: Any) -> Template:
     settings = {"access": OFFICE, "domain": _domain(stack), "login": Login(), **options}
     DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), **settings)
-    return Template(Synthesized.from_stack(stack).to_json())
+    return synthesized(stack)
 
 
 def _actions(template: Template) -> dict[str, list[dict[str, Any]]]:

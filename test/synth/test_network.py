@@ -8,13 +8,13 @@ from pathlib import Path
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk.assertions import Template as Synthesized
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
 from dify_cdk.network import ZONES_WITHOUT_VPC_LINKS, tiers_of
 from support import Template
+from synth.installation import synthesized
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-vpc-links-v2.html
 ZONES_WITH_VPC_LINKS = {
@@ -29,7 +29,7 @@ ZONES = ["us-west-2a", "us-west-2b", "us-west-2c"]
 def _network(egress: Egress, zones: list[str] | None = None, cidr: str = "10.0.0.0/16") -> Template:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "S", env=cdk.Environment(region="us-west-2"))
     DifyNetwork(stack, "Network", egress=egress, zones=zones, cidr=cidr)
-    return Template(Synthesized.from_stack(stack).to_json())
+    return synthesized(stack)
 
 
 def _subnets(template: Template, group: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def test_nat_instance_takes_its_address_after_the_internet_gateway() -> None:
 def test_way_out_has_fixed_addresses(stack: cdk.Stack, egress: Egress, addresses: int) -> None:
     network = DifyNetwork(stack, "Network", egress=egress)
     assert len(network.public_addresses) == addresses
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     assert len(template.of_type("AWS::EC2::EIP")) == addresses
     assert len(template.of_type("AWS::EC2::NatGateway")) == (2 if egress is Egress.NAT_GATEWAYS else 0)
     assert len(template.of_type("AWS::EC2::EIPAssociation")) == (1 if egress is Egress.NAT_INSTANCE else 0)
@@ -82,14 +82,14 @@ def test_way_out_has_fixed_addresses(stack: cdk.Stack, egress: Egress, addresses
 
 def test_nat_instance_serves_the_vpc_only(stack: cdk.Stack) -> None:
     DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     (group,) = [p for id, p in template.properties("AWS::EC2::SecurityGroup").items() if "Nat" in id]
     assert [rule["CidrIp"]["Fn::GetAtt"][1] for rule in group["SecurityGroupIngress"]] == ["CidrBlock"]
 
 
 def test_isolated_network_has_the_endpoints_that_tasks_and_models_need(stack: cdk.Stack) -> None:
     DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     endpoints = template.properties("AWS::EC2::VPCEndpoint").values()
     names = {
         str(p["ServiceName"]).rsplit(f"{stack.region}.", maxsplit=1)[-1]
@@ -105,7 +105,7 @@ def test_isolated_network_has_the_endpoints_that_tasks_and_models_need(stack: cd
 def test_default_zones_are_those_with_vpc_links(app: cdk.App, region: str, egress: Egress) -> None:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
     DifyNetwork(stack, "Network", egress=egress)
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     subnets = template.properties("AWS::EC2::Subnet").values()
     ids = {subnet.get("AvailabilityZoneId") for subnet in subnets}
     if region not in ZONES_WITHOUT_VPC_LINKS:
@@ -122,7 +122,7 @@ def test_default_zones_are_those_with_vpc_links(app: cdk.App, region: str, egres
 def test_each_tier_has_a_subnet_in_each_zone(stack: cdk.Stack) -> None:
     ids = ["use1-az4", "use1-az5", "use1-az6"]
     DifyNetwork(stack, "Network", zones=ids)
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     zones: dict[str, list[str]] = {}
     for id, subnet in template.properties("AWS::EC2::Subnet").items():
         tier = next(tier for tier in ("Data", "App", "Public") if f"{tier}Subnet" in id)
@@ -149,7 +149,7 @@ def test_imported_vpc_puts_data_into_isolated_and_tasks_into_private_subnets(sta
     assert [subnet.subnet_id for subnet in tiers.data] == ["subnet-i1", "subnet-i2"]
     assert not tiers.closed
     DifyData(stack, "Data", vpc=vpc)
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     (group,) = template.properties("AWS::RDS::DBSubnetGroup").values()
     assert group["SubnetIds"] == ["subnet-i1", "subnet-i2"]
 
@@ -168,7 +168,7 @@ def test_imported_isolated_vpc_is_closed(stack: cdk.Stack) -> None:
 
 def test_nat_instance_forwards_after_a_reboot_too(stack: cdk.Stack) -> None:
     DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
-    (instance,) = Template(Synthesized.from_stack(stack).to_json()).properties("AWS::EC2::Instance").values()
+    (instance,) = synthesized(stack).properties("AWS::EC2::Instance").values()
     script = instance["UserData"]["Fn::Base64"]
     assert instance["SourceDestCheck"] is False
     for line in ("systemctl enable --now iptables", "net.ipv4.ip_forward=1", "MASQUERADE", "iptables-save"):

@@ -12,6 +12,7 @@ import pytest
 
 from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
 from support import VARIANTS, Template
+from synth.installation import synthesized
 
 VPC_CIDR = "10.0.0.0/16"
 
@@ -146,14 +147,12 @@ def _covers_vpc(peer: str) -> bool:
 
 def _closed(app: cdk.App) -> Template:
     """An internal door in a network without a way out."""
-    from aws_cdk.assertions import Template as Synthesized
-
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="us-west-2"))
     network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
     workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
     access = Access(ipv4=["10.8.0.0/16"])
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, scheme=AlbScheme.INTERNAL)
-    return Template(Synthesized.from_stack(stack).to_json())
+    return synthesized(stack)
 
 
 @pytest.fixture(scope="module", params=[*VARIANTS, "closed"])

@@ -9,18 +9,14 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ecs as ecs
-from aws_cdk.assertions import Template as Synthesized
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
 
 from dify_cdk import (
-    Access,
     CacheSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
-    DifyData,
     DifyHttpApiFrontend,
-    DifyNetwork,
     DifyWorkers,
     Role,
     RoleSize,
@@ -29,6 +25,7 @@ from dify_cdk import (
 )
 from dify_cdk.sizes import DEFAULT_SIZES, SCALABLE_ROLES
 from support import REGION, Template
+from synth.installation import OFFICE, data_in, synthesized
 
 DOORS: dict[str, Callable[..., Any]] = {
     "alb": DifyAlbFrontend,
@@ -61,14 +58,14 @@ def dify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
     def build(door: str = "alb", data: dict[str, Any] | None = None, **workers: Any) -> Template:
         app = cdk.App(outdir=str(tmp_path_factory.mktemp("scaling")), analytics_reporting=False)
         stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
-        held = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, **(data or {}))
+        held = data_in(stack, **(data or {}))
         if workers.pop("own_cluster", False):
             workers["cluster"] = ecs.Cluster(
                 stack, "Own", vpc=held.vpc, enable_fargate_capacity_providers=True
             )
         background = DifyWorkers(stack, "Workers", data=held, **workers)
-        DOORS[door](stack, "Frontend", workers=background, access=Access(ipv4=["203.0.113.0/24"]))
-        return Template(Synthesized.from_stack(stack).to_json())
+        DOORS[door](stack, "Frontend", workers=background, access=OFFICE)
+        return synthesized(stack)
 
     return build
 
@@ -77,6 +74,12 @@ def dify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
 def plain(dify: Callable[..., Template]) -> Callable[[str], Template]:
     """An installation without any option, synthesized once for each door."""
     return cache(dify)
+
+
+@pytest.fixture(scope="module")
+def scaled(dify: Callable[..., Template]) -> Callable[[str, Role], Template]:
+    """An installation of which one role scales, synthesized once for each door and role."""
+    return cache(lambda door, role: dify(door, sizes={role: sized(role, tasks=SCALED)}))
 
 
 def service_id(template: Template, role: Role) -> str:
@@ -101,10 +104,10 @@ def target_of(template: Template, role: Role) -> tuple[str, dict[str, Any]]:
 
 @pytest.mark.parametrize(("door", "role"), ON_FARGATE)
 def test_scaled_role_has_bounds_and_a_target_and_no_number(
-    dify: Callable[..., Template], door: str, role: Role
+    scaled: Callable[[str, Role], Template], door: str, role: Role
 ) -> None:
     """The target follows the service it names, because it reads the name from it."""
-    template = dify(door, sizes={role: sized(role, tasks=SCALED)})
+    template = scaled(door, role)
     assert "DesiredCount" not in template.services()[role]
     id, target = target_of(template, role)
     assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 6)
@@ -122,19 +125,19 @@ def test_scaled_role_has_bounds_and_a_target_and_no_number(
 
 @pytest.mark.parametrize(("door", "role"), ON_FARGATE)
 def test_door_reaches_a_scaled_role_as_before(
-    dify: Callable[..., Template], plain: Callable[[str], Template], door: str, role: Role
+    scaled: Callable[[str, Role], Template], plain: Callable[[str], Template], door: str, role: Role
 ) -> None:
     """Targets, private names and Service Connect: scaling takes away the number, and changes nothing else."""
-    fixed, scaled = plain(door), dify(door, sizes={role: sized(role, tasks=SCALED)})
-    before, after = (template.resources[service_id(template, role)] for template in (fixed, scaled))
+    old, new = plain(door), scaled(door, role)
+    before, after = (template.resources[service_id(template, role)] for template in (old, new))
     assert after["DependsOn"] == before["DependsOn"]
     assert {**after["Properties"], "DesiredCount": 1} == before["Properties"]
-    added = {scaled.resources[id]["Type"] for id in scaled.resources.keys() - fixed.resources.keys()}
+    added = {new.resources[id]["Type"] for id in new.resources.keys() - old.resources.keys()}
     assert added == {
         "AWS::ApplicationAutoScaling::ScalableTarget",
         "AWS::ApplicationAutoScaling::ScalingPolicy",
     }
-    assert fixed.resources.keys() <= scaled.resources.keys()
+    assert old.resources.keys() <= new.resources.keys()
 
 
 def test_all_scalable_roles_scale_beside_each_other(dify: Callable[..., Template]) -> None:

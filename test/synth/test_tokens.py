@@ -11,7 +11,6 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_route53 as route53
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
@@ -30,6 +29,7 @@ from dify_cdk import (
 )
 from dify_cdk._checks import is_token, require_between, require_cidrs, require_match, require_one_of
 from support import REGION, Template, strings
+from synth.installation import synthesized, workers_in
 
 
 @dataclass(frozen=True)
@@ -225,8 +225,7 @@ class TestLiterals:
 
     def test_fails_when_the_request_timeout_is_unknown(self, stack: cdk.Stack) -> None:
         """Dify is told it in seconds and in milliseconds, and inner timeouts are compared with it."""
-        data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-        workers = DifyWorkers(stack, "Workers", data=data)
+        workers = workers_in(stack)
         timeout = cdk.Duration.seconds(parameters(stack).number)
         with pytest.raises(ValueError, match=r"^DifyAlbFrontend\.request_timeout .*literal"):
             DifyAlbFrontend(
@@ -272,7 +271,7 @@ def open_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
         access=Access(ipv4=[text("Office")], also=[text("Address")]),
         domain=Domain(host_name=text("Host"), certificate=certificate),
     )
-    return Template(Synthesized.from_stack(stack).to_json())
+    return synthesized(stack)
 
 
 def joined(before: str, parameter: str, after: str = "") -> dict[str, Any]:

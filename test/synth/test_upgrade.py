@@ -10,25 +10,21 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_secretsmanager as secretsmanager
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
-    Access,
     CloudFrontEdge,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
-    DifyData,
     DifyHttpApiFrontend,
-    DifyNetwork,
     DifyRelease,
     DifyWorkers,
     Role,
 )
 from dify_cdk.release import REPOSITORIES
 from support import Template
+from synth.installation import OFFICE, data_in, synthesized
 from synth.test_contract import CONTRACT, stateful_ids
 
-OFFICE = Access(ipv4=["203.0.113.0/24"])
 NEXT = DifyRelease(version="1.99.0", sandbox="0.9.9", plugin_daemon="9.9.9-local", ssrf_proxy="9.9")
 DOORS: dict[str, Callable[[cdk.Stack, DifyWorkers], object]] = {
     "v1": lambda stack, workers: DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE),
@@ -47,10 +43,10 @@ def _template(door: str, release: DifyRelease | None = None, **data_options: Any
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Dify", env=cdk.Environment(region="us-east-1"))
     if data_options.get("secret_key"):
         data_options["secret_key"] = secretsmanager.Secret.from_secret_complete_arn(stack, "Old", SECRET_ARN)
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, **data_options)
+    data = data_in(stack, **data_options)
     workers = DifyWorkers(stack, "Workers", data=data, release=release or DifyRelease())
     DOORS[door](stack, workers)
-    return Template(Synthesized.from_stack(stack).to_json())
+    return synthesized(stack)
 
 
 def _without_images(template: Template) -> dict[str, Any]:

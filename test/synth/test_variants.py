@@ -9,22 +9,19 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
-    DifyData,
     DifyFrontend,
     DifyHttpApiFrontend,
-    DifyNetwork,
-    DifyWorkers,
 )
 from dify_cdk.environment import TABLE, Context, DataEndpoints, Door, plain_variables
 from dify_cdk.limits import Limits
 from dify_cdk.roles import Role
 from support import VARIANTS, Template, normalise
+from synth.installation import synthesized, workers_in
 
 OTHERS = [variant for variant in VARIANTS if variant != "v1"]
 DOOR_PROPERTIES = ("LoadBalancers", "HealthCheckGracePeriodSeconds", "ServiceConnectConfiguration")
@@ -101,9 +98,7 @@ def test_doors_share_no_id_but_of_what_can_be_updated_in_place(
 
 def test_doors_of_every_kind_stand_side_by_side(stack: cdk.Stack) -> None:
     """One announces itself; each has the shape of a frontend, which the type checker reads here as well."""
-    workers = DifyWorkers(
-        stack, "Workers", data=DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
-    )
+    workers = workers_in(stack)
     access = Access(ipv4=["203.0.113.0/24"])
     doors: list[DifyFrontend] = [
         DifyAlbFrontend(stack, "First", workers=workers, access=access),
@@ -112,7 +107,7 @@ def test_doors_of_every_kind_stand_side_by_side(stack: cdk.Stack) -> None:
     ]
     assert len({door.url for door in doors}) == len(doors)
     assert [door.limits.streaming for door in doors] == [True, False, True]
-    template = Template(Synthesized.from_stack(stack).to_json())
+    template = synthesized(stack)
     daemon = template.services()["plugin_daemon"]
     assert len(daemon["LoadBalancers"]) == 1
     assert daemon["ServiceConnectConfiguration"]["Enabled"] is True

@@ -11,6 +11,7 @@ from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import Access, DifyCloudFrontLambdaFrontend, DifyData, DifyNetwork, DifyWorkers, WebAcl
 from support import Template
+from synth.installation import synthesized
 
 OFFICE = Access(ipv4=["203.0.113.0/24"], ipv6=["2001:db8::/32"])
 ARN = "arn:aws:wafv2:us-east-1:123456789012:global/webacl/mine/00000000-0000-0000-0000-000000000000"
@@ -25,7 +26,7 @@ def _stacks(
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=access, web_acl=web_acl)
     Synthesized.from_stack(stack)
     stacks = [child for child in app.node.children if isinstance(child, cdk.Stack)]
-    return {child.stack_name: Template(Synthesized.from_stack(child).to_json()) for child in stacks}
+    return {child.stack_name: synthesized(child) for child in stacks}
 
 
 def _acl(stacks: dict[str, Template]) -> dict[str, Any]:

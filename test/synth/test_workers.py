@@ -7,7 +7,6 @@ import pytest
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_ssm as ssm
-from aws_cdk.assertions import Template as Synthesized
 from constructs import Construct
 
 from dify_cdk import (
@@ -29,16 +28,12 @@ from dify_cdk import (
 )
 from dify_cdk.workers import DEFAULT_SCHEDULER
 from support import REGION, Template, recommended_flags
-
-
-@pytest.fixture
-def data(stack: cdk.Stack) -> DifyData:
-    return DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc)
+from synth.installation import data_in, synthesized
 
 
 def _finish(stack: cdk.Stack, workers: DifyWorkers) -> Template:
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
-    return Template(Synthesized.from_stack(stack).to_json())
+    return synthesized(stack)
 
 
 def _warnings(construct: Construct) -> list[str]:
@@ -251,7 +246,7 @@ def test_destroy_is_the_callers_word(stack: cdk.Stack) -> None:
 
 def test_database_that_pauses_ends_idle_sessions(stack: cdk.Stack) -> None:
     capacity = DatabaseCapacity(min_acu=0, pause_after_minutes=10)
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, capacity=capacity)
+    data = data_in(stack, capacity=capacity)
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
     (cluster,) = template.properties("AWS::RDS::DBCluster").values()
     scaling = cluster["ServerlessV2ScalingConfiguration"]

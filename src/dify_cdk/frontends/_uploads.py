@@ -46,7 +46,7 @@ class Uploads(StrEnum):
     HTTP_API = "http_api"
     """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there.
 
-    Costs 1.00 USD for a million requests, each started 512 KB of a body counting as one; nothing by the hour.
+    Costs 1 USD for a million requests, each started 512 KB of a body counting as one; nothing by the hour.
     """
     VPC_ORIGIN = "vpc_origin"
     """By path to an internal load balancer: no limit of size.

@@ -17,6 +17,7 @@ from dify_cdk.report.drawing.text_width import text_width
 from dify_cdk.report.drawing.wide import lay_out_wide
 from dify_cdk.report.graph.model import Edge, Flow, Graph, Tier
 from dify_cdk.report.graph.reader import read_graph
+from dify_cdk.report.phrases import enumeration
 from dify_cdk.report.subject import Subject
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
@@ -144,25 +145,21 @@ def connections(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         guards = [guard.title for guard in graph.guards(node.id)]
         if guards:
-            yield f"{node.title} runs {_and(guards)}"
+            yield f"{node.title} runs {enumeration(guards)}"
         mine = [edge for edge in graph.edges if edge.source == node.id]
         requests = [edge for edge in mine if edge.flow is Flow.REQUEST]
         if requests:
             ways = [_way(edge, titles, only=len(requests) == 1) for edge in requests]
-            yield f"{node.title} {'lead' if node.tier is Tier.VIEWER else 'leads'} {_and(ways)}"
+            yield f"{node.title} {'lead' if node.tier is Tier.VIEWER else 'leads'} {enumeration(ways)}"
         for flow, verb in ((Flow.CALL, "calls"), (Flow.DATA, "uses")):
             ends = [titles[edge.target] for edge in mine if edge.flow is flow]
             if ends:
-                yield f"{node.title} {verb} {_and(ends)}"
+                yield f"{node.title} {verb} {enumeration(ends)}"
 
 
 def _way(edge: Edge, titles: dict[str, str], *, only: bool) -> str:
     what = label_of(edge, only=only)
     return f"{what} to {titles[edge.target]}".lstrip()
-
-
-def _and(parts: list[str]) -> str:
-    return ", ".join(parts[:-1]) + (" and " if parts[1:] else "") + parts[-1]
 
 
 # --- pieces ---------------------------------------------------------------------------------------------

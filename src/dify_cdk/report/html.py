@@ -11,7 +11,8 @@ from dify_cdk.report.drawing.layout import Shape
 from dify_cdk.report.graph.reader import read_graph
 from dify_cdk.report.limits import Limit
 from dify_cdk.report.page import costs, differences
-from dify_cdk.report.page.markup import Content, Html, el, listed, plural
+from dify_cdk.report.page.markup import Content, Html, el, listed
+from dify_cdk.report.phrases import enumeration, plural
 
 _STYLE = Path(__file__).parent / "data" / "page.css"
 # Nothing may be loaded and nothing may run, whatever a template manages to write into the page.
@@ -42,7 +43,8 @@ def to_html(comparison: Comparison) -> str:
 
     The page depends on the comparison alone: no date, no version, no place. All text of templates is escaped.
     """
-    title = f"{_and([one.name for one in comparison.compared])}: architecture, cost and limits"
+    names = enumeration([one.name for one in comparison.compared]) or "Nothing"
+    title = f"{names}: architecture, cost and limits"
     head = [
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -171,7 +173,3 @@ def _about() -> Iterator[Html]:
         " source. Where a template leaves something to the moment of deployment, or AWS does not publish a"
         " price, the figure says at least or unknown. Load, latency and real invoices are not simulated.",
     )
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), *names[-1:]] if names[1:] else names) or "Nothing"

@@ -17,138 +17,35 @@ master's secret and on each role's.
 from __future__ import annotations
 
 import json
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import scram
 from data_api import DataApi, DataApiError, Value
+from init_plan import (
+    ADOPTION,
+    HOME,
+    VERIFIER,
+    DatabaseState,
+    Existing,
+    Inside,
+    RoleState,
+    Statement,
+    WantedRole,
+    literals,
+    plan,
+    wanted_roles,
+)
 from shared import LOG, CallError, Context, DeployError, Event, Retry, calling, require
 
 if TYPE_CHECKING:
     from mypy_boto3_rds_data import RDSDataServiceClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-HOME = "postgres"
-"""The database every cluster has: ours may not exist yet."""
-
 MAX_ROUNDS = 4
 """Rounds of statements that all succeeded; one or two do, more means that one has no effect."""
-
-_VERIFIER = "{verifier}"
-_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WantedDatabase:
-    """A database and the extensions in it."""
-
-    name: str
-    extensions: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WantedRole:
-    """A log-in role, the secret with its password, and the databases it owns."""
-
-    name: str
-    secret_arn: str
-    databases: tuple[WantedDatabase, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RoleState:
-    """What is known of a role.
-
-    Attributes:
-        can_log_in: It has LOGIN.
-        is_superuser: It has SUPERUSER.
-        is_master: It is the user we are logged in as.
-        is_granted: The master user has its rights, which it needs to make databases for it and work in them.
-        password_works: The Data API can log in with the role's secret.
-    """
-
-    can_log_in: bool
-    is_superuser: bool
-    is_master: bool
-    is_granted: bool
-    password_works: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Inside:
-    """What a database contains.
-
-    Attributes:
-        has_schema: There is a schema ``public``.
-        can_create: The wanted owner may create in it.
-        extensions: Names of the extensions.
-        is_adopted: Nothing in that schema belongs to the master user, which in a restored cluster may have
-            made what Dify works with. What an extension brought along stays the master user's.
-    """
-
-    has_schema: bool
-    can_create: bool
-    extensions: frozenset[str]
-    is_adopted: bool = True
-
-
-_FRESH = Inside(has_schema=True, can_create=True, extensions=frozenset())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DatabaseState:
-    """What is known of a database; ``inside`` is None while the master user may not look into it."""
-
-    owner: str
-    is_public: bool
-    admits_owner: bool
-    inside: Inside | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Existing:
-    """The part of the cluster that the wanted layout speaks of, by name; what is missing is not there."""
-
-    roles: Mapping[str, RoleState]
-    databases: Mapping[str, DatabaseState]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statement:
-    """One statement; ``{verifier}`` in it stands for the verifier of ``password_of``'s password."""
-
-    sql: str
-    database: str = HOME
-    password_of: str | None = None
-
-
-# What the master user owns in the schema, as statements that give it to the wanted owner, {owner}.
-# Sequences of columns follow their tables.
-_ADOPTION = """
-SELECT format('ALTER TABLE %s OWNER TO %I', c.oid::regclass, {owner}) AS command
-FROM pg_class c
-WHERE c.relnamespace = to_regnamespace('public')
-AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
-AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-    AND (d.deptype = 'e' OR c.relkind = 'S' AND d.deptype IN ('a', 'i')))
-UNION ALL SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, {owner})
-FROM pg_proc p
-WHERE p.pronamespace = to_regnamespace('public')
-AND p.proowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
-AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
-    AND d.deptype = 'e')
-UNION ALL SELECT format('ALTER TYPE %s OWNER TO %I', t.oid::regtype, {owner})
-FROM pg_type t
-WHERE t.typnamespace = to_regnamespace('public')
-AND t.typowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
-AND t.typtype IN ('e', 'd')
-AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid
-    AND d.deptype = 'e')
-"""
 
 
 def on_event(event: Event, context: Context) -> dict[str, Any]:
@@ -193,127 +90,6 @@ def handle(
     return {"PhysicalResourceId": f"{cluster_arn}/databases", "Data": {"Databases": ",".join(names)}}
 
 
-def wanted_roles(properties: Mapping[str, Any]) -> tuple[WantedRole, ...]:
-    """The layout that the resource asks for, with every name checked.
-
-    Raises:
-        DeployError: If a name is not usable, or a database has two owners.
-    """
-    (items,) = require(properties, "Roles")
-    roles = tuple(_wanted_role(item) for item in items)
-    for kind, names in (
-        ("role", [role.name for role in roles]),
-        ("database", [database.name for role in roles for database in role.databases]),
-    ):
-        for name in sorted({name for name in names if names.count(name) > 1}):
-            raise DeployError(f"the {kind} {name} is asked for more than once")
-    return roles
-
-
-def _wanted_role(item: Mapping[str, Any]) -> WantedRole:
-    name, secret_arn = require(item, "Name", "SecretArn")
-    databases = []
-    for database in item.get("Databases", ()):
-        extensions = tuple(database.get("Extensions", ()))
-        databases.append(WantedDatabase(name=database["Name"], extensions=extensions))
-        for each in (database["Name"], *extensions):
-            quote(each)
-    quote(name)
-    return WantedRole(name=name, secret_arn=secret_arn, databases=tuple(databases))
-
-
-def quote(name: str) -> str:
-    """The name as an SQL identifier.
-
-    Raises:
-        DeployError: If it is not lower-case letters, digits, ``_`` and ``-``, at most 63, or is reserved.
-    """
-    if not _NAME.fullmatch(name) or name.startswith("pg_"):
-        raise DeployError(
-            f"{name!r} cannot be the name of a role, database or extension: use at most 63 lower-case "
-            "letters, digits, _ and -, not starting with a digit or pg_"
-        )
-    return f'"{name}"'
-
-
-def _literals(names: Iterable[str]) -> str:
-    """A list for SQL's IN; the names are checked by :func:`quote`, so none has a quote in it."""
-    return ", ".join(f"'{quote(name)[1:-1]}'" for name in names)
-
-
-def plan(existing: Existing, wanted: Sequence[WantedRole]) -> list[Statement]:
-    """The statements that are missing, in an order in which they work; nothing when all is there.
-
-    Raises:
-        DeployError: If a wanted role is one that we must not change.
-    """
-    statements = []
-    for role in wanted:
-        statements += _plan_role(role, existing.roles.get(role.name))
-        for database in role.databases:
-            statements += _plan_database(role.name, database, existing.databases.get(database.name))
-    return statements
-
-
-def _plan_role(role: WantedRole, state: RoleState | None) -> list[Statement]:
-    name = quote(role.name)
-    statements = []
-    if state is None:
-        sql = f"CREATE ROLE {name} LOGIN PASSWORD {_VERIFIER}"
-        statements.append(Statement(sql=sql, password_of=role.name))
-    elif state.is_master or state.is_superuser:
-        kind = "the cluster's master user" if state.is_master else "a superuser"
-        raise DeployError(f"the role {role.name} is {kind}: Dify's own roles must not be")
-    elif not (state.can_log_in and state.password_works):
-        sql = f"ALTER ROLE {name} LOGIN PASSWORD {_VERIFIER}"
-        statements.append(Statement(sql=sql, password_of=role.name))
-    if state is None or not state.is_granted:
-        # PostgreSQL 16 and newer: whoever makes a role may administer it but does not have its rights.
-        statements.append(Statement(sql=f"GRANT {name} TO CURRENT_USER"))
-    return statements
-
-
-def _plan_database(owner: str, database: WantedDatabase, state: DatabaseState | None) -> list[Statement]:
-    name, role = quote(database.name), quote(owner)
-    statements = []
-    if state is None:
-        statements.append(Statement(sql=f"CREATE DATABASE {name} OWNER {role}"))
-    elif state.owner != owner:
-        statements.append(Statement(sql=f"ALTER DATABASE {name} OWNER TO {role}"))
-    if state is None or state.is_public:
-        statements.append(Statement(sql=f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"))
-    elif not state.admits_owner:
-        statements.append(Statement(sql=f"GRANT CONNECT ON DATABASE {name} TO {role}"))
-    inside = _FRESH if state is None else state.inside
-    if inside is not None:
-        statements += _plan_inside(role, database, inside)
-    return statements
-
-
-def _plan_inside(role: str, database: WantedDatabase, inside: Inside) -> list[Statement]:
-    sql = []
-    if not inside.has_schema:
-        sql.append(f"CREATE SCHEMA public AUTHORIZATION {role}")
-    elif not inside.can_create:
-        sql.append(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}")
-    sql += [
-        f"CREATE EXTENSION IF NOT EXISTS {quote(extension)} WITH SCHEMA public"
-        for extension in database.extensions
-        if extension not in inside.extensions
-    ]
-    if not inside.is_adopted:
-        sql.append(_adopt(role[1:-1]))
-    return [Statement(sql=text, database=database.name) for text in sql]
-
-
-def _adopt(owner: str) -> str:
-    commands = _ADOPTION.format(owner=_literals([owner]))
-    return (
-        f"DO $adopt$ DECLARE one record; BEGIN FOR one IN {commands} "
-        "LOOP EXECUTE one.command; END LOOP; END $adopt$"
-    )
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Cluster:
     """The cluster as its master user sees it."""
@@ -337,7 +113,7 @@ class _Cluster:
             HOME,
             "SELECT rolname::text, rolcanlogin, rolsuper, rolname = current_user, "
             "pg_has_role(current_user, oid, 'USAGE') "
-            f"FROM pg_roles WHERE rolname IN ({_literals(role.name for role in wanted)})",
+            f"FROM pg_roles WHERE rolname IN ({literals(role.name for role in wanted)})",
             "roles",
         )
         secrets = {role.name: role for role in wanted}
@@ -377,7 +153,7 @@ class _Cluster:
             "EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) "
             "WHERE grantee = 0 AND privilege_type = 'CONNECT'), "
             "has_database_privilege(datdba, oid, 'CONNECT') "
-            f"FROM pg_database WHERE datname IN ({_literals(owners)})",
+            f"FROM pg_database WHERE datname IN ({literals(owners)})",
             "databases",
         )
         states = {}
@@ -399,10 +175,10 @@ class _Cluster:
                 database,
                 "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public'), "
                 "EXISTS (SELECT FROM pg_namespace n, pg_roles r WHERE n.nspname = 'public' "
-                f"AND r.rolname IN ({_literals([owner])}) AND has_schema_privilege(r.oid, n.oid, 'CREATE') "
+                f"AND r.rolname IN ({literals([owner])}) AND has_schema_privilege(r.oid, n.oid, 'CREATE') "
                 "AND has_schema_privilege(r.oid, n.oid, 'USAGE')), "
                 "coalesce((SELECT string_agg(extname::text, ' ') FROM pg_extension), ''), "
-                f"NOT EXISTS ({_ADOPTION.format(owner=_literals([owner]))})",
+                f"NOT EXISTS ({ADOPTION.format(owner=literals([owner]))})",
                 f"what is in the database {database}",
             )
         except DataApiError as error:
@@ -461,7 +237,7 @@ def _text(
         return statement.sql
     secret = password(secrets[statement.password_of])
     try:
-        return statement.sql.replace(_VERIFIER, f"'{scram.verifier(secret)}'")
+        return statement.sql.replace(VERIFIER, f"'{scram.verifier(secret)}'")
     except ValueError as error:
         raise DeployError(f"the secret of the role {statement.password_of}: {error}") from None
 

@@ -16,6 +16,7 @@ from dify_cdk.report.graph.doors import Way, doors, guards, is_public, ways
 from dify_cdk.report.graph.model import VIEWER, Edge, Flow, Graph, Node, Tier
 from dify_cdk.report.graph.parts import BUCKET, FUNCTION, data, function, plain_id, services
 from dify_cdk.report.joined import join
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.subject import Subject
 from dify_cdk.report.template import Template
 
@@ -133,9 +134,9 @@ def _shown(nodes: Sequence[Node], edges: Sequence[Edge]) -> list[Node]:
 def _notes(view: Template, nodes: dict[str, Node], *, left_out: int) -> Iterator[str]:
     helping = [id for id in deployment_only(view) if id not in nodes and view.find({"Ref": id}, FUNCTION)]
     if helping:
-        yield f"{_plural(len(helping), 'Lambda function')} for deployment only"
+        yield f"{plural(len(helping), 'Lambda function')} for deployment only"
     if left_out:
-        yield f"{_plural(left_out, 'part')} that nothing connects"
+        yield f"{plural(left_out, 'part')} that nothing connects"
     ways_out = {
         resource.id: resource.type
         for route in view.of_type("AWS::EC2::Route")
@@ -145,8 +146,4 @@ def _notes(view: Template, nodes: dict[str, Node], *, left_out: int) -> Iterator
     for type, noun in (("AWS::EC2::NatGateway", "NAT gateway"), ("AWS::EC2::Instance", "NAT instance")):
         count = sum(found == type for found in ways_out.values())
         if count:
-            yield f"{_plural(count, noun)} as the way out to the internet"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+            yield f"{plural(count, noun)} as the way out to the internet"

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from dify_cdk.report.comparison import Compared
 from dify_cdk.report.limits import Limit
-from dify_cdk.report.page.markup import Content, Html, el, fitting, link, plural, table
+from dify_cdk.report.page.markup import Content, Html, el, fitting, link, table
+from dify_cdk.report.phrases import plural
 
 # --- limits ---------------------------------------------------------------------------------------------
 

@@ -119,8 +119,3 @@ def _plain(content: Content) -> str:
 def listed(entries: Iterable[Content], class_: str | None = None) -> Html:
     """A bulleted list."""
     return el("ul", (el("li", entry) for entry in entries), class_=class_)
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 route``, ``2 routes``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dify_cdk.report.containers import RoleRow
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.render.grid import Column, Grid, Row, Style
-from dify_cdk.report.render.words import decimal, gigabytes, plural, short_image
+from dify_cdk.report.render.words import decimal, gigabytes, short_image
 
 NONE = "No ECS task definition in this template."
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from dify_cdk.report.comparison import BreakEven, Compared, Comparison
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.pricing import NOT_COUNTED, CostLine, MonthlyCost
 from dify_cdk.report.render.grid import Column, Grid, Row, Style
-from dify_cdk.report.render.words import decimal, money, plural
+from dify_cdk.report.render.words import decimal, money
 from dify_cdk.report.usage import USAGES
 
 NO_REGION = "The region is unknown: --region tells whose prices count."

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.plan import Action, Plan, Reason, ResourceChange, Step
 from dify_cdk.report.render import page, terminal
 from dify_cdk.report.render.grid import Column, Grid, Row, Style
-from dify_cdk.report.render.words import plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

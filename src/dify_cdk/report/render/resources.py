@@ -7,8 +7,9 @@ from itertools import groupby
 
 from dify_cdk.report.comparison import Compared
 from dify_cdk.report.inventory import Inventory, TypeCount
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.render.grid import Column, Grid, Row, Style
-from dify_cdk.report.render.words import number, plural
+from dify_cdk.report.render.words import number
 
 
 def differing_types(inventories: Sequence[Inventory]) -> list[str]:

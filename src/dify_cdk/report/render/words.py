@@ -18,11 +18,6 @@ def number(count: int) -> str:
     return str(count) if count else "-"
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 task``, ``2 tasks``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 def decimal(value: float | None) -> str:
     """A number without needless zeros, or a question mark."""
     return "?" if value is None else f"{value:g}"

@@ -67,7 +67,7 @@ def through_distribution(view: Template, distribution: Resource, request: Reques
     claims = (
         *(body_claims(view, acl) if acl else ()),
         *_behavior_claims(view, behavior, name, request),
-        *_origin_claims(view, origin, name),
+        *_origin_claims(origin, name),
     )
     end = target(view, origin)
     if end is not None and end.type == FUNCTION_URL:
@@ -139,7 +139,7 @@ def _policy_passes_upgrades(view: Template, policy: Resource) -> bool:
             return False
 
 
-def _origin_claims(view: Template, origin: Mapping[str, object], name: str) -> Iterator[Claim]:
+def _origin_claims(origin: Mapping[str, object], name: str) -> Iterator[Claim]:
     settings = next(
         (
             mapping(origin[key])
