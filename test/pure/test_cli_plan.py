@@ -12,7 +12,7 @@ import pytest
 
 from dify_cdk import _init, _synth, cli
 from dify_cdk._synth import SynthesizedStack
-from dify_cdk.cli import _plan
+from dify_cdk.cli import _shared
 from dify_cdk.report.plan import Action, Plan
 from dify_cdk.report.render.plan_document import SCHEMA, to_json
 from dify_cdk.report.render.plans import to_markdown, to_table
@@ -178,7 +178,7 @@ class TestBadUsage:
     def test_fails_when_a_table_has_no_rich(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(_plan, "find_spec", lambda _: None)
+        monkeypatch.setattr(_shared, "find_spec", lambda _: None)
         message = self.message(capsys, "v1", "v2")
         assert message == "tables need rich: pip install 'dify-cdk[cli]', or use --format markdown"
 

@@ -42,7 +42,7 @@ def task(number: int, *names: str, **properties: object) -> Mapping[str, object]
 
 
 def table(*inventories: Inventory, width: int = 100, colour: bool = False) -> str:
-    return to_table(comparison(*inventories), width=width, colour=colour)
+    return to_table(comparison(*inventories), width=width, colour=colour, details=True)
 
 
 def as_json(*inventories: Inventory) -> dict[str, Any]:
@@ -226,6 +226,19 @@ class TestSideBySide:
         )
         assert "\x1b[33m" not in bucket
         assert "\x1b[33m" in queue
+
+    def test_services_are_enough_unless_details_are_asked_for(self) -> None:
+        lines = [line.split() for line in to_table(comparison(self.ONE, self.TWO)).splitlines()]
+        assert ["service", "one", "two"] in lines
+        assert ["SQS", "2", "1"] in lines
+        assert ["all", "3", "3"] in lines
+        assert not [line for line in lines if line[:1] == ["Queue"]]
+
+    def test_differing_services_stand_out(self) -> None:
+        text = to_table(comparison(self.ONE, replace(self.TWO, types=self.ONE.types[:1])), colour=True)
+        s3, sqs = (next(line for line in text.splitlines() if name in line) for name in ("S3 ", "SQS "))
+        assert "\x1b[33m" not in s3
+        assert "\x1b[33m" in sqs
 
     def test_a_single_template_has_one_line_per_service(self) -> None:
         text = table(SHOP)
