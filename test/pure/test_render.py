@@ -176,6 +176,12 @@ class TestTable:
             r"^default  everything +redirect 301 to https, same host and path$", text, re.MULTILINE
         )
 
+    def test_a_destination_that_is_not_there_is_no_target_group(self) -> None:
+        config: dict[str, object] = {"DistributionConfig": {}}
+        resources = {"Door": {"Type": "AWS::CloudFront::Distribution", "Properties": config}}
+        text = table(read({"Resources": resources}, "x"))
+        assert re.search(r"^default +everything +a place that the template does not show$", text, re.M)
+
     def test_what_cannot_be_shown_is_said(self) -> None:
         text = table(MAILBOX)
         assert "No ECS task definition in this template.\n" in text
