@@ -127,6 +127,18 @@ class TestCommand:
         }
         assert {found["action"] for found in document["resources"]} == {"kept"}
 
+    def test_files_of_one_name_are_told_apart(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        files = [tmp_path / folder / "Dify.template.json" for folder in ("old", "new")]
+        for file in files:
+            file.parent.mkdir()
+            file.write_text(json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}))
+        assert cli.main(["plan", *map(str, files)]) == 0
+        assert capsys.readouterr().out.startswith("old/Dify to new/Dify ─")
+        assert cli.main(["plan", str(files[0]), str(files[0])]) == 0
+        assert capsys.readouterr().out.startswith("Dify to Dify ─")
+
     def test_it_goes_into_a_file(
         self, write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

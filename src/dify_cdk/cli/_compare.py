@@ -147,7 +147,7 @@ def _distinct(found: list[Read]) -> Iterator[Read]:
     """Give every subject a name of its own: of two alike, those from files take the path of their file."""
     common = Counter(subject.name for subject, _ in found)
     paths = [_path(parts) if common[subject.name] > 1 else None for subject, parts in found]
-    shorter = iter(_without_common_folder([path for path in paths if path]))
+    shorter = iter(shared.ends_of([path for path in paths if path]))
     seen: Counter[str] = Counter()
     for (subject, parts), path in zip(found, paths, strict=True):
         name = next(shorter) if path else subject.name
@@ -162,19 +162,6 @@ def _path(parts: tuple[Inventory, ...]) -> Path | None:
     if source is None:
         return None
     return Path(source) if len(parts) == 1 else Path(source).parent
-
-
-def _without_common_folder(paths: list[Path]) -> list[str]:
-    """The end of each path, from where they differ: what is long makes columns narrow."""
-    from dify_cdk.report.files import short_name
-
-    whole = [path.absolute() for path in paths]
-    parents = [set(path.parents) for path in whole]
-    common = (
-        max(set.intersection(*parents), key=lambda path: len(path.parts), default=None) if parents else None
-    )
-    ends = [path.relative_to(common) if common else path for path in whole]
-    return [str(end.with_name(short_name(end))) for end in ends]
 
 
 # --- output ---------------------------------------------------------------------------------------------

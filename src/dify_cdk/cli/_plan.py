@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +52,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # Files first: a wrong path is found before seconds of synthesis.
     read = {name: _from_file(Path(name)) for name in names if not _is_variant(name)}
     read |= {name: shared.subject(name, region)[0] for name in dict.fromkeys(names) if _is_variant(name)}
-    result = plan(read[arguments.before], read[arguments.after])
+    before, after = _distinct([read[name] for name in names], names)
+    result = plan(before, after)
     shared.deliver(_text(result, arguments.format, arguments.out), arguments.out)
     return shared.FINDING if result.is_finding else shared.FINE
 
@@ -75,6 +78,15 @@ def _from_file(path: Path) -> Subject:
         return read_source(path).subject
     except TemplateFileError as error:
         raise shared.UsageError(str(error)) from error
+
+
+def _distinct(subjects: Sequence[Subject], names: Sequence[str]) -> Sequence[Subject]:
+    """Tell two files of one name apart by their paths: most stacks of this package are called the same."""
+    alike = len({subject.name for subject in subjects}) == 1 and len(set(names)) > 1
+    if not alike or any(map(_is_variant, names)):
+        return subjects
+    ends = shared.ends_of([Path(name) for name in names])
+    return [replace(subject, name=end) for subject, end in zip(subjects, ends, strict=True)]
 
 
 # --- output ---------------------------------------------------------------------------------------------

@@ -172,6 +172,19 @@ def subject(variant: str, region: str | None) -> tuple[Subject, tuple[Synthesize
     return Subject(name=variant, parts=tuple(parts)), stacks
 
 
+def ends_of(paths: Sequence[Path]) -> list[str]:
+    """The end of each path, from where they differ: what is long makes columns narrow."""
+    from dify_cdk.report.files import short_name
+
+    whole = [path.absolute() for path in paths]
+    parents = [set(path.parents) for path in whole]
+    common = (
+        max(set.intersection(*parents), key=lambda path: len(path.parts), default=None) if parents else None
+    )
+    ends = [path.relative_to(common) if common else path for path in whole]
+    return [str(end.with_name(short_name(end))) for end in ends]
+
+
 def status(messages: Iterable[Message]) -> int:
     """The exit status after what the CDK had to say."""
     return FINDING if any(message.level == "error" for message in messages) else FINE
