@@ -132,7 +132,8 @@ def cost(known: Known) -> str:
         if any(round(_sum(found, service), 2) for found in known.costs.values())
     ]
     total = ["together", *(_money(found) for found in known.costs.values())]
-    more = f"`dify-cdk compare {known.name}` shows every line with its formula, for any region and usage."
+    command = f"dify-cdk compare {known.name} --format markdown"
+    more = f"`{command}` shows every line with its formula, for any region and usage."
     return f"{table(['USD a month', *map(_usage, _USAGES)], [*rows, total])}\n{more}\n"
 
 

@@ -138,7 +138,33 @@ class TestCompare:
         assert (
             cli.main(["compare", "--format", "json", "--template", *map(str, [*files, files[0], SHOP])]) == 0
         )
-        assert names(capsys.readouterr().out) == [*map(str, files), f"{files[0]} (2)", "shop"]
+        old, new = "old/Dify", "new/Dify"
+        assert names(capsys.readouterr().out) == [old, new, f"{old} (2)", "shop"]
+
+    def test_details_of_several_are_shown_when_asked_and_warnings_always(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["compare", "v1", "--template", str(SHOP)]) == 0
+        short = capsys.readouterr().out
+        assert "Containers" not in short
+        assert "--details" in short
+        assert "v1: warning: Dify/Queue: look at this\n" in short
+        assert cli.main(["compare", "v1", "--template", str(SHOP), "--details"]) == 0
+        long = capsys.readouterr().out
+        assert "\nContainers\n" in long
+        assert "\nRoutes\n" in long
+        assert "v1: warning: Dify/Queue: look at this\n" in long
+
+    @pytest.mark.parametrize(
+        ("name", "start"),
+        [("a.md", "### "), ("a.JSON", "{"), ("a.html", "<!doctype html>"), ("a.txt", "shop ─")],
+    )
+    def test_the_ending_of_the_file_decides_the_format(self, name: str, start: str, tmp_path: Path) -> None:
+        out = tmp_path / name
+        assert cli.main(["compare", "--template", str(SHOP), "--out", str(out)]) == 0
+        assert out.read_text(encoding="utf-8").startswith(start)
+        assert cli.main(["compare", "--template", str(SHOP), "--out", str(out), "--format", "json"]) == 0
+        assert out.read_text(encoding="utf-8").startswith("{")
 
     def test_warnings_are_shown_for_variants_and_do_not_change_the_status(
         self, capsys: pytest.CaptureFixture[str]
@@ -165,7 +191,7 @@ class TestCompare:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setitem(sys.modules, "rich", None)
-        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
+        monkeypatch.setattr(_shared, "find_spec", lambda name: None)
         assert cli.main(["compare", "--template", str(SHOP), "--format", "json"]) == 0
         assert names(capsys.readouterr().out) == ["shop"]
 
@@ -256,7 +282,7 @@ class TestCompare:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "rich", None)
-        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
+        monkeypatch.setattr(_shared, "find_spec", lambda name: None)
         out = tmp_path / "comparison.md"
         command = ["compare", "v1", "v2", "--format", "markdown", "--out", str(out)]
         assert cli.main(command) == 0
@@ -266,7 +292,7 @@ class TestCompare:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setitem(sys.modules, "rich", None)
-        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
+        monkeypatch.setattr(_shared, "find_spec", lambda name: None)
         assert cli.main(["compare", "v1", "v2", "--format", "html"]) == 0
         assert capsys.readouterr().out.lower().startswith("<!doctype html>")
 
@@ -381,7 +407,7 @@ BAD_FILES = [
         b'{"Resources": {\n  "A" 1}}',
         "is not JSON: Expecting ':' delimiter in line 2, column 7",
     ),
-    ("empty.json", b"", "is not JSON: Expecting value in line 1, column 1"),
+    ("empty.json", b"", "is empty"),
     ("list.json", b"[]", "is not a CloudFormation template: it has no Resources"),
     ("package.json", b'{"name": "x"}', "is not a CloudFormation template: it has no Resources"),
     ("resources.json", b'{"Resources": []}', "is not a CloudFormation template: it has no Resources"),
@@ -392,7 +418,7 @@ BAD_FILES = [
     ),
     ("stack.template", b"# x\nResources:\n", "is YAML; give the JSON that cdk synth writes to cdk.out"),
     ("picture.json", b"\xff\xd8\xff\xe0", "is not a text file in UTF-8"),
-    ("deep.json", b"[" * 200_000, "is not a template: "),
+    ("deep.json", b"[" * 200_000, "is not a template: it is nested too deeply"),
     ("number.json", b"9" * 10_000, "is not a template: "),
 ]
 
@@ -427,6 +453,10 @@ class TestErrors:
     def test_a_file_that_is_not_there(self, fails: Fails) -> None:
         assert fails("compare", "--template", "/nowhere/x.json") == "no such file: /nowhere/x.json"
 
+    def test_a_page_of_a_plan(self, fails: Fails) -> None:
+        message = fails("plan", SHOP, ODD, "--out", "plan.html")
+        assert message == "no html here: name plan.html differently or give --format table, markdown, json"
+
     def test_a_variant_after_template_is_taken_for_a_file(self, fails: Fails) -> None:
         message = fails("compare", "--template", SHOP, "v1")
         assert message == "no such file: v1; v1 is a variant: write it before --template"
@@ -460,7 +490,7 @@ class TestErrors:
         assert fails("compare", "--region", "x") == "unknown region 'x', an example of one is eu-west-1"
 
     def test_a_table_without_rich(self, monkeypatch: pytest.MonkeyPatch, fails: Fails) -> None:
-        monkeypatch.setattr(_compare, "find_spec", lambda name: None)
+        monkeypatch.setattr(_shared, "find_spec", lambda name: None)
         message = fails("compare", "--template", SHOP)
         assert message == "tables need rich: pip install 'dify-cdk[cli]', or use --format markdown"
 
@@ -547,11 +577,21 @@ class TestErrors:
 
 class TestProgram:
     def test_help_has_examples_everywhere(self, capsys: pytest.CaptureFixture[str]) -> None:
-        for command in ([], ["compare"], ["synth"], ["init"], ["mirror"]):
+        for command in ([], ["compare"], ["plan"], ["synth"], ["init"], ["mirror"]):
             assert cli.main([*command, "--help"]) == 0
             text = capsys.readouterr().out
             assert " ".join(["examples:\n ", "dify-cdk", *command]) in text
             assert "exit status: 0 fine, 1 a finding, 2 bad usage" in text
+
+    @pytest.mark.parametrize("columns", [60, 80])
+    def test_descriptions_fit_the_terminal(
+        self, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        for command in ("compare", "plan", "synth", "init", "mirror"):
+            assert cli.main([command, "--help"]) == 0
+            _, _, text = capsys.readouterr().out.partition("examples:")[0].partition("\n\n")
+            assert max(map(len, text.splitlines())) <= columns
 
     def test_the_version_is_that_of_the_package(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert cli.main(["--version"]) == 0
@@ -583,6 +623,17 @@ class TestProgram:
             process.stdout.close()
             assert process.stderr.read() == b""
             assert process.wait() == 0
+
+    @pytest.mark.parametrize("stream", ["stdout", "stderr"])
+    def test_a_closed_stream_is_no_traceback(
+        self, stream: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(sys, stream, None)
+        assert cli.main(["compare", "v1"]) == (2 if stream == "stdout" else 0)
+        shown = capsys.readouterr()
+        if stream == "stdout":
+            message = "the output is closed: name a file to write to, or open it"
+            assert shown.err == f"dify-cdk: error: {message}\n"
 
     def test_python_m_is_the_same_program(self) -> None:
         command = [sys.executable, "-m", "dify_cdk", "compare", "v0"]

@@ -12,7 +12,7 @@ import pytest
 
 from dify_cdk import _init, _synth, cli
 from dify_cdk._synth import SynthesizedStack
-from dify_cdk.cli import _plan
+from dify_cdk.cli import _shared
 from dify_cdk.report.plan import Action, Plan
 from dify_cdk.report.render.plan_document import SCHEMA, to_json
 from dify_cdk.report.render.plans import to_markdown, to_table
@@ -128,6 +128,18 @@ class TestCommand:
         }
         assert {found["action"] for found in document["resources"]} == {"kept"}
 
+    def test_files_of_one_name_are_told_apart(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        files = [tmp_path / folder / "Dify.template.json" for folder in ("old", "new")]
+        for file in files:
+            file.parent.mkdir()
+            file.write_text(json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue"}}}))
+        assert cli.main(["plan", *map(str, files)]) == 0
+        assert capsys.readouterr().out.startswith("old/Dify to new/Dify ─")
+        assert cli.main(["plan", str(files[0]), str(files[0])]) == 0
+        assert capsys.readouterr().out.startswith("Dify to Dify ─")
+
     def test_it_goes_into_a_file(
         self, write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -179,7 +191,7 @@ class TestBadUsage:
     def test_fails_when_a_table_has_no_rich(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(_plan, "find_spec", lambda _: None)
+        monkeypatch.setattr(_shared, "find_spec", lambda _: None)
         message = self.message(capsys, "v1", "v2")
         assert message == "tables need rich: pip install 'dify-cdk[cli]', or use --format markdown"
 

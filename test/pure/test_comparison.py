@@ -262,6 +262,13 @@ class TestCosts:
                 1.0,
                 2.0,
                 USAGES["company"].scaled(0.25),
+                "a costs less than b up to 250 users, 25% of the company profile, where b becomes the cheaper"
+                " one.",
+            ),
+            (
+                2.0,
+                2.0,
+                USAGES["company"].scaled(0.25),
                 "a and b cost the same at 250 users, 25% of the company profile.",
             ),
         ],
@@ -273,6 +280,13 @@ class TestCosts:
         bound = with_costs(a=cost(line("S", a), line("T", None)), b=cost(line("S", b)))
         notes = by_service(replace(bound, break_evens=(crossing,))).notes
         assert f"{sentence.removesuffix('.')} (as far as known)." in notes
+
+    def test_totals_with_little_known_in_them_are_not_compared(self) -> None:
+        found = with_costs(a=cost(line("S", 1), line("T", None), line("U", None)), b=cost(line("S", 2)))
+        pair = BreakEven(first="a", second="b", usage=None)
+        notes = by_service(replace(found, break_evens=(pair,))).notes
+        assert "Most costs of a are unknown: the totals say little and compare with none." in notes
+        assert not [note for note in notes if "costs less" in note]
 
     def test_a_subject_without_a_region_says_so(self) -> None:
         found = with_costs(a=cost(line("S", 1)), b=cost(line("S", None), region=None))
@@ -310,12 +324,19 @@ class TestCosts:
 
 class TestTable:
     def test_sections_come_in_order_and_fit(self) -> None:
-        text = to_table(THREE, width=100)
-        titles = ("Resources side by side", "Effective limits", "Monthly cost", "alb ─", "Cost line by line")
+        text = to_table(THREE, width=100, details=True)
+        first = ("Effective limits", "Monthly cost", "What sets these limits", "Resources side by side")
+        titles = (*first, "alb ─", "Cost line by line")
         places = [text.index(f"\n{title}" if number else title) for number, title in enumerate(titles)]
         assert places == sorted(places)
         assert max(map(len, text.splitlines())) <= 100
         assert re.search(r"^usage team +(≥ )?[\d.]+ +(≥ )?[\d.]+ +(≥ )?[\d.]+$", text, re.MULTILINE)
+
+    def test_long_names_leave_room_for_what_the_rows_are_about(self) -> None:
+        costs = {f"{letter}/{'long-name-' * 3}": cost(line("Fargate", 123.45)) for letter in "abcd"}
+        text = to_table(with_costs(**costs), width=60)
+        assert max(map(len, text.splitlines())) <= 60
+        assert re.search(r"^Fargate +(123\.45 *){4}$", text, re.MULTILINE)
 
     def test_one_subject_has_its_limits_and_costs_too(self) -> None:
         text = to_table(compared(subject("edge", EDGE)))

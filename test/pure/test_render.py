@@ -36,7 +36,7 @@ def task(number: int, *names: str, **properties: object) -> Mapping[str, object]
 
 
 def table(*inventories: Inventory, width: int = 100, colour: bool = False) -> str:
-    return to_table(comparison(*inventories), width=width, colour=colour)
+    return to_table(comparison(*inventories), width=width, colour=colour, details=True)
 
 
 def as_json(*inventories: Inventory) -> dict[str, Any]:
@@ -170,6 +170,12 @@ class TestTable:
             r"^default  everything +redirect 301 to https, same host and path$", text, re.MULTILINE
         )
 
+    def test_a_destination_that_is_not_there_is_no_target_group(self) -> None:
+        config: dict[str, object] = {"DistributionConfig": {}}
+        resources = {"Door": {"Type": "AWS::CloudFront::Distribution", "Properties": config}}
+        text = table(read({"Resources": resources}, "x"))
+        assert re.search(r"^default +everything +a place that the template does not show$", text, re.M)
+
     def test_what_cannot_be_shown_is_said(self) -> None:
         text = table(MAILBOX)
         assert "No ECS task definition in this template.\n" in text
@@ -220,6 +226,19 @@ class TestSideBySide:
         )
         assert "\x1b[33m" not in bucket
         assert "\x1b[33m" in queue
+
+    def test_services_are_enough_unless_details_are_asked_for(self) -> None:
+        lines = [line.split() for line in to_table(comparison(self.ONE, self.TWO)).splitlines()]
+        assert ["service", "one", "two"] in lines
+        assert ["SQS", "2", "1"] in lines
+        assert ["all", "3", "3"] in lines
+        assert not [line for line in lines if line[:1] == ["Queue"]]
+
+    def test_differing_services_stand_out(self) -> None:
+        text = to_table(comparison(self.ONE, replace(self.TWO, types=self.ONE.types[:1])), colour=True)
+        s3, sqs = (next(line for line in text.splitlines() if name in line) for name in ("S3 ", "SQS "))
+        assert "\x1b[33m" not in s3
+        assert "\x1b[33m" in sqs
 
     def test_a_single_template_has_one_line_per_service(self) -> None:
         text = table(SHOP)

@@ -22,6 +22,7 @@ from dify_cdk import (
     Plugins,
     Role,
 )
+from dify_cdk._mirror import mirror_script
 from dify_cdk.roles import BACKEND_ROLES
 from iam import allows, statements_of, text
 from support import REGION, Template, strings
@@ -139,6 +140,14 @@ def test_all_images_come_from_the_registry_inside(example: Template) -> None:
         repository = image.partition("/")[2].rpartition(":")[0]
         arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
         assert allows(statements_of(example, execution), "ecr:BatchGetImage", arn), role
+
+
+def test_the_mirror_command_copies_to_where_the_example_looks(example: Template) -> None:
+    registry = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify"
+    script = mirror_script(registry=registry, versions=[DifyRelease().version], tool="crane")
+    copied = {line.split()[-1] for line in script.splitlines() if line.startswith("crane copy ")}
+    assert {text(container["Image"]) for container in example.containers().values()} <= copied
+    assert f"{registry}/langgenius/dify-api:{DifyRelease().version}" in copied
 
 
 def test_nothing_of_the_internet_is_asked_for(example: Template) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
     Read = tuple[Subject, tuple[Inventory, ...]]
 
-_WIDTH = 100  # of a table that does not go to a terminal
 _FORMATS = ("table", "markdown", "json", "html")
 PROFILES = ("small", "team", "company")
 """Names of the usage profiles; loading them for ``--help`` would take longer than parsing arguments."""
@@ -78,14 +74,18 @@ def add(commands: shared.Commands) -> None:
     usage.add_argument(
         "--usage-file", type=Path, metavar="F", help='an own usage as JSON, such as {"users": 20}'
     )
-    command.add_argument("--format", choices=_FORMATS, default="table", help="default: table")
-    command.add_argument("--out", type=Path, metavar="F", help="write to this file instead of the terminal")
+    command.add_argument(
+        "--details",
+        action="store_true",
+        help="show the containers, routes and cost lines of each in a table of several; other formats and "
+        "a single one always have them",
+    )
+    shared.add_output(command, _FORMATS)
     command.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.format == "table" and find_spec("rich") is None:
-        raise shared.UsageError("tables need rich: pip install 'dify-cdk[cli]', or use --format markdown")
+    shared.check_output(arguments)
     from dify_cdk.report.comparison import compare
     from dify_cdk.report.prices import load_prices
 
@@ -106,7 +106,7 @@ def _run(arguments: argparse.Namespace) -> int:
         prices=prices,
     )
     _warn(prices, comparison)
-    shared.deliver(_text(comparison, arguments.format, arguments.out), arguments.out)
+    shared.deliver(_text(comparison, arguments), arguments.out)
     return shared.status(message for one in comparison.compared for message in one.whole.messages)
 
 
@@ -126,12 +126,8 @@ def _usage(arguments: argparse.Namespace) -> tuple[str, Usage]:
 
 def _from_variant(variant: str, region: str | None) -> Read:
     from dify_cdk.report.comparison import inventories
-    from dify_cdk.report.subject import Part, Subject
 
-    with tempfile.TemporaryDirectory(prefix="dify-cdk-") as folder:
-        stacks = shared.synthesize(variant, Path(folder), region)
-    parts = (Part(name=stack.name, template=stack.template, region=stack.region) for stack in stacks)
-    subject = Subject(name=variant, parts=tuple(parts))
+    subject, stacks = shared.subject(variant, region)
     return subject, inventories(subject, messages={stack.name: stack.messages for stack in stacks})
 
 
@@ -150,18 +146,22 @@ def _from_file(path: Path) -> Read:
 def _distinct(found: list[Read]) -> Iterator[Read]:
     """Give every subject a name of its own: of two alike, those from files take the path of their file."""
     common = Counter(subject.name for subject, _ in found)
+    paths = [_path(parts) if common[subject.name] > 1 else None for subject, parts in found]
+    shorter = iter(shared.ends_of([path for path in paths if path]))
     seen: Counter[str] = Counter()
-    for subject, parts in found:
-        source = parts[0].source
-        name = _path(source, parts) if source and common[subject.name] > 1 else subject.name
+    for (subject, parts), path in zip(found, paths, strict=True):
+        name = next(shorter) if path else subject.name
         seen[name] += 1
         number = f" ({seen[name]})" if seen[name] > 1 else ""
         yield replace(subject, name=f"{name}{number}"), parts
 
 
-def _path(source: str, parts: tuple[Inventory, ...]) -> str:
+def _path(parts: tuple[Inventory, ...]) -> Path | None:
     """Where a subject was read from: its file, or the folder of its files."""
-    return source if len(parts) == 1 else str(Path(source).parent)
+    source = parts[0].source
+    if source is None:
+        return None
+    return Path(source) if len(parts) == 1 else Path(source).parent
 
 
 # --- output ---------------------------------------------------------------------------------------------
@@ -185,21 +185,22 @@ def _warn(prices: Prices, comparison: Comparison) -> None:
             )
 
 
-def _text(comparison: Comparison, format: str, out: Path | None) -> str:
-    if format == "json":
+def _text(comparison: Comparison, arguments: argparse.Namespace) -> str:
+    if arguments.format == "json":
         from dify_cdk.report.render.document import to_json
 
         return to_json(comparison)
-    if format == "html":
+    if arguments.format == "html":
         from dify_cdk.report.html import to_html
 
         return to_html(comparison)
-    if format == "markdown":
+    if arguments.format == "markdown":
         from dify_cdk.report.render.markdown import to_markdown
 
         return to_markdown(comparison)
     from dify_cdk.report.render.table import to_table
 
-    terminal = out is None and sys.stdout.isatty()
-    width = shutil.get_terminal_size((_WIDTH, 0)).columns if terminal else _WIDTH
-    return to_table(comparison, width=width, colour=shared.colourful(out))
+    out = arguments.out
+    return to_table(
+        comparison, width=shared.width(out), colour=shared.colourful(out), details=arguments.details
+    )

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import sys
-import tempfile
-from importlib.util import find_spec
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
     from dify_cdk.report.plan import Plan
     from dify_cdk.report.subject import Subject
 
-_WIDTH = 100  # of a table that does not go to a terminal
 _FORMATS = ("table", "markdown", "json")
 
 
@@ -40,14 +37,12 @@ def add(commands: shared.Commands) -> None:
     command.add_argument("before", metavar="FROM", help=f"what is there: {meaning}")
     command.add_argument("after", metavar="TO", help="what replaces it, likewise")
     shared.add_region(command)
-    command.add_argument("--format", choices=_FORMATS, default="table", help="default: table")
-    command.add_argument("--out", type=Path, metavar="F", help="write to this file instead of the terminal")
+    shared.add_output(command, _FORMATS)
     command.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    if arguments.format == "table" and find_spec("rich") is None:
-        raise shared.UsageError("tables need rich: pip install 'dify-cdk[cli]', or use --format markdown")
+    shared.check_output(arguments)
     from dify_cdk.report.plan import plan
 
     region = shared.check_region(arguments.region)
@@ -56,8 +51,9 @@ def _run(arguments: argparse.Namespace) -> int:
         _check(name)
     # Files first: a wrong path is found before seconds of synthesis.
     read = {name: _from_file(Path(name)) for name in names if not _is_variant(name)}
-    read |= {name: _from_variant(name, region) for name in dict.fromkeys(names) if _is_variant(name)}
-    result = plan(read[arguments.before], read[arguments.after])
+    read |= {name: shared.subject(name, region)[0] for name in dict.fromkeys(names) if _is_variant(name)}
+    before, after = _distinct([read[name] for name in names], names)
+    result = plan(before, after)
     shared.deliver(_text(result, arguments.format, arguments.out), arguments.out)
     return shared.FINDING if result.is_finding else shared.FINE
 
@@ -75,15 +71,6 @@ def _check(name: str) -> None:
         raise shared.UsageError(f"{name!r} is no file, no folder and no variant; variants are: {known}")
 
 
-def _from_variant(variant: str, region: str | None) -> Subject:
-    from dify_cdk.report.subject import Part, Subject
-
-    with tempfile.TemporaryDirectory(prefix="dify-cdk-") as folder:
-        stacks = shared.synthesize(variant, Path(folder), region)
-    parts = (Part(name=stack.name, template=stack.template, region=stack.region) for stack in stacks)
-    return Subject(name=variant, parts=tuple(parts))
-
-
 def _from_file(path: Path) -> Subject:
     from dify_cdk.report.files import TemplateFileError, read_source
 
@@ -91,6 +78,15 @@ def _from_file(path: Path) -> Subject:
         return read_source(path).subject
     except TemplateFileError as error:
         raise shared.UsageError(str(error)) from error
+
+
+def _distinct(subjects: Sequence[Subject], names: Sequence[str]) -> Sequence[Subject]:
+    """Tell two files of one name apart by their paths: most stacks of this package are called the same."""
+    alike = len({subject.name for subject in subjects}) == 1 and len(set(names)) > 1
+    if not alike or any(map(_is_variant, names)):
+        return subjects
+    ends = shared.ends_of([Path(name) for name in names])
+    return [replace(subject, name=end) for subject, end in zip(subjects, ends, strict=True)]
 
 
 # --- output ---------------------------------------------------------------------------------------------
@@ -105,6 +101,4 @@ def _text(result: Plan, format: str, out: Path | None) -> str:
 
     if format == "markdown":
         return to_markdown(result)
-    terminal = out is None and sys.stdout.isatty()
-    width = shutil.get_terminal_size((_WIDTH, 0)).columns if terminal else _WIDTH
-    return to_table(result, width=width, colour=shared.colourful(out))
+    return to_table(result, width=shared.width(out), colour=shared.colourful(out))

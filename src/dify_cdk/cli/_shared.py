@@ -5,21 +5,28 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import shutil
 import sys
+import tempfile
+import textwrap
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from dify_cdk._synth import SynthesizedStack
     from dify_cdk.report.inventory import Message
+    from dify_cdk.report.subject import Subject
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 FINE, FINDING, BAD_USAGE = 0, 1, 2
 
+_WIDTH = 100  # of a table that does not go to a terminal
+_SUFFIXES = {".md": "markdown", ".json": "json", ".html": "html"}
 _SLOW_SECONDS = 2.0
 _PLAIN = str.maketrans({"─": "-", "≥": ">="})
 
@@ -40,10 +47,15 @@ def add_command(
     return commands.add_parser(
         name,
         help=help,
-        description=description,
+        description=paragraph(description),
         epilog=examples_text(examples),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def paragraph(text: str) -> str:
+    """Text in lines that fit the terminal: the formatter of the help leaves them as they are."""
+    return textwrap.fill(text, max(20, min(_WIDTH, shutil.get_terminal_size().columns) - 2))
 
 
 def examples_text(lines: Iterable[str]) -> str:
@@ -56,6 +68,15 @@ def add_region(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--region", metavar="R", help="AWS region to synthesize variants for; default: the example's"
     )
+
+
+def add_output(command: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    """Let a command take ``--format`` and ``--out``."""
+    command.add_argument(
+        "--format", choices=formats, help="default: what the ending of --out says (.md, ...), else table"
+    )
+    command.add_argument("--out", type=Path, metavar="F", help="write to this file instead of the terminal")
+    command.set_defaults(formats=formats)
 
 
 # --- checks ---------------------------------------------------------------------------------------------
@@ -102,6 +123,23 @@ def check_region(region: str | None) -> str | None:
     raise UsageError(f"unknown region {region!r}{hint}")
 
 
+def check_output(arguments: argparse.Namespace) -> None:
+    """Settle the format of what :func:`add_output` added.
+
+    Raises:
+        UsageError: If it needs a package that is not installed.
+    """
+    if arguments.format is None:
+        suffix = arguments.out.suffix.lower() if arguments.out else ""
+        found = _SUFFIXES.get(suffix, "table")
+        if found not in arguments.formats:
+            allowed = ", ".join(arguments.formats)
+            raise UsageError(f"no {found} here: name {arguments.out} differently or give --format {allowed}")
+        arguments.format = found
+    if arguments.format == "table" and find_spec("rich") is None:
+        raise UsageError("tables need rich: pip install 'dify-cdk[cli]', or use --format markdown")
+
+
 # --- work -----------------------------------------------------------------------------------------------
 
 
@@ -120,6 +158,33 @@ def synthesize(variant: str, folder: Path, region: str | None) -> tuple[Synthesi
         raise UsageError(str(error)) from error
 
 
+def subject(variant: str, region: str | None) -> tuple[Subject, tuple[SynthesizedStack, ...]]:
+    """An example as the reports read it, and the stacks it was read from.
+
+    Raises:
+        UsageError: If it cannot be synthesized.
+    """
+    from dify_cdk.report.subject import Part, Subject
+
+    with tempfile.TemporaryDirectory(prefix="dify-cdk-") as folder:
+        stacks = synthesize(variant, Path(folder), region)
+    parts = (Part(name=stack.name, template=stack.template, region=stack.region) for stack in stacks)
+    return Subject(name=variant, parts=tuple(parts)), stacks
+
+
+def ends_of(paths: Sequence[Path]) -> list[str]:
+    """The end of each path, from where they differ: what is long makes columns narrow."""
+    from dify_cdk.report.files import short_name
+
+    whole = [path.absolute() for path in paths]
+    parents = [set(path.parents) for path in whole]
+    common = (
+        max(set.intersection(*parents), key=lambda path: len(path.parts), default=None) if parents else None
+    )
+    ends = [path.relative_to(common) if common else path for path in whole]
+    return [str(end.with_name(short_name(end))) for end in ends]
+
+
 def status(messages: Iterable[Message]) -> int:
     """The exit status after what the CDK had to say."""
     return FINDING if any(message.level == "error" for message in messages) else FINE
@@ -128,7 +193,7 @@ def status(messages: Iterable[Message]) -> int:
 @contextmanager
 def progress(step: str) -> Iterator[None]:
     """Say on stderr what takes so long: at once in a terminal, elsewhere only if the step is slow."""
-    if sys.stderr.isatty():
+    if _leads_to_terminal(sys.stderr):
         sys.stderr.write(f"{step} ...")
         sys.stderr.flush()
         try:
@@ -148,10 +213,22 @@ def progress(step: str) -> Iterator[None]:
 # --- output ---------------------------------------------------------------------------------------------
 
 
+def _is_terminal(out: Path | None) -> bool:
+    return out is None and _leads_to_terminal(sys.stdout)
+
+
+def _leads_to_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()  # a stream that the shell closed is None
+
+
+def width(out: Path | None) -> int:
+    """Columns of the output: those of the terminal it goes to, elsewhere as many as a page has."""
+    return shutil.get_terminal_size((_WIDTH, 0)).columns if _is_terminal(out) else _WIDTH
+
+
 def colourful(out: Path | None) -> bool:
     """Whether the output may have colours: it goes to a terminal that shows them."""
-    terminal = out is None and sys.stdout.isatty()
-    return terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return _is_terminal(out) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def deliver(text: str, out: Path | None) -> None:
@@ -171,6 +248,8 @@ def deliver(text: str, out: Path | None) -> None:
 
 
 def _print(text: str) -> None:
+    if sys.stdout is None:
+        raise UsageError("the output is closed: name a file to write to, or open it")
     encoding = sys.stdout.encoding or "utf-8"
     try:
         text.encode(encoding)

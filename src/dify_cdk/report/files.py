@@ -113,7 +113,9 @@ def _read(path: Path) -> Mapping[str, object]:
         raise TemplateFileError(f"{path} is not a text file in UTF-8") from error
     except json.JSONDecodeError as error:
         raise TemplateFileError(_not_json(path, text, error)) from error
-    except (ValueError, RecursionError) as error:  # a number or a nesting beyond what Python reads
+    except RecursionError as error:
+        raise TemplateFileError(f"{path} is not a template: it is nested too deeply") from error
+    except ValueError as error:  # a number beyond what Python reads
         raise TemplateFileError(f"{path} is not a template: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("Resources"), dict):
         raise TemplateFileError(f"{path} is not a CloudFormation template: it has no Resources")
@@ -121,6 +123,8 @@ def _read(path: Path) -> Mapping[str, object]:
 
 
 def _not_json(path: Path, text: str, error: json.JSONDecodeError) -> str:
+    if not text.strip():
+        return f"{path} is empty"
     yaml = path.suffix in _YAML_SUFFIXES or "\nResources:" in f"\n{text}"
     if yaml:
         return f"{path} is YAML; give the JSON that cdk synth writes to cdk.out/*.template.json"

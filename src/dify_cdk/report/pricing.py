@@ -113,6 +113,11 @@ class MonthlyCost:
     is_lower_bound: bool
     unpriced: tuple[str, ...]
 
+    @property
+    def is_mostly_unknown(self) -> bool:
+        """Whether the total says little: for example in a region that few prices are known of."""
+        return 2 * sum(line.amount is None for line in self.lines) > len(self.lines)
+
 
 def monthly_cost(subject: Subject, *, region: str | None, usage: Usage, prices: Prices) -> MonthlyCost:
     """What a subject costs in a month of this usage. Never raises, whatever the templates contain.
@@ -133,7 +138,7 @@ def floor(subject: Subject, *, region: str | None, prices: Prices) -> MonthlyCos
 
 
 _STEPS = 32  # costs are made of few straight pieces; crossings closer together than this are one
-_HALVINGS = 30
+_HALVINGS = 20  # of a step: less than a ten-thousandth of a person
 
 
 def break_even(

@@ -40,16 +40,21 @@ class Template:
     def __init__(self, document: Mapping[str, object]) -> None:
         """Read the document; whatever is missing counts as empty."""
         self._resources = {id: _resource(id, body) for id, body in mapping(document.get("Resources")).items()}
+        self._all = tuple(self._resources.values())
+        self._of_type: dict[tuple[str, ...], tuple[Resource, ...]] = {}  # asked once for every function
         self._parameters = mapping(document.get("Parameters"))
 
     @property
     def resources(self) -> tuple[Resource, ...]:
         """Every resource, in the template's order."""
-        return tuple(self._resources.values())
+        return self._all
 
     def of_type(self, *types: str) -> tuple[Resource, ...]:
         """The resources of these types, in the template's order."""
-        return tuple(resource for resource in self.resources if resource.type in types)
+        if types not in self._of_type:
+            found = (resource for resource in self._all if resource.type in types)
+            self._of_type[types] = tuple(found)
+        return self._of_type[types]
 
     def parameter(self, name: str) -> Mapping[str, object]:
         """What the template says of a parameter; empty if it has none of that name."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dify_cdk.report.comparison import Compared, Comparison
 from dify_cdk.report.page.markup import Content, Html, el, fitting, join, link, listed, table
 from dify_cdk.report.pricing import NOT_COUNTED, CostLine, MonthlyCost
-from dify_cdk.report.usage import Usage
+from dify_cdk.report.render.crossings import crossings
 
 _COLOURS = 8  # in the style sheet; the last one is for all services that have none of their own
 _LEAST_FOR_NUMBER = 5.0  # per cent of the bar; a narrower piece has no room for its number
@@ -47,7 +47,7 @@ def total(cost: MonthlyCost) -> str:
     """The total in words that say when something is missing."""
     if not _is_known(cost):
         return "unknown"
-    if _is_mostly_unknown(cost):
+    if cost.is_mostly_unknown:
         return f"mostly unknown, at least {money(cost.total)}"
     return f"at least {money(cost.total)}" if cost.is_lower_bound else money(cost.total)
 
@@ -55,11 +55,6 @@ def total(cost: MonthlyCost) -> str:
 def _is_known(cost: MonthlyCost) -> bool:
     """Whether there are prices at all: without a region hardly anything has one."""
     return cost.region is not None or not cost.is_lower_bound
-
-
-def _is_mostly_unknown(cost: MonthlyCost) -> bool:
-    """Whether the total says little: for example in a region that few prices are known of."""
-    return 2 * sum(line.amount is None for line in cost.lines) > len(cost.lines)
 
 
 def _introduction(comparison: Comparison) -> str:
@@ -215,24 +210,11 @@ def _missing(cost: MonthlyCost) -> Iterator[str]:
 
 def _crossings(comparison: Comparison) -> Iterator[Html]:
     """The usage at which the dearer of two becomes the cheaper one."""
-    known = (one for one in comparison.compared if _is_known(one.cost))
-    costs = {one.name: one for one in known if not _is_mostly_unknown(one.cost)}
-    pairs = [one for one in comparison.break_evens if one.first in costs and one.second in costs]
-    if pairs:
+    sentences = list(crossings(comparison))
+    if sentences:
         yield el("h3", "Where costs cross")
         yield el("p", "Up to a company of 1,000 people; amounts that are unknown count on neither side.")
-        yield listed(_crossing(one.usage, costs[one.first], costs[one.second]) for one in pairs)
-
-
-def _crossing(usage: Usage | None, first: Compared, second: Compared) -> Content:
-    if usage is not None:
-        amounts = f"{usage.users:,.0f} users with {usage.app_requests:,.0f} requests to the api a month"
-        return [el("strong", f"{first.name} and {second.name}"), f" cost the same at about {amounts}."]
-    difference = first.floor.total + first.cost.total - second.floor.total - second.cost.total
-    if abs(difference) < _CENT:
-        return [el("strong", f"{first.name} and {second.name}"), " cost the same at every usage."]
-    cheap, dear = (first, second) if difference < 0 else (second, first)
-    return [el("strong", cheap.name), " costs less than ", el("strong", dear.name), " at every usage."]
+        yield listed(sentences)
 
 
 # --- details --------------------------------------------------------------------------------------------

@@ -6,16 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dify_cdk.report.comparison import BreakEven, Compared, Comparison
+from dify_cdk.report.comparison import Compared, Comparison
 from dify_cdk.report.phrases import plural
 from dify_cdk.report.pricing import NOT_COUNTED, CostLine, MonthlyCost
+from dify_cdk.report.render import crossings
 from dify_cdk.report.render.grid import Column, Grid, Row, Style
 from dify_cdk.report.render.words import decimal, money
-from dify_cdk.report.usage import USAGES
 
 NO_REGION = "The region is unknown: --region tells whose prices count."
 
-_LARGEST = "company"
 _CENT = 0.01
 
 
@@ -47,10 +46,9 @@ def _service(cost: MonthlyCost, service: str) -> str:
     if not lines:
         return "-"
     unknown = any(line.amount is None for line in lines)
-    known = any(line.amount for line in lines)
     text = money(_sum(cost, service))
     if unknown:
-        return f"≥ {text}" if known else "?"
+        return "?" if text == money(0) else f"≥ {text}"
     return text
 
 
@@ -66,8 +64,10 @@ def _notes(comparison: Comparison) -> Iterator[str]:
         missing = tuple(_missing(one))
         if missing:
             yield f"{one.name} costs more, not counted: {'; '.join(missing)}."
-    for crossing in comparison.break_evens:
-        yield _crossing(crossing, comparison)
+    unknown = crossings.not_comparable(comparison)
+    if unknown:
+        yield f"Most costs of {', '.join(unknown)} are unknown: the totals say little and compare with none."
+    yield from crossings.crossings(comparison)
     yield f"Never counted: {'; '.join(NOT_COUNTED)}."
 
 
@@ -79,28 +79,6 @@ def _missing(one: Compared) -> Iterator[str]:
     lines = dict.fromkeys(f"{line.service}, {line.what}" for line in one.cost.lines if line.amount is None)
     yield from lines
     yield from (f"{type} has no price rule" for type in one.cost.unpriced)
-
-
-def _crossing(crossing: BreakEven, comparison: Comparison) -> str:
-    first, second = (
-        next(one for one in comparison.compared if one.name == name)
-        for name in (crossing.first, crossing.second)
-    )
-    bounds = first.cost.is_lower_bound or second.cost.is_lower_bound
-    known = " (as far as known)" if bounds else ""
-    if crossing.usage is not None:
-        users = crossing.usage.users
-        share = users / USAGES[_LARGEST].users
-        return (
-            f"{first.name} and {second.name} cost the same at {users:,.0f} users, "
-            f"{share:.0%} of the {_LARGEST} profile{known}."
-        )
-    pairs = ((first.floor.total, second.floor.total), (first.cost.total, second.cost.total))
-    gap = sum(a - b for a, b in pairs)
-    if all(abs(a - b) < _CENT for a, b in pairs):
-        return f"{first.name} and {second.name} cost the same{known}."
-    cheap, dear = (first, second) if gap < 0 else (second, first)
-    return f"{cheap.name} costs less than {dear.name} at every usage up to the {_LARGEST} profile{known}."
 
 
 def items(cost: MonthlyCost, *, formulas: bool = False) -> Grid:

@@ -71,19 +71,22 @@ def by_service(inventory: Inventory) -> Grid:
     return Grid(columns=columns, rows=tuple(rows))
 
 
-def side_by_side(inventories: Sequence[Inventory]) -> Grid:
-    """One row per type below its service."""
-    columns = (Column(name="type"), *(Column(name=one.name, right=True) for one in inventories))
-    return Grid(columns=columns, rows=tuple(_rows(inventories)))
+def side_by_side(inventories: Sequence[Inventory], *, types: bool = True) -> Grid:
+    """One row per service, and below it one per type unless ``types`` is false."""
+    first = "type" if types else "service"
+    columns = (Column(name=first), *(Column(name=one.name, right=True) for one in inventories))
+    return Grid(columns=columns, rows=tuple(_rows(inventories, types=types)))
 
 
-def _rows(inventories: Sequence[Inventory]) -> Iterator[Row]:
+def _rows(inventories: Sequence[Inventory], *, types: bool) -> Iterator[Row]:
     differing = set(differing_types(inventories))
     for service, group in groupby(all_types(inventories), key=lambda entry: entry.service):
         entries = list(group)
         totals = (number(sum(count(one, entry.type) for entry in entries)) for one in inventories)
-        yield Row(cells=(service, *totals), style=Style.TOTAL)
-        for entry in entries:
+        changed = any(entry.type in differing for entry in entries)
+        plain = Style.DIFFERENT if changed else Style.PLAIN
+        yield Row(cells=(service, *totals), style=Style.TOTAL if types else plain)
+        for entry in entries if types else ():
             counts = (number(count(one, entry.type)) for one in inventories)
             style = Style.DIFFERENT if entry.type in differing else Style.PLAIN
             yield Row(cells=(entry.name, *counts), style=style, level=1)

@@ -60,5 +60,10 @@ def _leads_to(route: RouteRow) -> str:
 
 def _destination(destination: Destination) -> str:
     port = "" if destination.port is None else f":{destination.port}"
-    place = f"{destination.role}{port}" if destination.role else f"target group {destination.target_group}"
+    if destination.role:
+        place = f"{destination.role}{port}"
+    elif destination.target_group:
+        place = f"target group {destination.target_group}"
+    else:
+        place = "a place that the template does not show"
     return place if destination.weight is None else f"{place} (weight {destination.weight})"

@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the terminal library is an extra: other formats must work w
     from rich.text import Text
 
 _INDENT = "  "
+_NUMBERS, _NAME = 40, 10  # columns of a terminal: for all names above numbers, and for one at least
+_MARKS = " /_-."
 
 
 def printed(parts: Iterable[RenderableType], *, width: int, colour: bool) -> str:
@@ -56,9 +58,9 @@ def table(section: Grid) -> Table:
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in section.columns:
+    for number, column in enumerate(section.columns):
         drawn.add_column(
-            text(column.name),
+            _head(section, number),
             justify="right" if column.right else "left",
             no_wrap=column.right,
             overflow="fold",
@@ -69,6 +71,28 @@ def table(section: Grid) -> Table:
         head, *others = row.cells
         drawn.add_row(text(_INDENT * row.level + head, first), *(text(cell, style) for cell in others))
     return drawn
+
+
+def _head(section: Grid, number: int) -> Text:
+    """The name of a column; above numbers a long one is broken, for the sake of the first column."""
+    from rich.text import Text
+
+    column = section.columns[number]
+    name = clean(column.name)
+    if not column.right:
+        return Text(name)
+    columns = sum(one.right for one in section.columns)
+    numbers = max((len(row.cells[number]) for row in section.rows), default=0)
+    return Text("\n".join(_pieces(name, max(_NUMBERS // columns, _NAME, numbers))))
+
+
+def _pieces(name: str, width: int) -> Iterator[str]:
+    """A name in lines, broken behind a mark where it has one."""
+    while len(name) > width:
+        cut = max(name.rfind(mark, 0, width) for mark in _MARKS) + 1 or width
+        yield name[:cut]
+        name = name[cut:]
+    yield name
 
 
 def labelled(label: str, words: str, style: str = "") -> Table:
