@@ -106,6 +106,14 @@ class TestWayIn:
         attachment = waits_for["AWS::EC2::Route"]["DependsOn"]
         assert {v4.resources[id]["Type"] for id in attachment} == {"AWS::EC2::VPCGatewayAttachment"}
 
+    def test_services_leave_another_door_only_when_this_one_is_there(self, v4: Template) -> None:
+        (distribution,) = v4.of_type("AWS::CloudFront::Distribution")
+        services = {
+            id: row for id, row in v4.of_type("AWS::ECS::Service").items() if id.startswith("Frontend")
+        }
+        assert len(services) == 3
+        assert all(distribution in row["DependsOn"] for row in services.values())
+
     def test_users_get_tls_and_one_url(self, v4: Template) -> None:
         (distribution,) = v4.of_type("AWS::CloudFront::Distribution")
         url = v4.environment(Role.API)["CONSOLE_WEB_URL"]

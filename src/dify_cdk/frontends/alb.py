@@ -223,6 +223,8 @@ class DifyAlbFrontend(Construct):
         for role, service in services.items():
             if role in BACKEND_ROLES:
                 service.wait_for(workers.migration)
+            if self._edge:  # in place of another door, they leave that one only when this one is there
+                service.wait_for(self._edge.distribution)
         return services
 
     def _connect(self, workers: DifyWorkers) -> None:
