@@ -99,7 +99,15 @@ def test_fails_when_a_tag_is_malformed(field: str, tag: str) -> None:
 
 @pytest.mark.parametrize(
     "registry",
-    ["", "https://mirror.example", "mirror.example/", "/mirror", "mirror.example/Mirror", "mirror example", "mirror.example/mirror\n"],
+    [
+        "",
+        "https://mirror.example",
+        "mirror.example/",
+        "/mirror",
+        "mirror.example/Mirror",
+        "mirror example",
+        "mirror.example/mirror\n",
+    ],
 )
 def test_fails_when_a_registry_is_malformed(registry: str) -> None:
     meaning = "a registry and optional path without scheme or trailing slash"
