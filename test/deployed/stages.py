@@ -113,6 +113,13 @@ def step(world: World, **changes: str) -> Stage:
     )
 
 
+def succeed(world: World, **changes: str) -> Stage:
+    """Deploy, which has to succeed, and keep what happened."""
+    stage = step(world, **changes)
+    world.cdk.must(stage.outcome)
+    return stage
+
+
 def containers(world: World) -> dict[str, dict[str, Any]]:
     """The container definition of each role whose service is active, as ECS sees it."""
     ecs = world.client("ecs")

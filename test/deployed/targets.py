@@ -14,6 +14,17 @@ from typing import Any
 
 _ASK_SECONDS = 10
 
+TLS = {"X-Forwarded-Proto": "https"}  # this is how the emulator knows
+PRETENDED = {
+    **TLS,
+    "CF-Connecting-IP": "203.0.113.9",
+    "X-Forwarded-For": "203.0.113.9",
+    "Dify-Hook-Url": "https://elsewhere.example/e/hook",
+}
+"""What a client may claim of itself behind CloudFront, which knows better."""
+
+MEBIBYTE = bytes(1024 * 1024)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:

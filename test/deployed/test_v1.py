@@ -43,14 +43,15 @@ from deployed.stages import (
     assert_what_costs_money_is_gone,
     leave_traces,
     step,
+    succeed,
     unprotect,
 )
 from deployed.targets import Answer, ask, start_targets
 from deployed.world import World
 from dify_cdk.roles import Role
 from dify_cdk.routes import route_of, served
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
-from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
 
 pytestmark = pytest.mark.slow
 
@@ -75,9 +76,7 @@ def deployed(world: World) -> World:
 
 @pytest.fixture(scope="module")
 def repeated(deployed: World) -> Stage:
-    stage = step(deployed)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +90,7 @@ def failed(deployed: World, repeated: Stage) -> Stage:
 @pytest.fixture(scope="module")
 def recovered(deployed: World, failed: Stage) -> Stage:
     """The same upgrade without the mistake."""
-    stage = step(deployed, image_tag=OTHER_TAG, revision="2")
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed, image_tag=OTHER_TAG, revision="2")
 
 
 @pytest.fixture(scope="module")

@@ -39,14 +39,14 @@ from deployed.stages import (
     assert_what_costs_money_is_gone,
     containers,
     leave_traces,
-    step,
+    succeed,
     unprotect,
 )
 from deployed.targets import Answer, ask
 from deployed.world import World
 from dify_cdk.roles import Role
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
-from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
 
 pytestmark = pytest.mark.slow
 
@@ -122,17 +122,13 @@ def denied(deployed: World) -> Verdicts:
 
 @pytest.fixture(scope="module")
 def repeated(deployed: World, denied: Verdicts) -> Stage:
-    stage = step(deployed)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed)
 
 
 @pytest.fixture(scope="module")
 def widened(deployed: World, repeated: Stage) -> Stage:
     """The same with the address that the tests come from on the list."""
-    stage = step(deployed, allowed=LOOPBACK_LIST)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed, allowed=LOOPBACK_LIST)
 
 
 @pytest.fixture(scope="module")

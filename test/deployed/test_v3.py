@@ -50,16 +50,15 @@ from deployed.stages import (
     assert_what_costs_money_is_gone,
     containers,
     leave_traces,
-    step,
+    succeed,
     unprotect,
 )
-from deployed.targets import Answer, ask
+from deployed.targets import MEBIBYTE, PRETENDED, TLS, Answer, ask
 from deployed.world import World
 from dify_cdk.environment import secret_variables
 from dify_cdk.roles import Role
 from dockerfiles import DOCKER
-from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
-from synth.test_door_cloudfront_lambda import CARRIES_FILES
+from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
 
 pytestmark = pytest.mark.slow
 
@@ -73,15 +72,7 @@ PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
 DISCOVERY_NAMES = {"api-lambda": Role.API, "daemon-http": Role.PLUGIN_DAEMON}
 LOOPBACK_LIST = "127.0.0.1/32"
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
-TLS = {"X-Forwarded-Proto": "https"}  # this is how the emulator knows
-PRETENDED = {
-    **TLS,
-    "CF-Connecting-IP": "203.0.113.9",
-    "X-Forwarded-For": "203.0.113.9",
-    "Dify-Hook-Url": "https://elsewhere.example/e/hook",
-}
 ONE_OF_EACH = ("/", "/console/api/setup", "/console/api/files/upload", "/e/hook")
-MEBIBYTE = bytes(1024 * 1024)
 
 Door = Callable[..., Answer]
 
@@ -146,17 +137,13 @@ def denied(deployed: World) -> list[Answer]:
 
 @pytest.fixture(scope="module")
 def repeated(deployed: World, denied: list[Answer]) -> Stage:
-    stage = step(deployed)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed)
 
 
 @pytest.fixture(scope="module")
 def widened(deployed: World, repeated: Stage) -> Stage:
     """The same with the address that the tests come from on the list."""
-    stage = step(deployed, allowed=LOOPBACK_LIST)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed, allowed=LOOPBACK_LIST)
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +156,7 @@ def door(deployed: World, widened: Stage) -> Iterator[Door]:
 @pytest.fixture(scope="module")
 def upgraded(deployed: World, door: Door) -> Stage:
     """Other images."""
-    stage = step(deployed, allowed=LOOPBACK_LIST, image_tag=OTHER_TAG)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed, allowed=LOOPBACK_LIST, image_tag=OTHER_TAG)
 
 
 @pytest.fixture(scope="module")

@@ -47,15 +47,15 @@ from deployed.stages import (
     assert_what_costs_money_is_gone,
     containers,
     leave_traces,
-    step,
+    succeed,
     unprotect,
 )
-from deployed.targets import Answer, ask, start_targets
+from deployed.targets import MEBIBYTE, PRETENDED, TLS, Answer, ask, start_targets
 from deployed.world import World
 from dify_cdk.roles import Role
 from dify_cdk.routes import STATIC_PATTERN, RouteClass, route_of, served
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
-from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
 
 pytestmark = pytest.mark.slow
 
@@ -63,13 +63,6 @@ VARIANT = "v4"
 HOST = "dify.example.com"
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
 ONLY_INSIDE = f"{INSIDE}/32"
-TLS = {"X-Forwarded-Proto": "https"}  # this is how the emulator knows
-PRETENDED = {
-    **TLS,
-    "CF-Connecting-IP": "203.0.113.9",
-    "X-Forwarded-For": "203.0.113.9",
-    "Dify-Hook-Url": "https://elsewhere.example/e/hook",
-}
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
 BEHIND_THE_DOOR = {Role.API, Role.API_WEBSOCKET, Role.WEB, Role.PLUGIN_DAEMON}
 PATHS = {
@@ -81,7 +74,6 @@ STATIC_PATH = next(path for path in PATHS if path.startswith(STATIC_PATTERN.remo
 ONE_OF_EACH = ("/", "/console/api/setup", "/e/hook", STATIC_PATH)
 PERSON, PASSWORD = "someone@example.com", "Correct-Horse-9"
 COOKIE = "AWSELBAuthSessionCookie-0"
-MEBIBYTE = bytes(1024 * 1024)
 
 Door = Callable[..., Answer]
 
@@ -140,8 +132,7 @@ class Change:
 def change(world: World, **changes: str) -> Change:
     """Deploy, and keep how it was until CloudFront changed."""
     seen = len(world.emulator.journal("way"))
-    stage = step(world, allowed=ONLY_INSIDE, **changes)
-    world.cdk.must(stage.outcome)
+    stage = succeed(world, allowed=ONLY_INSIDE, **changes)
     ways = [(row["obstacle"], row["actions"]) for row in world.emulator.journal("way")[seen:]]
     return Change(stage=stage, ways=ways)
 
@@ -177,17 +168,13 @@ def denied(deployed: World) -> list[Answer]:
 
 @pytest.fixture(scope="module")
 def repeated(deployed: World, denied: list[Answer]) -> Stage:
-    stage = step(deployed)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed)
 
 
 @pytest.fixture(scope="module")
 def widened(deployed: World, repeated: Stage) -> Stage:
     """The same with one of the addresses that the tests come from on the list."""
-    stage = step(deployed, allowed=ONLY_INSIDE)
-    deployed.cdk.must(stage.outcome)
-    return stage
+    return succeed(deployed, allowed=ONLY_INSIDE)
 
 
 @pytest.fixture(scope="module")

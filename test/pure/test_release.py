@@ -54,7 +54,7 @@ def test_another_tag_is_used_and_counts_as_untested(field: str) -> None:
 @pytest.mark.parametrize(
     "registry",
     [
-        "ghcr.io",
+        "mirror.example",
         "registry.example.com:5000/mirror",
         "123456789012.dkr.ecr.us-east-1.amazonaws.com/docker-hub",
         "public.ecr.aws/example",
@@ -77,7 +77,7 @@ def test_the_pinned_name_stays_readable_beside_an_own_image() -> None:
 
 def test_credentials_go_with_docker_hub_and_private_registries() -> None:
     assert DifyRelease(credentials=SECRET).credentials is SECRET
-    assert DifyRelease(credentials=SECRET, registry="ghcr.io/example").credentials is SECRET
+    assert DifyRelease(credentials=SECRET, registry="mirror.example/example").credentials is SECRET
 
 
 def test_tags_known_at_deployment_pass() -> None:
@@ -99,7 +99,15 @@ def test_fails_when_a_tag_is_malformed(field: str, tag: str) -> None:
 
 @pytest.mark.parametrize(
     "registry",
-    ["", "https://ghcr.io", "ghcr.io/", "/mirror", "ghcr.io/Mirror", "ghcr io", "ghcr.io/mirror\n"],
+    [
+        "",
+        "https://mirror.example",
+        "mirror.example/",
+        "/mirror",
+        "mirror.example/Mirror",
+        "mirror example",
+        "mirror.example/mirror\n",
+    ],
 )
 def test_fails_when_a_registry_is_malformed(registry: str) -> None:
     meaning = "a registry and optional path without scheme or trailing slash"

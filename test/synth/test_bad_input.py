@@ -407,7 +407,7 @@ WORKERS: dict[str, tuple[Make, str]] = {
         r"^DifyRelease\.sandbox must be an image tag",
     ),
     "a_registry_ends_with_a_slash": (
-        lambda _: DifyRelease(registry="ghcr.io/"),
+        lambda _: DifyRelease(registry="mirror.example/"),
         r"^DifyRelease\.registry must be a registry and optional path without scheme or trailing slash",
     ),
     "an_ecr_registry_has_credentials": (

@@ -2,94 +2,15 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable
-from typing import Any
 
 import aws_cdk as cdk
 import pytest
 
 from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain, Role
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing
 from support import Template
 from synth.installation import certificate_in, data_in, synthesized, workers_in, zone_in
-
-# By hand from the routes of Dify's own proxy, not from the table the library is built on.
-LEADS_TO = {
-    "/": "web",
-    "/install": "web",
-    "/signin": "web",
-    "/apps": "web",
-    "/explore": "web",
-    "/explore/apps": "web",
-    "/plugins": "web",
-    "/apix": "web",
-    "/v10": "web",
-    "/e": "web",
-    "/console": "web",
-    "/console/api": "api",
-    "/console/api/setup": "api",
-    "/console/api/files/upload": "api",
-    "/console/api/workspaces/current/plugin/upload/pkg": "api",
-    "/api": "api",
-    "/api/chat-messages": "api",
-    "/v1": "api",
-    "/v1/chat-messages": "api",
-    "/v1/datasets/1/document/create-by-file": "api",
-    "/openapi": "api",
-    "/openapi/v1/apps": "api",
-    "/files/1/file-preview": "api",
-    "/files/upload/for-plugin": "api",
-    "/mcp": "api",
-    "/mcp/server/1/mcp": "api",
-    "/triggers/webhook/1": "api",
-    "/e/hook": "plugin_daemon",
-    "/e/hook/any/path": "plugin_daemon",
-}
-NEVER_AT_API_OR_DAEMON = [
-    "/inner/api",
-    "/inner/api/invoke/llm",
-    "/health",
-    "/health/check",
-    "/threads",
-    "/db-pool-stat",
-    "/plugin/1/dispatch/llm/invoke",
-    "/v2/invoke/1",
-    "/backwards-invocation/1",
-    "/admin/plugins",
-    "/metrics/",
-    "/debug/pprof/heap",
-]
-
-
-class Routing:
-    """The listener of a template that forwards, as a function from path to container."""
-
-    def __init__(self, template: Template) -> None:
-        self._containers = {
-            balancer["TargetGroupArn"]["Ref"]: balancer["ContainerName"]
-            for service in template.services().values()
-            for balancer in service.get("LoadBalancers", ())
-        }
-        listeners = template.properties("AWS::ElasticLoadBalancingV2::Listener").values()
-        (self._default,) = [
-            x["DefaultActions"] for x in listeners if x["DefaultActions"][0]["Type"] == "forward"
-        ]
-        rules = template.properties("AWS::ElasticLoadBalancingV2::ListenerRule").values()
-        self.rules = sorted(rules, key=lambda rule: int(rule["Priority"]))
-
-    def container(self, path: str) -> str:
-        """The container that answers a path."""
-        for rule in self.rules:
-            (condition,) = rule["Conditions"]
-            if any(
-                fnmatch.fnmatchcase(path, pattern) for pattern in condition["PathPatternConfig"]["Values"]
-            ):
-                return self._target(rule["Actions"])
-        return self._target(self._default)
-
-    def _target(self, actions: list[dict[str, Any]]) -> str:
-        (action,) = actions
-        return str(self._containers[action["TargetGroupArn"]["Ref"]])
 
 
 @pytest.fixture(scope="module")

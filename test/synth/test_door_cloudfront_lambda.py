@@ -24,6 +24,7 @@ from dify_cdk import (
 )
 from dify_cdk.environment import secret_variables
 from dify_cdk.roles import Role
+from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template, known_names, strings
 from synth.installation import (
     OFFICE,
@@ -34,23 +35,8 @@ from synth.installation import (
     workers_in,
     zone_in,
 )
-from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
 
 API_URL, WEB_URL, UPLOADS = "api function", "web function", "uploads"
-CARRIES_FILES = [
-    "/console/api/files/upload",
-    "/console/api/workspaces/current/plugin/upload/pkg",
-    "/console/api/apps/imports",
-    "/api/files/upload",
-    "/api/audio-to-text",
-    "/v1/files/upload",
-    "/v1/datasets/1/document/create-by-file",
-    "/v1/datasets/1/document/create_by_file",
-    "/v1/datasets/1/documents/2/update-by-file",
-    "/files/upload/for-plugin",
-    "/triggers/webhook/1",
-    "/e/hook",
-]
 
 
 class Routing:

@@ -24,9 +24,9 @@ from dify_cdk import (
     RoleSize,
     Throttle,
 )
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template, strings
 from synth.installation import OFFICE, synthesized, workers_in, zone_in
-from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON
 
 
 class Routing:

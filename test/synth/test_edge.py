@@ -28,9 +28,9 @@ from dify_cdk import (
     Uploads,
     WebAcl,
 )
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing
 from support import Template
 from synth.installation import OFFICE, certificate_in, synthesized, workers_in, zone_in
-from synth.test_door_alb import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing
 
 EDGE = CloudFrontEdge()
 

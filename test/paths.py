@@ -1,0 +1,100 @@
+"""Where each path of Dify leads, and where a template with a load balancer sends it."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+from support import Template
+
+# By hand from the routes of Dify's own proxy, not from the table the library is built on.
+LEADS_TO = {
+    "/": "web",
+    "/install": "web",
+    "/signin": "web",
+    "/apps": "web",
+    "/explore": "web",
+    "/explore/apps": "web",
+    "/plugins": "web",
+    "/apix": "web",
+    "/v10": "web",
+    "/e": "web",
+    "/console": "web",
+    "/console/api": "api",
+    "/console/api/setup": "api",
+    "/console/api/files/upload": "api",
+    "/console/api/workspaces/current/plugin/upload/pkg": "api",
+    "/api": "api",
+    "/api/chat-messages": "api",
+    "/v1": "api",
+    "/v1/chat-messages": "api",
+    "/v1/datasets/1/document/create-by-file": "api",
+    "/openapi": "api",
+    "/openapi/v1/apps": "api",
+    "/files/1/file-preview": "api",
+    "/files/upload/for-plugin": "api",
+    "/mcp": "api",
+    "/mcp/server/1/mcp": "api",
+    "/triggers/webhook/1": "api",
+    "/e/hook": "plugin_daemon",
+    "/e/hook/any/path": "plugin_daemon",
+}
+NEVER_AT_API_OR_DAEMON = [
+    "/inner/api",
+    "/inner/api/invoke/llm",
+    "/health",
+    "/health/check",
+    "/threads",
+    "/db-pool-stat",
+    "/plugin/1/dispatch/llm/invoke",
+    "/v2/invoke/1",
+    "/backwards-invocation/1",
+    "/admin/plugins",
+    "/metrics/",
+    "/debug/pprof/heap",
+]
+CARRIES_FILES = [
+    "/console/api/files/upload",
+    "/console/api/workspaces/current/plugin/upload/pkg",
+    "/console/api/apps/imports",
+    "/api/files/upload",
+    "/api/audio-to-text",
+    "/v1/files/upload",
+    "/v1/datasets/1/document/create-by-file",
+    "/v1/datasets/1/document/create_by_file",
+    "/v1/datasets/1/documents/2/update-by-file",
+    "/files/upload/for-plugin",
+    "/triggers/webhook/1",
+    "/e/hook",
+]
+
+
+class Routing:
+    """The listener of a template that forwards, as a function from path to container."""
+
+    def __init__(self, template: Template) -> None:
+        self._containers = {
+            balancer["TargetGroupArn"]["Ref"]: balancer["ContainerName"]
+            for service in template.services().values()
+            for balancer in service.get("LoadBalancers", ())
+        }
+        listeners = template.properties("AWS::ElasticLoadBalancingV2::Listener").values()
+        (self._default,) = [
+            x["DefaultActions"] for x in listeners if x["DefaultActions"][0]["Type"] == "forward"
+        ]
+        rules = template.properties("AWS::ElasticLoadBalancingV2::ListenerRule").values()
+        self.rules = sorted(rules, key=lambda rule: int(rule["Priority"]))
+
+    def container(self, path: str) -> str:
+        """The container that answers a path."""
+        for rule in self.rules:
+            (condition,) = rule["Conditions"]
+            if any(
+                fnmatch.fnmatchcase(path, pattern) for pattern in condition["PathPatternConfig"]["Values"]
+            ):
+                return self._target(rule["Actions"])
+        return self._target(self._default)
+
+    def _target(self, actions: list[dict[str, Any]]) -> str:
+        (action,) = actions
+        return str(self._containers[action["TargetGroupArn"]["Ref"]])
