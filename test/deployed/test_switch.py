@@ -98,7 +98,8 @@ def every_pair(names: Sequence[str]) -> list[str]:
     return way
 
 
-WAY = ["v1", "v3", "v2", "v4", LOW_COST, "v4", "v1"]
+# From each to the next one, low cost included; then round the other way.
+WAY = ["v1", "v2", "v3", "v4", LOW_COST, "v1", "v3", "v2", "v4", "v1"]
 if os.environ.get("DIFY_TEST_EVERY_SWITCH"):
     WAY = every_pair(list(dict.fromkeys(WAY)))
 TWO_DOORS, SECOND_DOOR = "two doors", "second door"
