@@ -1,4 +1,4 @@
-"""Valid arguments at random: the same seed gives the same app. Every app has each construct once."""
+"""Apps of valid arguments at random, one for each seed: network, data, workers and all three doors."""
 
 from __future__ import annotations
 
