@@ -133,13 +133,9 @@ def _from_variant(variant: str, region: str | None) -> Read:
 
 def _from_file(path: Path) -> Read:
     from dify_cdk.report.comparison import inventories
-    from dify_cdk.report.files import TemplateFileError, read_source
 
-    try:
-        source = read_source(path)
-    except TemplateFileError as error:
-        hint = f"; {path} is a variant: write it before --template" if str(path) in shared.variants() else ""
-        raise shared.UsageError(f"{error}{hint}") from error
+    hint = f"; {path} is a variant: write it before --template" if str(path) in shared.variants() else ""
+    source = shared.source(path, hint)
     return source.subject, inventories(source.subject, sources=[str(file) for file in source.files])
 
 

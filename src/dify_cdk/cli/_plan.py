@@ -50,7 +50,7 @@ def _run(arguments: argparse.Namespace) -> int:
     for name in names:
         _check(name)
     # Files first: a wrong path is found before seconds of synthesis.
-    read = {name: _from_file(Path(name)) for name in names if not _is_variant(name)}
+    read = {name: shared.source(Path(name)).subject for name in names if not _is_variant(name)}
     read |= {name: shared.subject(name, region)[0] for name in dict.fromkeys(names) if _is_variant(name)}
     before, after = _distinct([read[name] for name in names], names)
     result = plan(before, after)
@@ -69,15 +69,6 @@ def _check(name: str) -> None:
     if not _is_variant(name) and not Path(name).exists():
         known = ", ".join(shared.variants())
         raise shared.UsageError(f"{name!r} is no file, no folder and no variant; variants are: {known}")
-
-
-def _from_file(path: Path) -> Subject:
-    from dify_cdk.report.files import TemplateFileError, read_source
-
-    try:
-        return read_source(path).subject
-    except TemplateFileError as error:
-        raise shared.UsageError(str(error)) from error
 
 
 def _distinct(subjects: Sequence[Subject], names: Sequence[str]) -> Sequence[Subject]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from dify_cdk._synth import SynthesizedStack
+    from dify_cdk.report.files import Source
     from dify_cdk.report.inventory import Message
     from dify_cdk.report.subject import Subject
 
@@ -170,6 +171,24 @@ def subject(variant: str, region: str | None) -> tuple[Subject, tuple[Synthesize
         stacks = synthesize(variant, Path(folder), region)
     parts = (Part(name=stack.name, template=stack.template, region=stack.region) for stack in stacks)
     return Subject(name=variant, parts=tuple(parts)), stacks
+
+
+def source(path: Path, hint: str = "") -> Source:
+    """What a template file or a ``cdk.out`` folder holds.
+
+    Args:
+        path: Where it is.
+        hint: What to add to the message if it cannot be read.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
+    from dify_cdk.report.files import TemplateFileError, read_source
+
+    try:
+        return read_source(path)
+    except TemplateFileError as error:
+        raise UsageError(f"{error}{hint}") from error
 
 
 def ends_of(paths: Sequence[Path]) -> list[str]:

@@ -249,10 +249,6 @@ def _quantity(line: CostLine) -> str:
     return f"{number}{times}{line.unit}"
 
 
-def _unit_price(line: CostLine) -> str:
-    return "unknown" if line.unit_price is None else f"${line.unit_price:.6g}"
-
-
 def _source(line: CostLine) -> Content:
     if not line.source:
         return "none"
