@@ -222,7 +222,7 @@ class RoleTask(Construct):
         role = self._role
         extras = self._platform.extras.get(role, {})
         require_free(role, extras, self._platform.context(door))
-        _require_values(role, extras)
+        require_values(role, extras)
         plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
         secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
         secrets = {
@@ -397,7 +397,12 @@ class RoleService(Construct):
         self._service.node.add_dependency(*dependencies)
 
 
-def _require_values(role: Role, extras: Mapping[str, object]) -> None:
+def require_values(role: Role, extras: Mapping[str, object]) -> None:
+    """Check the values of variables that a user adds.
+
+    Raises:
+        ValueError: If one is neither text nor an ``ecs.Secret``.
+    """
     for name, value in extras.items():
         if not isinstance(value, (str, ecs.Secret)):
             raise ValueError(

@@ -11,8 +11,8 @@ from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
 from dify_cdk.domain import Domain
+from dify_cdk.frontends._global_name import CLOUDFRONT_REGION
 
-_EDGE_REGION = "us-east-1"
 _REGION_OF_ARN = re.compile(r"arn:[^:]+:acm:([^:]+):")
 
 
@@ -65,16 +65,16 @@ class DomainName(Construct):
         given = self._domain.edge_certificate
         if given is None:
             region = cdk.Stack.of(self).region
-            if region != _EDGE_REGION:
+            if region != CLOUDFRONT_REGION:
                 raise ValueError(
-                    f"Domain.edge_certificate is needed: CloudFront takes those of {_EDGE_REGION} only, "
+                    f"Domain.edge_certificate is needed: CloudFront takes those of {CLOUDFRONT_REGION} only, "
                     f"and the stack is in {region}"
                 )
             return self.certificate
         region_of_arn = _REGION_OF_ARN.match(given.certificate_arn)
-        if region_of_arn and region_of_arn[1] != _EDGE_REGION and "Token" not in region_of_arn[1]:
+        if region_of_arn and region_of_arn[1] != CLOUDFRONT_REGION and "Token" not in region_of_arn[1]:
             raise ValueError(
-                f"Domain.edge_certificate must be in {_EDGE_REGION}, got one in {region_of_arn[1]}"
+                f"Domain.edge_certificate must be in {CLOUDFRONT_REGION}, got one in {region_of_arn[1]}"
             )
         return given
 

@@ -18,7 +18,7 @@ from constructs import Construct
 from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, acknowledge_wildcards
 from dify_cdk._checks import is_token
 from dify_cdk._deploy import lambda_architecture, log_group
-from dify_cdk._fargate import Platform
+from dify_cdk._fargate import Platform, require_values
 from dify_cdk.environment import Door, plain_variables, require_free
 from dify_cdk.frontends._images import LambdaImages
 from dify_cdk.functions import FunctionSize
@@ -261,8 +261,8 @@ def _source(role: Role, variable: str, value: object) -> tuple[str, str | None]:
         raise ValueError(
             f"{where} must be text where the role runs on AWS Lambda, which fetches secrets for api"
         )
-    if not isinstance(value, ecs.Secret):
-        raise ValueError(f"{where} must be text or an ecs.Secret, got {value!r}; write {str(value)!r}")
+    require_values(role, {variable: value})
+    assert isinstance(value, ecs.Secret)  # texts do not come here
     if not value.has_field:
         if ":ssm:" in value.arn:
             raise ValueError(

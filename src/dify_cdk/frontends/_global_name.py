@@ -5,6 +5,9 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+CLOUDFRONT_REGION = "us-east-1"
+"""Where certificates and web ACLs of CloudFront live, whatever the region of the stack."""
+
 
 def global_name(scope: Construct, id: str, *, longest: int) -> str:
     """A name with the region in it, so that the same stack fits into several regions of an account.

@@ -8,11 +8,11 @@ import aws_cdk as cdk
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
+from dify_cdk._checks import is_token
 from dify_cdk.access import Access
-from dify_cdk.frontends._global_name import global_name
+from dify_cdk.frontends._global_name import CLOUDFRONT_REGION, global_name
 from dify_cdk.web_acl import BODY_RULES, WebAcl, literal_networks
 
-_GLOBAL_REGION = "us-east-1"
 _SCOPE = "CLOUDFRONT"
 _VENDOR = "AWS"
 _STACK_NAME_LENGTH = 100  # 128, and room for the name of a stage
@@ -53,20 +53,18 @@ def define_web_acl(scope: Construct, web_acl: WebAcl, access: Access) -> str:
 
 def _home(scope: Construct, kind: str) -> Construct:
     stack = cdk.Stack.of(scope)
-    if stack.region == _GLOBAL_REGION:
+    if stack.region == CLOUDFRONT_REGION:
         return scope
     stage = cdk.Stage.of(scope)
     assert stage is not None
     return cdk.Stack(
         stage,
         global_name(scope, kind, longest=_STACK_NAME_LENGTH),
-        env=cdk.Environment(account=_literal(stack.account), region=_GLOBAL_REGION),
+        env=cdk.Environment(
+            account=None if is_token(stack.account) else stack.account, region=CLOUDFRONT_REGION
+        ),
         description="Dify: the web ACL before CloudFront",
     )
-
-
-def _literal(account: str) -> str | None:
-    return None if cdk.Token.is_unresolved(account) else account
 
 
 def _rules(home: Construct, web_acl: WebAcl, access: Access) -> Iterator[_Rule]:
@@ -81,13 +79,7 @@ def _rules(home: Construct, web_acl: WebAcl, access: Access) -> Iterator[_Rule]:
 def _rate_rule(rate: int) -> _Rule:
     limit = wafv2.CfnWebACL.RateBasedStatementProperty(limit=rate, aggregate_key_type="IP")
     statement = wafv2.CfnWebACL.StatementProperty(rate_based_statement=limit)
-    return lambda priority: wafv2.CfnWebACL.RuleProperty(
-        name="Rate",
-        priority=priority,
-        action=wafv2.CfnWebACL.RuleActionProperty(block={}),
-        statement=statement,
-        visibility_config=_visible("Rate"),
-    )
+    return _rule("Rate", statement, wafv2.CfnWebACL.RuleActionProperty(block={}))
 
 
 def _address_rules(home: Construct, access: Access) -> Iterator[_Rule]:
@@ -105,14 +97,17 @@ def _address_rules(home: Construct, access: Access) -> Iterator[_Rule]:
             scope=_SCOPE,
         )
         reference = wafv2.CfnWebACL.IPSetReferenceStatementProperty(arn=ip_set.attr_arn)
-        yield _allow_rule(version, wafv2.CfnWebACL.StatementProperty(ip_set_reference_statement=reference))
+        statement = wafv2.CfnWebACL.StatementProperty(ip_set_reference_statement=reference)
+        yield _rule(version, statement, wafv2.CfnWebACL.RuleActionProperty(allow={}))
 
 
-def _allow_rule(name: str, statement: wafv2.CfnWebACL.StatementProperty) -> _Rule:
+def _rule(
+    name: str, statement: wafv2.CfnWebACL.StatementProperty, action: wafv2.CfnWebACL.RuleActionProperty
+) -> _Rule:
     return lambda priority: wafv2.CfnWebACL.RuleProperty(
         name=name,
         priority=priority,
-        action=wafv2.CfnWebACL.RuleActionProperty(allow={}),
+        action=action,
         statement=statement,
         visibility_config=_visible(name),
     )
