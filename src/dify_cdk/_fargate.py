@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
@@ -17,8 +17,10 @@ from dify_cdk._acknowledge import acknowledge, acknowledge_wildcards
 from dify_cdk._deploy import log_group
 from dify_cdk._exec import exec_command, grant_exec
 from dify_cdk._mesh import Mesh
+from dify_cdk.connections import Part, Pools, connections_of
 from dify_cdk.data import DifyData
 from dify_cdk.environment import (
+    CACHE_PORT,
     Context,
     Door,
     plain_variables,
@@ -28,28 +30,32 @@ from dify_cdk.environment import (
 )
 from dify_cdk.network import Tiers
 from dify_cdk.release import DifyRelease
-from dify_cdk.roles import DATA_CALLERS, PORTS, Role
+from dify_cdk.roles import DATA_CALLERS, HEALTH_PATHS, PORTS, Role
 from dify_cdk.sizes import Architecture, RoleSize, Scaling, Spot
 
 Extras = Mapping[Role, Mapping[str, "str | ecs.Secret"]]
 """Variables a user adds, by role."""
 
-_WEB_CHECK = f"fetch('http://127.0.0.1:{PORTS[Role.WEB]}/signin').then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))"
+_WEB_CHECK = (
+    f"fetch('http://127.0.0.1:{PORTS[Role.WEB]}{HEALTH_PATHS[Role.WEB]}')"
+    ".then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))"
+)
+# Remote port of the broker in the state "established"; the kernel writes both in hexadecimal.
+_BROKER_CHECK = f"cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q ':{CACHE_PORT:04X} 01 '"
+_BROKER_ROLES = (Role.WORKER, Role.BEAT)
+_BEAT_HABITS = (
+    *("ENABLE_WORKFLOW_SCHEDULE_POLLER_TASK", "WORKFLOW_SCHEDULE_POLLER_INTERVAL"),
+    *("ENABLE_HUMAN_INPUT_TIMEOUT_TASK", "HUMAN_INPUT_TIMEOUT_TASK_INTERVAL"),
+    *("ENABLE_TRIGGER_PROVIDER_REFRESH_TASK", "TRIGGER_PROVIDER_REFRESH_INTERVAL"),
+)
+"""What makes beat call the broker every minute; without, it may not be connected for a day."""
 
-_HEALTH_PATHS = {
-    Role.API: "/health",
-    Role.API_WEBSOCKET: "/health",
-    Role.PLUGIN_DAEMON: "/health/check",
-    Role.SANDBOX: "/health",
-}
-_HEALTH_COMMANDS: Mapping[Role, list[str]] = {
-    Role.WEB: ["CMD", "node", "-e", _WEB_CHECK],  # the image has no curl
-    **{
-        role: ["CMD-SHELL", f"curl -fsS http://localhost:{PORTS[role]}{path} || exit 1"]
-        for role, path in _HEALTH_PATHS.items()
-    },
-}
-"""Checks that work inside the images. worker and beat have none that is cheap, the proxy none at all."""
+SERVICE_CONNECT_IDLE_SECONDS = 300
+"""How long the proxy of Service Connect keeps a connection that is not in use; ECS's own default, written out
+because containers have to keep theirs longer.
+
+See https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-ecs-service-timeoutconfiguration.html
+"""
 
 _STOP_SECONDS = 120  # Fargate's longest wait between SIGTERM and SIGKILL
 START_SECONDS = 180  # api imports for up to a minute on a small task
@@ -86,7 +92,9 @@ class Platform:
         namespace: The private DNS namespace.
         names: The private DNS service of each role that has a name.
         ready: What has to exist before any task can start.
+        pools: How many connections to the database each process may open.
         exec_roles: Roles whose containers ECS Exec opens.
+        services: The services made so far, with workers and all frontends.
     """
 
     cluster: ecs.ICluster
@@ -102,18 +110,26 @@ class Platform:
     namespace: servicediscovery.INamespace
     names: Mapping[Role, servicediscovery.IService]
     ready: Sequence[IDependable]
+    pools: Pools
     exec_roles: Collection[Role] = ()
+    services: list[RoleService] = field(default_factory=list)
 
     def with_size(self, role: Role, size: RoleSize) -> Platform:
         """The same platform with another size of one role."""
         return replace(self, sizes={**self.sizes, role: size})
 
-    def context(self, door: Door | None) -> Context:
-        """What the variables of a role are made of."""
+    def context(self, door: Door | None, pools: Pools | None = None) -> Context:
+        """What the variables of a role are made of.
+
+        Args:
+            door: The way in, as far as it is known already.
+            pools: Other sizes of connection pools than those of tasks. Default: those.
+        """
         return Context(
             data=self.data.endpoints,
             namespace=self.namespace.namespace_name,
             door=door,
+            pools=pools or self.pools,
             options=self.options,
             secret_options=self.secret_options.keys(),
         )
@@ -166,6 +182,7 @@ class RoleTask(Construct):
         super().__init__(scope, id)
         self._role = role
         self._platform = platform
+        self._extras = platform.extras.get(role, {})
         self._logs = log_group(self, "Logs")
         size = platform.sizes[role]
         self._definition = ecs.FargateTaskDefinition(
@@ -175,7 +192,7 @@ class RoleTask(Construct):
             memory_limit_mib=size.memory_mib,
             runtime_platform=_processor(role, platform),
         )
-        self._plain = plain_variables(role, platform.context(door))
+        self._plain = plain_variables(role, platform.context(door), self._extras)
         self._container = self._define_container(start or Start(), door)
         if role in DATA_CALLERS:
             platform.data.grant_access(self._definition.task_role, role)
@@ -200,6 +217,12 @@ class RoleTask(Construct):
         """Where the container logs to."""
         return self._logs
 
+    @property
+    def connections_to_database(self) -> int:
+        """How many connections to the database one task opens at most."""
+        texts = {name: value for name, value in self._extras.items() if isinstance(value, str)}
+        return connections_of(self._role, {**self._plain, **texts})
+
     def announce(self, door: Door) -> None:
         """Add what is known only once there is a way in.
 
@@ -207,9 +230,10 @@ class RoleTask(Construct):
             ValueError: If the way in imposes a limit that the user set as well.
         """
         context = self._platform.context(door)
-        require_free(self._role, self._platform.extras.get(self._role, {}), context)
-        for name, value in plain_variables(self._role, context).items():
+        require_free(self._role, self._extras, context)
+        for name, value in plain_variables(self._role, context, self._extras).items():
             if name not in self._plain:
+                self._plain[name] = value
                 self._container.add_environment(name, value)
 
     def replace_command(self, start: Start) -> None:
@@ -220,7 +244,7 @@ class RoleTask(Construct):
 
     def _define_container(self, start: Start, door: Door | None) -> ecs.ContainerDefinition:
         role = self._role
-        extras = self._platform.extras.get(role, {})
+        extras = self._extras
         require_free(role, extras, self._platform.context(door))
         require_values(role, extras)
         plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
@@ -246,7 +270,7 @@ class RoleTask(Construct):
             command=list(start.command) if start.command else None,
             linux_parameters=_linux(self, role, self._platform),
             stop_timeout=cdk.Duration.seconds(_STOP_SECONDS),
-            health_check=_health_check(role),
+            health_check=_health_check(role, extras),
         )
 
 
@@ -308,6 +332,13 @@ class RoleService(Construct):
         name = platform.names.get(role)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
+        self._part = Part(
+            name=role,
+            most=size.most_tasks,
+            connections=self._task.connections_to_database,
+            doubles=maximum > _NEVER_TWICE[1],
+        )
+        platform.services.append(self)
 
     @property
     def role(self) -> Role:
@@ -328,6 +359,11 @@ class RoleService(Construct):
     def connections(self) -> ec2.Connections:
         """The role's security group."""
         return self._service.connections
+
+    @property
+    def part(self) -> Part:
+        """What the tasks take of the database's connections."""
+        return self._part
 
     @property
     def execute_command(self) -> str:
@@ -366,7 +402,10 @@ class RoleService(Construct):
                         "PortName": self._role.dns_label,
                         "DiscoveryName": discovery_name,
                         # Zero is no limit: the door's own timeout is the only one that counts.
-                        "Timeout": {"PerRequestTimeoutSeconds": 0},
+                        "Timeout": {
+                            "PerRequestTimeoutSeconds": 0,
+                            "IdleTimeoutSeconds": SERVICE_CONNECT_IDLE_SECONDS,
+                        },
                     }
                 ],
                 "LogConfiguration": {
@@ -451,14 +490,42 @@ def _port_mapping(role: Role) -> list[ecs.PortMapping] | None:
     return [ecs.PortMapping(container_port=port, name=role.dns_label, app_protocol=http)]
 
 
-def _health_check(role: Role) -> ecs.HealthCheck | None:
-    command = _HEALTH_COMMANDS.get(role)
-    if command is None:
+def _health_check(role: Role, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
+    """What tells ECS that a container has to be replaced: it asks that container, and nothing behind it."""
+    if role in _BROKER_ROLES:
+        return _broker_check(role, extras)
+    path = HEALTH_PATHS.get(role)
+    if path is None:
         return None
+    command = ["CMD-SHELL", f"curl -fsS http://localhost:{PORTS[role]}{path} || exit 1"]
+    if role is Role.WEB:  # its image has no curl
+        command = ["CMD", "node", "-e", _WEB_CHECK]
     return ecs.HealthCheck(
         command=command,
         interval=cdk.Duration.seconds(15),
         timeout=cdk.Duration.seconds(10),
         retries=3,
+        start_period=cdk.Duration.seconds(START_SECONDS),
+    )
+
+
+def _broker_check(role: Role, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
+    """Whether a worker or the scheduler is connected to the broker; reads two files and starts no Python.
+
+    Celery connects again by itself. One that does not for five minutes, longer than ElastiCache needs to put
+    another node in a failed one's place, is replaced, and with it jobs that could not report back. A worker
+    that is connected and takes no job (celery/celery#7276) is not seen here but by the queue's length.
+
+    Measured with celery 5.6.3 and redis 7: connected within a second after the start, also when idle, not
+    while the broker is away, and again within seconds when it is back. ``celery inspect ping``, which Dify's
+    Compose file has and leaves off, starts a Python with Dify's configuration each time.
+    """
+    if role is Role.BEAT and not extras.keys().isdisjoint(_BEAT_HABITS):
+        return None
+    return ecs.HealthCheck(
+        command=["CMD-SHELL", f"{_BROKER_CHECK} || exit 1"],
+        interval=cdk.Duration.seconds(60),
+        timeout=cdk.Duration.seconds(10),
+        retries=5,
         start_period=cdk.Duration.seconds(START_SECONDS),
     )

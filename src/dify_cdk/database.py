@@ -15,6 +15,7 @@ from constructs import Construct
 from dify_cdk._acknowledge import acknowledge
 from dify_cdk._checks import is_token, require_between, require_literal, require_whole
 from dify_cdk._secrets import SECRET_REASONS, define_secret, rotated
+from dify_cdk.connections import max_connections
 from dify_cdk.environment import DATABASE_PORT
 
 MASTER_USER = "dify_master"
@@ -118,7 +119,7 @@ class Database(Construct):
         rotation: int = 0,
     ) -> None:
         super().__init__(scope, id)
-        self._pauses = capacity.pauses
+        self._capacity = capacity
         kept = removal_policy is not cdk.RemovalPolicy.DESTROY
         secret_policy = cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE if kept else removal_policy
         self._master_secret = define_secret(
@@ -164,7 +165,13 @@ class Database(Construct):
     @property
     def pauses(self) -> bool:
         """Whether it is meant to scale to zero when nothing is connected."""
-        return self._pauses
+        return self._capacity.pauses
+
+    @property
+    def max_connections(self) -> int | None:
+        """How many connections it takes; None if that is known at deployment only."""
+        bounds = self._capacity.min_acu, self._capacity.max_acu
+        return None if is_token(bounds) else max_connections(min_acu=bounds[0], max_acu=bounds[1])
 
     @property
     def endpoint(self) -> str:

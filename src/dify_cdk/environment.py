@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from dify_cdk.connections import DEFAULT_POOLS, Pools
 from dify_cdk.limits import Limits
 from dify_cdk.roles import BACKEND_ROLES, PORTS, Role, private_url
 
@@ -42,6 +43,19 @@ class SecretOption:
     """A secret that a caller chose through an argument; without the argument there is no variable."""
 
 
+@dataclass(frozen=True, slots=True)
+class Default:
+    """What a variable holds unless an argument or the user's own variables say something else.
+
+    For what is a size or a habit and not architecture: whoever knows better may set it.
+
+    Attributes:
+        value: Text, or what makes it of the :class:`Context`; None leaves it to the component's own default.
+    """
+
+    value: str | Callable[[Context], str | None]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataEndpoints:
     """Where the stateful parts are; the strings may be tokens."""
@@ -60,6 +74,8 @@ class Door:
         scheme: ``http`` or ``https``, as the browser sees it.
         host: Host name without port, may be a token.
         limits: What the frontend can carry.
+        idle_seconds: How long the hop before the containers keeps a connection that is not in use. A
+            container that closes first answers the request that is just on its way with a reset.
         internal: Whether the host has private addresses only.
         collaboration: Whether ``api_websocket`` runs behind it.
     """
@@ -67,6 +83,7 @@ class Door:
     scheme: str
     host: str
     limits: Limits
+    idle_seconds: int
     internal: bool = False
     collaboration: bool = False
 
@@ -84,6 +101,7 @@ class Context:
         data: Where the stateful parts are.
         namespace: Name of the private DNS namespace.
         door: The public way in; None for the migration, which runs before there is one.
+        pools: How many connections to the database each process may open, and jobs run at once.
         options: Values of variables that a caller chose through an argument, by variable name.
         secret_options: Names of the variables whose secrets a caller chose through an argument.
     """
@@ -91,11 +109,12 @@ class Context:
     data: DataEndpoints
     namespace: str
     door: Door | None
+    pools: Pools = DEFAULT_POOLS
     options: Mapping[str, str] = field(default_factory=dict)
     secret_options: Collection[str] = ()
 
 
-Value = str | SecretField | SecretOption | Callable[[Context], str | None]
+Value = str | SecretField | SecretOption | Default | Callable[[Context], str | None]
 
 DATABASE_PORT = 5432
 CACHE_PORT = 6379
@@ -115,9 +134,11 @@ _DIFY_UPLOAD_MB = {  # Dify's own defaults, lowered where a door carries less
     "UPLOAD_SKILL_FILE_SIZE_LIMIT": 50,
     "ANNOTATION_IMPORT_FILE_SIZE_LIMIT": 2,
 }
-_PLUGIN_PACKAGE_BYTES = 52_428_800
+_PLUGIN_PACKAGE_BYTES = "52428800"  # what Dify's own Compose files allow; api's code allows less
 _PLUGIN_TIMEOUT_SECONDS = 600  # Dify's default; an inner hop must never give up before the outermost one
 _GUNICORN_TIMEOUT_SECONDS = 360
+_KEEP_ALIVE_MARGIN_SECONDS = 5
+_GRACEFUL_SECONDS = 110  # what is left of the two minutes between SIGTERM and SIGKILL goes to the way there
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +148,8 @@ class Row:
     Attributes:
         name: Its name.
         roles: Who reads it.
-        value: What it holds; None leaves it to the component's own default.
+        value: What it holds; None leaves it to the component's own default. A user may set what a
+            :class:`Default` holds.
         instead: What a user sets instead of it.
         free_when_unset: Whether a user may set it where ``value`` gives None: limits that no door imposes.
     """
@@ -144,13 +166,28 @@ def _url(context: Context) -> str | None:
 
 
 def _socket_url(context: Context) -> str | None:
-    if context.door is None:
+    """Only where something answers: the editor works alone when its built-in address fails, no other."""
+    if context.door is None or not context.door.collaboration:
         return None
     return f"{'wss' if context.door.scheme == 'https' else 'ws'}://{context.door.host}"
 
 
 def _collaboration(context: Context) -> str | None:
-    return "true" if context.door and context.door.collaboration else None
+    """Dify's code has it on, and the editor then waits for a server."""
+    if context.door is None:
+        return None
+    return "true" if context.door.collaboration else "false"
+
+
+def _keep_alive(template: str) -> Callable[[Context], str | None]:
+    """A little longer than the hop before the container keeps a connection that is not in use."""
+
+    def text(context: Context) -> str | None:
+        if context.door is None:
+            return None
+        return template.format(seconds=context.door.idle_seconds + _KEEP_ALIVE_MARGIN_SECONDS)
+
+    return text
 
 
 def _endpoint_template(context: Context) -> str | None:
@@ -184,6 +221,12 @@ def _execution_limit(context: Context) -> str | None:
     return str(context.door.limits.request_timeout_seconds)
 
 
+def _inner_call_timeout(context: Context) -> str | None:
+    """How long a plugin may use api: as long as it may run, though the daemon's default is four minutes."""
+    seconds = _plugin_timeout(context)
+    return None if seconds is None else f"{seconds}000"
+
+
 def _browser_timeout(context: Context) -> str | None:
     return str(context.door.limits.request_timeout_seconds * 1000) if context.door else None
 
@@ -197,10 +240,8 @@ def _upload_limit(megabytes: int) -> Callable[[Context], str | None]:
     return limit
 
 
-def _package_limit(context: Context) -> str | None:
-    if context.door is None or context.door.limits.max_body_mb is None:
-        return None
-    return str(min(_PLUGIN_PACKAGE_BYTES, int(context.door.limits.max_body_mb * _MB)))
+def _pool(name: str) -> Callable[[Context], str]:
+    return lambda context: str(getattr(context.pools, name))
 
 
 def _option(name: str) -> Callable[[Context], str | None]:
@@ -228,6 +269,7 @@ def _region(context: Context) -> str:
 
 
 _API = (Role.API, Role.API_WEBSOCKET)
+_WORKER = (Role.WORKER,)
 _BACKEND = BACKEND_ROLES
 _JOBS = tuple(role for role in BACKEND_ROLES if role not in _API)
 _WEBSOCKET = (Role.API_WEBSOCKET,)
@@ -248,6 +290,19 @@ _START = (
     Row("MODE", (Role.WORKER,), "worker"),
     Row("MODE", (Role.BEAT,), "beat"),
     Row("MODE", (Role.MIGRATION,), "migration"),
+    # The image's own class never closes an idle connection: ten of them, without any user, and nothing else
+    # is answered any more, /health included.
+    Row("SERVER_WORKER_CLASS", (Role.API,), Default("gevent")),
+    # A stream holds one, each inner call of a plugin another, and so does every idle one of the hop before.
+    Row("SERVER_WORKER_CONNECTIONS", (Role.API,), Default("500")),
+    Row(
+        "GUNICORN_CMD_ARGS",
+        _API,
+        Default(_keep_alive(f"--keep-alive={{seconds}} --graceful-timeout={_GRACEFUL_SECONDS}")),
+    ),
+    # gunicorn takes SCRIPT_NAME from a header of whoever is listed, and every sidecar is loopback, its
+    # default: the header would move a request to another path, past the routes of the frontend.
+    Row("FORWARDED_ALLOW_IPS", _API, "", "nothing: a client could call any path of api with it"),
     Row("SERVER_WORKER_CLASS", _WEBSOCKET, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"),
     Row("SERVER_WORKER_AMOUNT", _WEBSOCKET, "1"),  # a session belongs to one process
     Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, "1000"),
@@ -257,6 +312,11 @@ _START = (
     Row("LOG_OUTPUT_FORMAT", (*_BACKEND, Role.PLUGIN_DAEMON), "json"),
     Row("LOG_FILE", _BACKEND, ""),
     Row("CHECK_UPDATE_URL", _BACKEND, ""),
+    Row("SCARF_NO_ANALYTICS", _BACKEND, Default("true")),
+    Row("SWAGGER_UI_ENABLED", _BACKEND, Default("false")),  # served without a log-in
+    Row("ENABLE_OAUTH_BEARER", _BACKEND, Default("false")),
+    # Green threads of one process. Every streamed workflow is one of its jobs, and may wait for another.
+    Row("CELERY_WORKER_AMOUNT", _WORKER, Default(_pool("jobs"))),
 )
 
 _PUBLIC = (
@@ -271,20 +331,24 @@ _PUBLIC = (
     Row("CONSOLE_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
     Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
     Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOOR_OPTION),
-    Row("ENABLE_COLLABORATION_MODE", _API, _collaboration, "collaboration= of the frontend"),
+    Row("ENABLE_COLLABORATION_MODE", _BACKEND, _collaboration, "collaboration= of the frontend"),
     Row("GUNICORN_TIMEOUT", _API, _gunicorn_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_DAEMON_TIMEOUT", _API, _answer_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_DAEMON_TIMEOUT", _JOBS, _plugin_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_MAX_EXECUTION_TIMEOUT", _DAEMON, _plugin_timeout, _TIMEOUT_OPTION),
+    Row("DIFY_BACKWARDS_INVOCATION_READ_TIMEOUT", _DAEMON, Default(_inner_call_timeout), _TIMEOUT_OPTION),
     Row("APP_MAX_EXECUTION_TIME", _API, _execution_limit, _TIMEOUT_OPTION, free_when_unset=True),
+    # Streamed runs are the worker's, but so are those that nobody waits for: whoever has them sets another.
+    Row("APP_MAX_EXECUTION_TIME", _JOBS, Default(_execution_limit), _TIMEOUT_OPTION),
+    Row("KEEP_ALIVE_TIMEOUT", _WEB, Default(_keep_alive("{seconds}000"))),
     Row("TEXT_GENERATION_TIMEOUT_MS", _WEB, _browser_timeout, _TIMEOUT_OPTION),
     Row("WORKFLOW_GENERATION_TIMEOUT_MS", _WEB, _browser_timeout, _TIMEOUT_OPTION),
     *(
         Row(name, _BACKEND, _upload_limit(size), _UPLOAD_OPTION, free_when_unset=True)
         for name, size in _DIFY_UPLOAD_MB.items()
     ),
-    Row("PLUGIN_MAX_PACKAGE_SIZE", _BACKEND, _package_limit, _UPLOAD_OPTION, free_when_unset=True),
-    Row("MAX_PLUGIN_PACKAGE_SIZE", _DAEMON, _package_limit, _UPLOAD_OPTION, free_when_unset=True),
+    # Also for what api downloads itself, which no door carries.
+    Row("PLUGIN_MAX_PACKAGE_SIZE", _BACKEND, Default(_PLUGIN_PACKAGE_BYTES)),
 )
 
 _DATABASE = (
@@ -301,6 +365,10 @@ _DATABASE = (
     Row("DB_EXTRAS", _BACKEND, "sslmode=require", _DATA_OPTION),
     Row("PGSSLMODE", _BACKEND, "require", _DATA_OPTION),  # libpq reads it: covers pgvector's own pool
     Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and auto-pause
+    Row("SQLALCHEMY_POOL_SIZE", _BACKEND, Default(_pool("size"))),
+    Row("SQLALCHEMY_MAX_OVERFLOW", _BACKEND, Default(_pool("overflow"))),
+    Row("PGVECTOR_MAX_CONNECTION", _BACKEND, Default(_pool("vectors"))),
+    Row("DB_MAX_OPEN_CONNS", _DAEMON, Default(_pool("plugins"))),
     Row("VECTOR_STORE", _BACKEND, "pgvector", _DATA_OPTION),
     Row("PGVECTOR_HOST", _BACKEND, _database_host, _DATA_OPTION),
     Row("PGVECTOR_PORT", _BACKEND, str(DATABASE_PORT), _DATA_OPTION),
@@ -356,6 +424,10 @@ _PLUGINS = (
     Row("FORCE_VERIFYING_SIGNATURE", _DAEMON, "true"),
     Row("SERVER_PORT", _DAEMON, str(PORTS[Role.PLUGIN_DAEMON])),
     Row("PLATFORM", _DAEMON, "local"),
+    # Seconds to install the packages of one plugin. A whole installation counts as failed a minute later,
+    # however many plugins it brings.
+    Row("PYTHON_ENV_INIT_TIMEOUT", _DAEMON, Default("600")),
+    Row("HEALTH_API_LOG_ENABLED", _DAEMON, Default("false")),
 )
 
 _CODE = (
@@ -363,6 +435,8 @@ _CODE = (
     Row("CODE_EXECUTION_API_KEY", _BACKEND, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
     Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
     Row("SANDBOX_PORT", _SANDBOX, str(PORTS[Role.SANDBOX])),
+    Row("WORKER_TIMEOUT", _SANDBOX, _option("WORKER_TIMEOUT"), _SANDBOX_OPTION),
+    Row("CODE_EXECUTION_READ_TIMEOUT", _BACKEND, Default(_option("CODE_EXECUTION_READ_TIMEOUT"))),
     Row("ENABLE_NETWORK", _SANDBOX, "true"),
     Row("HTTP_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
     Row("HTTPS_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
@@ -437,15 +511,26 @@ TABLE: tuple[Row, ...] = (
 """Every variable of every role."""
 
 
-def plain_variables(role: Role, context: Context) -> dict[str, str]:
-    """The variables of a role whose values may be read by everybody."""
-    values = {row.name: _plain(row.value, context) for row in TABLE if role in row.roles}
+def plain_variables(role: Role, context: Context, extras: Collection[str] = ()) -> dict[str, str]:
+    """The variables of a role whose values may be read by everybody.
+
+    Args:
+        role: Who reads them.
+        context: What their values are made of.
+        extras: Names of the variables that a user sets: they take the place of a :class:`Default`.
+    """
+    rows = [row for row in TABLE if role in row.roles]
+    taken = {name.upper() for name in extras}
+    free = {row.name for row in rows if isinstance(row.value, Default) and row.name in taken}
+    values = {row.name: _plain(row.value, context) for row in rows if row.name not in free}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _plain(value: Value, context: Context) -> str | None:
     if isinstance(value, SecretField | SecretOption):
         return None
+    if isinstance(value, Default):
+        value = value.value
     return value if isinstance(value, str) else value(context)
 
 
@@ -459,26 +544,51 @@ def secret_options(role: Role) -> tuple[str, ...]:
     return tuple(row.name for row in TABLE if role in row.roles and isinstance(row.value, SecretOption))
 
 
-def _is_unset(row: Row, context: Context) -> bool:
+def _is_free(row: Row, context: Context) -> bool:
+    """Whether a user may set the variable of a row."""
+    if isinstance(row.value, Default):
+        return True
     if isinstance(row.value, SecretOption):
-        return row.name not in context.secret_options
-    return _plain(row.value, context) is None
+        unset = row.name not in context.secret_options
+    else:
+        unset = _plain(row.value, context) is None
+    return row.free_when_unset and unset
+
+
+_GUNICORN_TRUST = ("--forwarded-allow-ips", "--forwarder-headers")
 
 
 def require_free(role: Role, extras: Mapping[str, object], context: Context) -> None:
     """Check the variables a user adds.
 
-    Limits that the door does not impose are free: there Dify's defaults hold, and a user may know better.
+    Sizes and habits are free, and so are limits that the door does not impose: a user may know better.
 
     Raises:
         ValueError: If a name is one the library sets, or is not a variable name; the message names the
-            argument to use instead.
+            argument to use instead. Or if a value would open what another one closes.
     """
     reserved = {row.name.upper(): row for row in TABLE if role in row.roles}
-    for name in extras:
+    for name, value in extras.items():
         if not name or "=" in name or any(c.isspace() for c in name):
             raise ValueError(f"environment of role {role}: {name!r} is not a variable name")
         row = reserved.get(name.upper())
-        if row is None or (row.free_when_unset and _is_unset(row, context)):
-            continue
-        raise ValueError(f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}")
+        if row is not None and not _is_free(row, context):
+            raise ValueError(f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}")
+        _require_safe(role, name.upper(), value, context)
+
+
+def _require_safe(role: Role, name: str, value: object, context: Context) -> None:
+    """Values that depend on others."""
+    if not isinstance(value, str):
+        return
+    if name == "GUNICORN_CMD_ARGS" and any(flag in value for flag in _GUNICORN_TRUST):
+        raise ValueError(
+            f"environment of role {role}: GUNICORN_CMD_ARGS must not hold {' or '.join(_GUNICORN_TRUST)}: a "
+            f"client could call any path of api by a header, got {value!r}"
+        )
+    timeout = context.options.get("WORKER_TIMEOUT")
+    if name == "CODE_EXECUTION_READ_TIMEOUT" and timeout and value.isdecimal() and int(value) <= int(timeout):
+        raise ValueError(
+            f"environment of role {role}: {name} must be more than the {timeout} seconds of "
+            f"Sandbox.timeout_seconds, got {value!r}"
+        )

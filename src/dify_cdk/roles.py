@@ -57,6 +57,22 @@ PORTS = MappingProxyType(
 )
 """TCP port of each role that listens; ``worker``, ``beat`` and ``migration`` only call others."""
 
+HEALTH_PATHS = MappingProxyType(
+    {
+        Role.API: "/health",
+        Role.API_WEBSOCKET: "/health",
+        Role.WEB: "/favicon.ico",
+        Role.PLUGIN_DAEMON: "/health/check",
+        Role.SANDBOX: "/health",
+    }
+)
+"""What each role that speaks HTTP answers with 200 by itself, asking nobody else.
+
+Pages of ``web`` do not do: their layout is rendered with an answer of api. ``/health`` of ``api`` reads
+neither database nor cache (``extensions/ext_app_metrics.py`` of dify 1.14.2, commit ad96501e0), that of the
+sandbox stands outside its limits of concurrent runs (``internal/middleware`` of dify-sandbox 0.2.15).
+"""
+
 NAMED_ROLES = (Role.API, Role.WEB, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY)
 """Roles with a name in private DNS. ``api_websocket`` is reached through a frontend only."""
 

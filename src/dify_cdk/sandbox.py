@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from dify_cdk._checks import is_token, require_index_url
+from dify_cdk._checks import is_token, require_index_url, require_literal, require_whole
 
 T = TypeVar("T")
 
@@ -17,6 +17,9 @@ REQUIREMENTS_PATH = "/dependencies/python-requirements.txt"
 ENTRYPOINT_PATH = "/entrypoint.sh"
 
 _HIGHEST_SYSCALL = 999
+_LONGEST_RUN_SECONDS = 600
+_SHORTEST_WAIT_SECONDS = 60  # Dify's own default of CODE_EXECUTION_READ_TIMEOUT
+_RUNS_AT_ONCE = 4  # MAX_WORKERS in conf/config.yaml of dify-sandbox 0.2.15; the fifth run waits
 
 _VERSION = r"(===|==|~=|!=|<=|>=|<|>) *[A-Za-z0-9][A-Za-z0-9.*+!_-]*"
 _REQUIREMENT = re.compile(
@@ -48,6 +51,8 @@ class Sandbox:
         pip_mirror_url: Package index for pip instead of the public one, which cannot be reached in a
             network without a way out. pip calls it through the proxy, which lets it through only if it is
             public or named as an exception, and does not check its certificate. Default: the public index.
+        timeout_seconds: Longest run of one piece of code, 1 to 600 seconds. A task runs four at once and
+            lets others wait, so that Dify waits four times as long for an answer, a minute at least.
 
     Raises:
         ValueError: If a requirement is malformed or named twice, or a number is no syscall or repeated, or
@@ -60,9 +65,12 @@ class Sandbox:
     python_packages: Sequence[str] = ()
     allowed_syscalls: Sequence[int] | None = None
     pip_mirror_url: str | None = None
+    timeout_seconds: int = 15
 
     def __post_init__(self) -> None:
         """Check every value."""
+        require_literal("Sandbox.timeout_seconds", self.timeout_seconds, "Dify's own wait follows from it")
+        require_whole("Sandbox.timeout_seconds", self.timeout_seconds, 1, _LONGEST_RUN_SECONDS)
         _check_packages(self.python_packages)
         if self.allowed_syscalls is not None:
             _check_syscalls(self.allowed_syscalls)
@@ -87,14 +95,19 @@ class Sandbox:
         return ["\n".join(script)]
 
     def environment(self) -> dict[str, str]:
-        """Variables of the container that differ from the defaults."""
-        variables = {}
+        """Variables of the container."""
+        variables = {"WORKER_TIMEOUT": str(self.timeout_seconds)}
         if self.allowed_syscalls is not None:
             # The sandbox stops at a space in the list.
             variables["ALLOWED_SYSCALLS"] = ",".join(str(number) for number in self.allowed_syscalls)
         if self.pip_mirror_url is not None:
             variables["PIP_MIRROR_URL"] = self.pip_mirror_url
         return variables
+
+    def environment_of_callers(self) -> dict[str, str]:
+        """Variables of those who wait for it."""
+        wait = max(_SHORTEST_WAIT_SECONDS, _RUNS_AT_ONCE * self.timeout_seconds)
+        return {"CODE_EXECUTION_READ_TIMEOUT": str(wait)}
 
     def pip_mirror_host(self) -> str | None:
         """Host of the package index, which the proxy has to let through; None without one or for a token."""

@@ -166,7 +166,8 @@ DEFAULT_SIZES: Mapping[Role, RoleSize] = MappingProxyType(
         Role.WEB: RoleSize(cpu_units=256, memory_mib=1024),
         Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048),
         Role.BEAT: RoleSize(cpu_units=256, memory_mib=1024),
-        Role.PLUGIN_DAEMON: RoleSize(cpu_units=512, memory_mib=2048),
+        # Installs two plugins at a time, each with its Python packages, against a clock.
+        Role.PLUGIN_DAEMON: RoleSize(cpu_units=1024, memory_mib=2048),
         Role.SANDBOX: RoleSize(cpu_units=256, memory_mib=512),
         Role.SSRF_PROXY: RoleSize(cpu_units=256, memory_mib=512),
         Role.MIGRATION: RoleSize(cpu_units=512, memory_mib=2048),

@@ -103,6 +103,9 @@ cache_store_log none
 netdb_filename none
 pinger_enable off
 
+# Bodies wait here while the name of a plain HTTP host is looked up; more than 1 MB would break off.
+client_request_buffer_max_size 100 MB
+
 # nothing is told about who asks
 forwarded_for delete
 request_header_access Via deny all

@@ -23,6 +23,7 @@ from dify_cdk._mail import MailVariables, define_mail
 from dify_cdk._mesh import Mesh
 from dify_cdk._models import grant_models
 from dify_cdk.bedrock import Bedrock
+from dify_cdk.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.data import DifyData
 from dify_cdk.environment import Door
 from dify_cdk.mail import SesMail, SmtpMail
@@ -115,20 +116,27 @@ class DifyWorkers(Construct):
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
         cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
+        all_sizes = _all_sizes(sizes or {}, scheduler)
         self._platform = Platform(
             cluster=cluster,
             tiers=tiers,
             data=data,
             release=release,
             architecture=architecture,
-            sizes=_all_sizes(sizes or {}, scheduler),
+            sizes=all_sizes,
             extras=environment or {},
-            options={**sandbox.environment(), **plugins.environment(closed=tiers.closed), **post.plain},
+            options={
+                **sandbox.environment(),
+                **sandbox.environment_of_callers(),
+                **plugins.environment(closed=tiers.closed),
+                **post.plain,
+            },
             secret_options=post.secrets,
             mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
             namespace=dns,
             names={role: _define_name(dns, role) for role in NAMED_ROLES},
             ready=[*tiers.way_out, *providers],
+            pools=_pools(data, all_sizes),
             exec_roles=require_exec(exec_roles, has_scheduler=scheduler is not None),
         )
         self._migration = Migration(self, "Migration", platform=self._platform)
@@ -142,6 +150,7 @@ class DifyWorkers(Construct):
         if tiers.closed:
             self._warn_of_closed_network(plugins, mail, models)
         self.node.add_validation(_Announcement(self))
+        self.node.add_validation(_Connections(self))
 
     @property
     def platform(self) -> Platform:
@@ -391,6 +400,36 @@ class _Announcement:
         return [
             f"{self._workers.node.path} has no frontend: add one, such as DifyAlbFrontend(..., workers=...)"
         ]
+
+
+@jsii.implements(IValidation)
+class _Connections:
+    """Warns at synthesis, when all services are known, of more connections than the database takes."""
+
+    def __init__(self, workers: DifyWorkers) -> None:
+        self._workers = workers
+
+    def validate(self) -> list[str]:
+        """No errors: tasks that scale so far may never come together."""
+        platform = self._workers.platform
+        available = platform.data.database.max_connections
+        found = None if available is None else too_many([s.part for s in platform.services], available)
+        if found:
+            cdk.Validations.of(self._workers).add_warning(
+                "DifyDatabaseConnections",
+                f"Dify can open more connections than the {available} that the database takes with this "
+                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu or scale less",
+            )
+        return []
+
+
+def _pools(data: DifyData, sizes: Mapping[Role, RoleSize]) -> Pools:
+    """What the database leaves for each process, with one api_websocket whether it runs or not."""
+    counts = [sizes[role].most_tasks for role in (Role.API, Role.API_WEBSOCKET, Role.WORKER)]
+    available = data.database.max_connections
+    if available is None or is_token(counts):
+        return DEFAULT_POOLS
+    return pools_for(available, sum(counts))
 
 
 def _network_of_address(cidr: str) -> str:

@@ -257,7 +257,7 @@ def test_the_api_starts_where_nothing_can_be_written(tmp_path: Path) -> None:
     environment = said["environment"]
     assert isinstance(environment, dict)
     assert environment["SECRET_KEY"].startswith(MARK)
-    assert environment["GUNICORN_CMD_ARGS"] == "--keep-alive=75"
+    assert environment["SERVER_WORKER_AMOUNT"] == "1"
     assert environment["HOME"] == "/tmp"
     # Nobody but the stranger ran it, and it could read all and write to one place only.
     assert said["uid"] == 993
@@ -341,7 +341,7 @@ def test_web_starts_where_nothing_can_be_written(
     environment = said["environment"]
     assert isinstance(environment, dict)
     assert environment["NEXT_PUBLIC_API_PREFIX"] == "https://dify.example.com/console/api"
-    assert environment["KEEP_ALIVE_TIMEOUT"] == "75000"
+    assert environment["PORT"] == "3000"
     assert (said["uid"], said["refused"]) == (993, 3)
     assert started.output.endswith("WRITTEN next-cache\n")
 

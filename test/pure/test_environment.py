@@ -17,6 +17,7 @@ from dify_cdk.environment import (
     TABLE,
     Context,
     DataEndpoints,
+    Default,
     Door,
     Purpose,
     SecretField,
@@ -40,11 +41,18 @@ def context(
     streaming: bool = True,
     max_body_mb: float | None = None,
     scheme: str = "https",
+    collaboration: bool = False,
 ) -> Context:
     limits = Limits(
         request_timeout_seconds=timeout, streaming=streaming, websocket=streaming, max_body_mb=max_body_mb
     )
-    door = Door(scheme=scheme, host="dify.example.com", limits=limits)
+    door = Door(
+        scheme=scheme,
+        host="dify.example.com",
+        limits=limits,
+        idle_seconds=timeout,
+        collaboration=collaboration,
+    )
     return Context(data=ENDPOINTS, namespace="test.internal", door=door)
 
 
@@ -79,7 +87,7 @@ REQUIRED: Mapping[Role, set[str]] = {
     Role.MIGRATION: BACKEND,
     Role.WEB: {
         *("HOSTNAME", "PORT", "CONSOLE_API_URL", "APP_API_URL", "SERVER_CONSOLE_API_URL"),
-        *("NEXT_PUBLIC_SOCKET_URL", "NEXT_PUBLIC_ENABLE_AGENT_V2", "DEPLOYMENT_EDITION"),
+        *("NEXT_PUBLIC_ENABLE_AGENT_V2", "DEPLOYMENT_EDITION", "KEEP_ALIVE_TIMEOUT"),
     },
     Role.PLUGIN_DAEMON: {
         *("SERVER_KEY", "DIFY_INNER_API_URL", "DIFY_INNER_API_KEY"),
@@ -95,6 +103,13 @@ REQUIRED: Mapping[Role, set[str]] = {
     Role.SANDBOX: {"API_KEY", "SANDBOX_PORT", "ENABLE_NETWORK", "HTTP_PROXY", "HTTPS_PROXY", "GIN_MODE"},
     Role.SSRF_PROXY: set(),  # its configuration is written by squid.py
 }
+
+OF_THE_SERVER = {  # what gunicorn takes from the environment
+    *("GUNICORN_TIMEOUT", "GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS"),
+    *("SERVER_WORKER_CLASS", "SERVER_WORKER_CONNECTIONS"),
+}
+
+READ_TIMEOUT = "CODE_EXECUTION_READ_TIMEOUT"
 
 URLS = {
     *("CONSOLE_API_URL", "CONSOLE_WEB_URL", "SERVICE_API_URL", "APP_WEB_URL", "APP_API_URL", "TRIGGER_URL"),
@@ -155,13 +170,15 @@ class TestBackend:
         found = {role: plain_variables(role, STREAMING) for role in (Role.API, Role.WORKER, Role.BEAT)}
         names = set().union(*found.values())
         different = {name for name in names if len({values.get(name) for values in found.values()}) > 1}
-        assert different == {"MODE", "GUNICORN_TIMEOUT"}
+        assert different == {"MODE", "CELERY_WORKER_AMOUNT"} | OF_THE_SERVER
         assert {role: values["MODE"] for role, values in found.items()} == {
             Role.API: "api",
             Role.WORKER: "worker",
             Role.BEAT: "beat",
         }
-        assert [role for role, values in found.items() if "GUNICORN_TIMEOUT" in values] == [Role.API]
+        for name in OF_THE_SERVER:
+            assert [role for role, values in found.items() if name in values] == [Role.API]
+        assert [role for role, values in found.items() if "CELERY_WORKER_AMOUNT" in values] == [Role.WORKER]
 
     def test_the_websocket_server_is_an_api_with_another_worker_class(self) -> None:
         api, websocket = (plain_variables(role, STREAMING) for role in (Role.API, Role.API_WEBSOCKET))
@@ -174,7 +191,8 @@ class TestBackend:
 
     def test_the_migration_is_an_api_that_migrates(self) -> None:
         api, migration = (plain_variables(role, NO_DOOR) for role in (Role.API, Role.MIGRATION))
-        assert migration == {**api, "MODE": "migration", "MIGRATION_ENABLED": "true"}
+        others = {name: value for name, value in api.items() if name not in OF_THE_SERVER}
+        assert migration == {**others, "MODE": "migration", "MIGRATION_ENABLED": "true"}
         assert api["MIGRATION_ENABLED"] == "false"
 
     def test_all_read_the_same_secrets(self) -> None:
@@ -238,7 +256,7 @@ class TestUrls:
 
     @pytest.mark.parametrize(("scheme", "socket"), [("https", "wss"), ("http", "ws")])
     def test_schemes_follow_the_door(self, scheme: str, socket: str) -> None:
-        where = context(scheme=scheme)
+        where = context(scheme=scheme, collaboration=True)
         web = plain_variables(Role.WEB, where)
         assert web["CONSOLE_API_URL"] == web["APP_API_URL"] == f"{scheme}://dify.example.com"
         assert web["NEXT_PUBLIC_SOCKET_URL"] == f"{socket}://dify.example.com"
@@ -365,7 +383,7 @@ class TestDoor:
     @pytest.mark.parametrize("role", [Role.API, Role.WORKER, Role.PLUGIN_DAEMON])
     def test_a_door_without_a_body_limit_leaves_dify_s_own_limits(self, role: Role) -> None:
         names = plain_variables(role, STREAMING)
-        assert not [name for name in names if "FILE_SIZE_LIMIT" in name or "PACKAGE_SIZE" in name]
+        assert not [name for name in names if "FILE_SIZE_LIMIT" in name]
 
     @settings(deadline=None)
     @given(st.floats(min_value=3, max_value=1000))
@@ -381,10 +399,11 @@ class TestDoor:
         assert len(limits) == 6
         assert {name: value for name, value in limits.items() if value * 2**20 > door_bytes} == {}
         assert min(limits.values()) >= 1
-        api = plain_variables(Role.API, where)
-        daemon = plain_variables(Role.PLUGIN_DAEMON, where)
-        assert api["PLUGIN_MAX_PACKAGE_SIZE"] == daemon["MAX_PLUGIN_PACKAGE_SIZE"]
-        assert int(api["PLUGIN_MAX_PACKAGE_SIZE"]) <= door_bytes
+
+    @pytest.mark.parametrize("role", BACKEND_ROLES)
+    @every_context
+    def test_a_door_s_body_limit_does_not_stop_downloads_of_plugins(self, where: Context, role: Role) -> None:
+        assert plain_variables(role, where)["PLUGIN_MAX_PACKAGE_SIZE"] == "52428800"
 
     def test_a_wide_door_does_not_raise_dify_s_own_limits(self) -> None:
         plain = plain_variables(Role.API, context(max_body_mb=1000))
@@ -397,7 +416,104 @@ class TestDoor:
             "UPLOAD_SKILL_FILE_SIZE_LIMIT": "50",
             "ANNOTATION_IMPORT_FILE_SIZE_LIMIT": "2",
         }
-        assert plain["PLUGIN_MAX_PACKAGE_SIZE"] == "52428800"
+
+    @pytest.mark.parametrize("role", [Role.API, Role.API_WEBSOCKET, Role.WORKER, Role.BEAT])
+    def test_where_nothing_serves_websockets_the_editor_does_not_wait_for_them(self, role: Role) -> None:
+        """Dify's code has it on, and its fallback knows the built-in address only: both have to go."""
+        alone, together = context(), context(collaboration=True)
+        assert plain_variables(role, alone)["ENABLE_COLLABORATION_MODE"] == "false"
+        assert plain_variables(role, together)["ENABLE_COLLABORATION_MODE"] == "true"
+        assert "NEXT_PUBLIC_SOCKET_URL" not in plain_variables(Role.WEB, alone)
+        assert plain_variables(Role.WEB, together)["NEXT_PUBLIC_SOCKET_URL"] == "wss://dify.example.com"
+
+    @settings(deadline=None)
+    @given(st.integers(1, 4000))
+    def test_containers_keep_connections_longer_than_the_hop_before_them(self, seconds: int) -> None:
+        where = context(timeout=seconds)
+        (kept,) = re.findall(r"--keep-alive=(\d+) ", plain_variables(Role.API, where)["GUNICORN_CMD_ARGS"])
+        assert int(kept) > seconds
+        assert int(plain_variables(Role.WEB, where)["KEEP_ALIVE_TIMEOUT"]) > seconds * 1000
+
+    def test_streams_may_end_in_almost_all_of_the_time_between_the_two_signals(self) -> None:
+        arguments = plain_variables(Role.API, STREAMING)["GUNICORN_CMD_ARGS"]
+        (seconds,) = re.findall(r"--graceful-timeout=(\d+)$", arguments)
+        assert 100 <= int(seconds) < 120
+
+    def test_inner_calls_of_a_plugin_may_take_as_long_as_the_plugin(self) -> None:
+        daemon = plain_variables(Role.PLUGIN_DAEMON, context(timeout=3600))
+        assert daemon["DIFY_BACKWARDS_INVOCATION_READ_TIMEOUT"] == "3600000"
+        assert daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "3600"
+
+    def test_runs_that_cannot_be_answered_any_more_end_in_the_worker_too_unless_somebody_has_others(
+        self,
+    ) -> None:
+        assert plain_variables(Role.WORKER, BUFFERED)["APP_MAX_EXECUTION_TIME"] == "29"
+        require_free(Role.WORKER, {"APP_MAX_EXECUTION_TIME": "1200"}, BUFFERED)
+
+
+class TestDefaults:
+    """What is a size or a habit, and free."""
+
+    @pytest.mark.parametrize(
+        ("role", "expected"),
+        [
+            (
+                Role.API,
+                {
+                    "SERVER_WORKER_CLASS": "gevent",
+                    "SERVER_WORKER_CONNECTIONS": "500",
+                    "GUNICORN_CMD_ARGS": "--keep-alive=605 --graceful-timeout=110",
+                    "SWAGGER_UI_ENABLED": "false",
+                    "SCARF_NO_ANALYTICS": "true",
+                    "ENABLE_OAUTH_BEARER": "false",
+                    "SQLALCHEMY_POOL_SIZE": "30",
+                    "SQLALCHEMY_MAX_OVERFLOW": "10",
+                    "PGVECTOR_MAX_CONNECTION": "5",
+                },
+            ),
+            (Role.WORKER, {"CELERY_WORKER_AMOUNT": "16", "SCARF_NO_ANALYTICS": "true"}),
+            (
+                Role.PLUGIN_DAEMON,
+                {
+                    "PYTHON_ENV_INIT_TIMEOUT": "600",
+                    "HEALTH_API_LOG_ENABLED": "false",
+                    "DB_MAX_OPEN_CONNS": "30",
+                },
+            ),
+            (Role.WEB, {"KEEP_ALIVE_TIMEOUT": "605000"}),
+        ],
+        ids=["api", "worker", "plugin_daemon", "web"],
+    )
+    def test_the_values(self, role: Role, expected: dict[str, str]) -> None:
+        plain = plain_variables(role, STREAMING)
+        assert {name: plain.get(name) for name in expected} == expected
+
+    @every_role
+    def test_a_user_s_own_value_takes_their_place(self, role: Role) -> None:
+        free = [row.name for row in TABLE if role in row.roles and isinstance(row.value, Default)]
+        for name in free:
+            for written in (name, name.lower()):
+                require_free(role, {written: "7"} if name != READ_TIMEOUT else {written: "700"}, STREAMING)
+                assert name not in plain_variables(role, STREAMING, [written])
+        rest = plain_variables(role, STREAMING, free)
+        assert rest == {k: v for k, v in plain_variables(role, STREAMING).items() if k not in free}
+
+    @pytest.mark.parametrize("value", ["--forwarded-allow-ips=*", "--keep-alive=9 --forwarder-headers x"])
+    def test_fails_when_arguments_of_gunicorn_make_it_believe_a_client(self, value: str) -> None:
+        with pytest.raises(ValueError, match="GUNICORN_CMD_ARGS must not hold --forwarded-allow-ips or --f"):
+            require_free(Role.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
+
+    @pytest.mark.parametrize("role", [Role.API, Role.API_WEBSOCKET])
+    def test_nobody_is_believed_about_the_path_of_a_request(self, role: Role) -> None:
+        assert plain_variables(role, STREAMING)["FORWARDED_ALLOW_IPS"] == ""
+        with pytest.raises(ValueError, match="FORWARDED_ALLOW_IPS is set by dify_cdk, use nothing: a client"):
+            require_free(role, {"FORWARDED_ALLOW_IPS": "*"}, STREAMING)
+
+    def test_fails_when_dify_would_wait_shorter_for_code_than_code_may_run(self) -> None:
+        where = replace(STREAMING, options={"WORKER_TIMEOUT": "90"})
+        require_free(Role.WORKER, {READ_TIMEOUT: "91"}, where)
+        with pytest.raises(ValueError, match=r"must be more than the 90 seconds of Sandbox.timeout_seconds"):
+            require_free(Role.WORKER, {READ_TIMEOUT: "90"}, where)
 
 
 class TestExtras:
@@ -411,6 +527,8 @@ class TestExtras:
     @every_role
     def test_fails_when_a_name_is_taken_and_says_which_option_to_use(self, role: Role) -> None:
         for row in (row for row in TABLE if role in row.roles):
+            if isinstance(row.value, Default):
+                continue
             for name in (row.name, row.name.lower()):
                 with pytest.raises(ValueError, match=r"is set by dify_cdk, use ") as caught:
                     require_free(role, {name: "x"}, self.EVERYTHING)
@@ -446,7 +564,7 @@ class TestExtras:
             (Role.API, "MAIL_TYPE"),
             (Role.API, "SQLALCHEMY_POOL_SIZE"),
             (Role.PLUGIN_DAEMON, "PIP_MIRROR_URL"),
-            (Role.SANDBOX, "WORKER_TIMEOUT"),
+            (Role.SANDBOX, "MAX_WORKERS"),
             (Role.WEB, "ALLOW_EMBED"),
             (Role.WEB, "API_KEY"),  # taken in the sandbox only
             (Role.SSRF_PROXY, "TZ"),
@@ -473,7 +591,7 @@ class TestExtras:
             require_free(Role.WORKER, {name: "x"}, self.EVERYTHING)
 
     @pytest.mark.parametrize(
-        "name", ["UPLOAD_FILE_SIZE_LIMIT", "PLUGIN_MAX_PACKAGE_SIZE", "APP_MAX_EXECUTION_TIME"]
+        "name", ["UPLOAD_FILE_SIZE_LIMIT", "UPLOAD_VIDEO_FILE_SIZE_LIMIT", "APP_MAX_EXECUTION_TIME"]
     )
     def test_limits_are_free_where_the_door_imposes_none(self, name: str) -> None:
         require_free(Role.API, {name: "1"}, STREAMING)

@@ -47,7 +47,7 @@ LAYERS = {
     "network": {"network"},
     "helpers": {"_acknowledge", "_deploy", "_exec", "_models", "_prefix_list", "_secrets"},
     "report": _modules_in("report"),
-    "tables": {"roles", "routes", "environment", "release", "limits", "sizes", "functions"}
+    "tables": {"roles", "routes", "environment", "connections", "release", "limits", "sizes", "functions"}
     | {"access", "domain", "login", "web_acl", "viewer_function"}  # who enters, and by which name
     | {"sandbox", "squid", "plugins", "mail", "bedrock", "llrt"}  # what runs inside and what it may reach
     | {"alarms", "rotation"}

@@ -40,7 +40,21 @@ def start(tmp_path: Path, wanted: Sandbox) -> subprocess.CompletedProcess[str]:
 def test_nothing_asked_leaves_the_image_as_it_is() -> None:
     assert Sandbox().entry_point() is None
     assert Sandbox().command() is None
-    assert Sandbox().environment() == {}
+    assert Sandbox().environment() == {"WORKER_TIMEOUT": "15"}
+    assert Sandbox().environment_of_callers() == {"CODE_EXECUTION_READ_TIMEOUT": "60"}
+
+
+@pytest.mark.parametrize(("seconds", "wait"), [(1, 60), (15, 60), (16, 64), (600, 2400)])
+def test_dify_waits_until_code_that_waits_for_its_turn_is_done(seconds: int, wait: int) -> None:
+    wanted = Sandbox(timeout_seconds=seconds)
+    assert wanted.environment() == {"WORKER_TIMEOUT": str(seconds)}
+    assert wanted.environment_of_callers() == {"CODE_EXECUTION_READ_TIMEOUT": str(wait)}
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 601, 1.5, "15", True])
+def test_fails_when_the_timeout_is_out_of_range(seconds: object) -> None:
+    with pytest.raises(ValueError, match=r"^Sandbox\.timeout_seconds must be "):
+        Sandbox(timeout_seconds=seconds)  # type: ignore[arg-type]
 
 
 def test_syscalls_and_mirror_need_no_other_start() -> None:
@@ -48,6 +62,7 @@ def test_syscalls_and_mirror_need_no_other_start() -> None:
     assert wanted.entry_point() is None
     assert wanted.command() is None
     assert wanted.environment() == {
+        "WORKER_TIMEOUT": "15",
         "ALLOWED_SYSCALLS": "3,0,435",
         "PIP_MIRROR_URL": "https://pip.example.com/simple",
     }
@@ -178,4 +193,4 @@ def test_fails_when_the_mirror_carries_credentials_and_does_not_repeat_them() ->
 
 def test_a_mirror_may_be_known_only_at_deploy_time() -> None:
     url = "https://${Token[Domain.Endpoint.4]}/simple"
-    assert Sandbox(pip_mirror_url=url).environment() == {"PIP_MIRROR_URL": url}
+    assert Sandbox(pip_mirror_url=url).environment()["PIP_MIRROR_URL"] == url

@@ -37,7 +37,7 @@ def test_rules_hold_at_most_five_values_and_have_their_own_priorities(v1: Templa
 def test_each_target_group_asks_for_health_where_the_role_answers(v1: Template) -> None:
     groups = v1.properties("AWS::ElasticLoadBalancingV2::TargetGroup").values()
     checks = {group["Port"]: (group["HealthCheckPath"], group["Matcher"]["HttpCode"]) for group in groups}
-    assert checks == {5001: ("/health", "200"), 3000: ("/", "200-399"), 5002: ("/health/check", "200")}
+    assert checks == {5001: ("/health", "200"), 3000: ("/favicon.ico", "200"), 5002: ("/health/check", "200")}
 
 
 def test_balancer_is_closed_to_others_and_logs(v1: Template) -> None:
@@ -74,7 +74,6 @@ def test_domain_brings_tls_a_redirect_and_records(stack: cdk.Stack) -> None:
     assert template.environment("api")["CONSOLE_WEB_URL"] == "https://dify.example.com"
     assert template.environment("worker")["FILES_URL"] == "https://dify.example.com"
     assert template.environment("worker")["ENDPOINT_URL_TEMPLATE"] == "https://dify.example.com/e/{hook_id}"
-    assert template.environment("web")["NEXT_PUBLIC_SOCKET_URL"] == "wss://dify.example.com"
 
 
 def test_own_certificate_without_a_zone_defines_neither(stack: cdk.Stack) -> None:

@@ -224,14 +224,20 @@ def test_function_reads_its_url_because_it_cannot_know_it(v3: Template) -> None:
         templates = json.loads(variables["DIFY_CDK_URL_TEMPLATES"])
         assert templates["CONSOLE_API_URL"] == "{url}"
         assert not set(templates) & set(variables)
-    assert (
-        json.loads(function_of(v3, Role.WEB)[1]["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])[
-            "NEXT_PUBLIC_SOCKET_URL"
-        ]
-        == "wss://{host}"
-    )
     api = json.loads(function_of(v3, Role.API)[1]["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])
     assert api["ENDPOINT_URL_TEMPLATE"] == "{url}/e/{hook_id}"
+
+
+def test_functions_keep_connections_longer_than_the_adapter_and_open_few_to_the_database(
+    v3: Template,
+) -> None:
+    """The adapter keeps idle ones for 4 seconds, and nobody counts them while an environment is frozen."""
+    api, web = (function_of(v3, role)[1]["Environment"]["Variables"] for role in (Role.API, Role.WEB))
+    assert api["GUNICORN_CMD_ARGS"].startswith("--keep-alive=75 ")
+    assert web["KEEP_ALIVE_TIMEOUT"] == "75000"
+    pools = ("SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_MAX_OVERFLOW", "PGVECTOR_MAX_CONNECTION")
+    assert sum(int(api[name]) for name in pools) == 5
+    assert v3.environment("api")["SQLALCHEMY_POOL_SIZE"] == "30"
 
 
 def test_function_may_read_its_secrets_its_url_and_its_objects_only(v3: Template) -> None:

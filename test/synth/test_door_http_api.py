@@ -143,7 +143,7 @@ def test_services_register_server_side_only_under_names_of_their_own(v2: Templat
         (entry,) = connect["Services"]
         registered[role] = entry["DiscoveryName"]
         assert "ClientAliases" not in entry
-        assert entry["Timeout"] == {"PerRequestTimeoutSeconds": 0}
+        assert entry["Timeout"] == {"PerRequestTimeoutSeconds": 0, "IdleTimeoutSeconds": 300}
         assert connect["Namespace"]["Fn::GetAtt"][1] == "Arn"
         (port,) = v2.containers()[role]["PortMappings"]
         assert entry["PortName"] == port["Name"]
@@ -169,7 +169,10 @@ def test_dify_is_told_what_the_door_carries(v2: Template) -> None:
     assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "600"
     assert int(api["UPLOAD_FILE_SIZE_LIMIT"]) * 1024 * 1024 < 10_000_000
     assert int(api["UPLOAD_VIDEO_FILE_SIZE_LIMIT"]) * 1024 * 1024 < 10_000_000
-    assert int(daemon["MAX_PLUGIN_PACKAGE_SIZE"]) <= 10_000_000
+    assert worker["APP_MAX_EXECUTION_TIME"] == "30"
+    # The proxy keeps unused connections for 300 seconds.
+    assert api["GUNICORN_CMD_ARGS"].startswith("--keep-alive=305 ")
+    assert v2.environment("web")["KEEP_ALIVE_TIMEOUT"] == "305000"
 
 
 def test_stage_logs_every_request(v2: Template) -> None:

@@ -325,7 +325,8 @@ class TestCollaboration:
     def test_there_is_none_by_default(self, workers: DifyWorkers) -> None:
         template = _door(workers)
         assert Role.API_WEBSOCKET not in template.services()
-        assert "ENABLE_COLLABORATION_MODE" not in template.environment(Role.API)
+        assert template.environment(Role.API)["ENABLE_COLLABORATION_MODE"] == "false"
+        assert "NEXT_PUBLIC_SOCKET_URL" not in template.environment(Role.WEB)
         assert Routing(template).container("/socket.io/") == "web"
 
     def test_v3_carries_it_through_its_load_balancer(self, workers: DifyWorkers) -> None:

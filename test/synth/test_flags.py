@@ -56,7 +56,7 @@ def test_plugin_daemon_writes_its_doors_out_whatever_the_flags(tmp_path_factory:
     )
     workers = workers_in(stack)
     limits = Limits(request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10)
-    workers.announce(Door(scheme="https", host="dify.example.com", limits=limits))
+    workers.announce(Door(scheme="https", host="dify.example.com", limits=limits, idle_seconds=30))
     daemon = synthesized(stack).services()["plugin_daemon"]
     assert daemon["LoadBalancers"] == []
     assert daemon["ServiceConnectConfiguration"] == {"Enabled": False}

@@ -191,10 +191,12 @@ def test_backend_roles_share_one_environment(template: Template) -> None:
         "GUNICORN_TIMEOUT",
         "APP_MAX_EXECUTION_TIME",
         "PLUGIN_DAEMON_TIMEOUT",
-        "ENABLE_COLLABORATION_MODE",
         "SERVER_WORKER_CLASS",
         "SERVER_WORKER_AMOUNT",
         "SERVER_WORKER_CONNECTIONS",
+        "GUNICORN_CMD_ARGS",
+        "FORWARDED_ALLOW_IPS",
+        "CELERY_WORKER_AMOUNT",
     }  # of one role by nature
     announced = {**template.environment(Role.WORKER)}
     for role in present:

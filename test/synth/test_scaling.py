@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -288,3 +289,46 @@ def test_fails_when_a_service_or_the_database_would_be_replaced(
     assert {f"{id}: Cluster" for id in before.of_type("AWS::ECS::Service")} < lost
     (database,) = before.of_type("AWS::RDS::DBCluster")
     assert f"{database}: SnapshotIdentifier" in lost
+
+
+class TestConnections:
+    """All tasks open connections to one database, which takes only so many."""
+
+    def build(self, stack: cdk.Stack, max_acu: float, most: int, **options: Any) -> list[str]:
+        size = sized(Role.API, tasks=Scaling(min_tasks=1, max_tasks=most))
+        data = data_in(stack, capacity=DatabaseCapacity(max_acu=max_acu))
+        workers = DifyWorkers(stack, "Workers", data=data, sizes={Role.API: size}, **options)
+        DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE, collaboration=True)
+        self.template = synthesized(stack)
+        found = [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
+        return [text for text in found if "connections" in text]
+
+    @pytest.mark.parametrize(("max_acu", "most"), [(1, 2), (2, 6), (4, 16), (8, 37)])
+    def test_pools_shrink_so_that_all_tasks_fit(self, stack: cdk.Stack, max_acu: float, most: int) -> None:
+        assert self.build(stack, max_acu, most) == []
+
+    @pytest.mark.parametrize(("max_acu", "most"), [(1, 3), (2, 7), (4, 17), (8, 38)])
+    def test_warns_with_the_sum_where_even_the_smallest_do_not(
+        self, stack: cdk.Stack, max_acu: float, most: int
+    ) -> None:
+        (warning,) = self.build(stack, max_acu, most)
+        summands = re.findall(r"(\w+) (\d+) x (\d+)( x 2)?", warning)
+        counted = {
+            role: int(tasks) * int(each) * (2 if twice else 1) for role, tasks, each, twice in summands
+        }
+        total, available = re.findall(r"= (\d+);", warning), re.findall(r"than the (\d+) that", warning)
+        assert counted.keys() == {"worker", "beat", "plugin_daemon", "api", "api_websocket"}
+        assert int(total[0]) == sum(counted.values()) + 15 > int(available[0])
+        assert warning.endswith("raise max_acu or scale less [ack: Annotation::DifyDatabaseConnections]")
+
+    def test_a_user_s_own_pool_counts(self, stack: cdk.Stack) -> None:
+        own = {role: {"SQLALCHEMY_POOL_SIZE": "200"} for role in (Role.API, Role.WORKER, Role.BEAT)}
+        (warning,) = self.build(stack, 4, 3, environment=own)
+        assert "api 3 x 215 x 2" in warning
+        assert self.template.environment(Role.API)["SQLALCHEMY_POOL_SIZE"] == "200"
+
+    def test_jobs_of_a_worker_follow_from_its_pool(self, stack: cdk.Stack) -> None:
+        self.build(stack, 1, 2)
+        worker = self.template.environment(Role.WORKER)
+        pool = int(worker["SQLALCHEMY_POOL_SIZE"]) + int(worker["SQLALCHEMY_MAX_OVERFLOW"])
+        assert 4 <= int(worker["CELERY_WORKER_AMOUNT"]) <= pool / 2.5 < 16

@@ -61,7 +61,10 @@ class TestArchitectures:
             for found in planned(before, after).resources
             if found.logical_id.startswith(("Data", "Workers")) and found.action is not Action.KEPT
         }
-        assert changed <= {"AWS::ECS::TaskDefinition", "AWS::ECS::Service", "AWS::EC2::SecurityGroupIngress"}
+        allowed = {"AWS::ECS::TaskDefinition", "AWS::ECS::Service", "AWS::EC2::SecurityGroupIngress"}
+        if "v4" in (before, after):  # more tasks of api leave smaller pools, also to the migration
+            allowed.add("Custom::DifyMigration")
+        assert changed <= allowed
 
     def test_both_ways_to_change_are_told(self, planned: Planned, before: str, after: str) -> None:
         result = planned(before, after)

@@ -319,7 +319,7 @@ class TestTemplate:
         assert worker["INTERNAL_FILES_URL"] == joined("http://api.", "Namespace", ":5001")
         assert worker["CONSOLE_API_URL"] == joined("https://", "Host")
         assert worker["MAIL_TYPE"] == {"Ref": "MailType"}
-        assert open_template.environment("web")["NEXT_PUBLIC_SOCKET_URL"] == joined("wss://", "Host")
+        assert open_template.environment("web")["APP_API_URL"] == joined("https://", "Host")
 
     def test_image(self, open_template: Template) -> None:
         parts = [{"Ref": "Registry"}, "/langgenius/dify-api:", {"Ref": "Tag"}]

@@ -24,6 +24,8 @@ from support import VARIANTS, Template, normalise
 from synth.installation import synthesized, workers_in
 
 OTHERS = [variant for variant in VARIANTS if variant != "v1"]
+# Tasks share the database's connections: more tasks of api, as v4 may have, leave each of them fewer.
+OF_THE_SIZES = {"SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_MAX_OVERFLOW", "CELERY_WORKER_AMOUNT"}
 DOOR_PROPERTIES = ("LoadBalancers", "HealthCheckGracePeriodSeconds", "ServiceConnectConfiguration")
 
 
@@ -31,7 +33,7 @@ def _announced() -> set[str]:
     """The variables whose values need a door."""
     data = DataEndpoints(database_host="d", cache_host="c", bucket_name="b", region="r")
     limits = Limits(request_timeout_seconds=1, streaming=False, websocket=False, max_body_mb=1)
-    door = Door(scheme="https", host="h", limits=limits)
+    door = Door(scheme="https", host="h", limits=limits, idle_seconds=1)
     with_door = Context(data=data, namespace="n", door=door)
     without = Context(data=data, namespace="n", door=None)
     return {
@@ -42,8 +44,8 @@ def _announced() -> set[str]:
 
 
 def _backstage(template: Template) -> dict[str, dict[str, Any]]:
-    """Data and workers without what a door announces, registers or lets in, and without the way out."""
-    announced = _announced()
+    """Data and workers without what a door announces, registers or lets in, the way out, and api's size."""
+    announced = _announced() | OF_THE_SIZES
     resources = copy.deepcopy(normalise(template.body)["Resources"])
     kept = {}
     for id, resource in resources.items():

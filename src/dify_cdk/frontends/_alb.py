@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
@@ -22,20 +22,13 @@ from dify_cdk.frontends._access_logs import define_log_bucket
 from dify_cdk.frontends._global_name import global_name
 from dify_cdk.frontends._login import CognitoLogin
 from dify_cdk.network import network_of, require_two_zones
-from dify_cdk.roles import PORTS, Role
+from dify_cdk.roles import HEALTH_PATHS, PORTS, Role
 from dify_cdk.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rules
 
 _DRAIN_SECONDS = 30
 _RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
 _VPC_ORIGIN_NAME_LENGTH = 64
 _HTTP, _HTTPS = 80, 443
-
-_HEALTH_CHECKS: Mapping[Role, tuple[str, str]] = {  # path, healthy status codes
-    Role.API: ("/health", "200"),
-    Role.API_WEBSOCKET: ("/health", "200"),
-    Role.WEB: ("/", "200-399"),  # redirects to the sign-in page
-    Role.PLUGIN_DAEMON: ("/health/check", "200"),
-}
 
 
 class LoadBalancer(Construct):
@@ -188,7 +181,6 @@ class LoadBalancer(Construct):
         )
 
     def _define_targets(self, role: Role, service: RoleService | None) -> elbv2.ApplicationTargetGroup:
-        path, codes = _HEALTH_CHECKS[role]
         targets = []
         if service is not None:
             target = service.service.load_balancer_target(container_name=role, container_port=PORTS[role])
@@ -204,8 +196,8 @@ class LoadBalancer(Construct):
             deregistration_delay=cdk.Duration.seconds(_DRAIN_SECONDS),
             stickiness_cookie_duration=cdk.Duration.days(1) if role is Role.API_WEBSOCKET else None,
             health_check=elbv2.HealthCheck(
-                path=path,
-                healthy_http_codes=codes,
+                path=HEALTH_PATHS[role],
+                healthy_http_codes="200",
                 interval=cdk.Duration.seconds(30),
                 timeout=cdk.Duration.seconds(10),
                 healthy_threshold_count=2,

@@ -19,11 +19,16 @@ from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, ackn
 from dify_cdk._checks import is_token
 from dify_cdk._deploy import lambda_architecture, log_group
 from dify_cdk._fargate import Platform, require_values
+from dify_cdk.connections import FUNCTION_POOLS
 from dify_cdk.environment import Door, plain_variables, require_free
 from dify_cdk.frontends._images import LambdaImages
 from dify_cdk.functions import FunctionSize
 from dify_cdk.limits import Limits
 from dify_cdk.roles import Role
+
+ADAPTER_IDLE_SECONDS = 70
+"""Lambda Web Adapter keeps a connection for 4 seconds, but in an environment that is frozen between requests
+nobody counts them. Every fifth slow request was lost with gunicorn's 2 seconds, none with 75."""
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
@@ -116,13 +121,14 @@ class RoleFunction(Construct):
             scheme="https",
             host=name.host or _HOST,
             limits=name.limits,
+            idle_seconds=ADAPTER_IDLE_SECONDS,
             collaboration=name.collaboration,
         )
-        context = platform.context(door)
+        context = platform.context(door, FUNCTION_POOLS)
         extras = platform.extras.get(self._role, {})
         require_free(self._role, extras, context)
         own = {variable: value for variable, value in extras.items() if isinstance(value, str)}
-        values = {**plain_variables(self._role, context), **own}
+        values = {**plain_variables(self._role, context, extras), **own}
         if size.provisioned_concurrency:  # with true, an environment counts as ready while it still starts
             values["AWS_LWA_ASYNC_INIT"] = "false"
         late = {} if name.host else {key: text for key, text in values.items() if _HOST in text}

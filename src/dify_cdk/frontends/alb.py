@@ -146,6 +146,7 @@ class DifyAlbFrontend(Construct):
             scheme="https" if edge or domain else "http",
             host=domain.host_name if domain else self._default_host(),
             limits=self._limits,
+            idle_seconds=self._limits.request_timeout_seconds,
             internal=not public and edge is None,
             collaboration=collaboration,
         )

@@ -16,7 +16,7 @@ from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution
 from dify_cdk._assets import handler_dir
 from dify_cdk._checks import is_token
 from dify_cdk._deploy import LOG_DAYS
-from dify_cdk._fargate import Platform, RoleService
+from dify_cdk._fargate import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
 from dify_cdk.access import Access
 from dify_cdk.domain import Domain
 from dify_cdk.environment import Door
@@ -51,6 +51,13 @@ _LARGEST_BODY_MB = {
     Uploads.EDGE_SIGNED: 1.048576,  # what Lambda@Edge sees of a body: 1 MiB
     Uploads.HTTP_API: 10,
     Uploads.VPC_ORIGIN: None,
+}
+
+
+_IDLE_SECONDS = {  # of the hop before the Fargate services
+    Uploads.EDGE_SIGNED: SERVICE_CONNECT_IDLE_SECONDS,  # there is none, callers inside close theirs
+    Uploads.HTTP_API: SERVICE_CONNECT_IDLE_SECONDS,
+    Uploads.VPC_ORIGIN: EDGE_READ_TIMEOUT_SECONDS,
 }
 
 
@@ -138,7 +145,13 @@ class DifyCloudFrontLambdaFrontend(Construct):
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
         self._edge = Edge(self, "Edge", behaviors=behaviors, access=access, name=name, web_acl=web_acl)
         host = public.host or self._edge.distribution.distribution_domain_name
-        self._door = Door(scheme="https", host=host, limits=self._limits, collaboration=collaboration)
+        self._door = Door(
+            scheme="https",
+            host=host,
+            limits=self._limits,
+            idle_seconds=_IDLE_SECONDS[uploads],
+            collaboration=collaboration,
+        )
         if public.host is None:
             ssm.StringParameter(kind, "PublicUrl", parameter_name=public.parameter, string_value=self.url)
         self._services = self._serve_inside(kind, workers, second)

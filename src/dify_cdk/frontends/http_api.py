@@ -11,7 +11,7 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk._fargate import Platform, RoleService
+from dify_cdk._fargate import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
 from dify_cdk.access import Access
 from dify_cdk.domain import Domain
 from dify_cdk.environment import Door
@@ -138,7 +138,9 @@ class DifyHttpApiFrontend(Construct):
             dual_stack=bool(access.ipv6),
         )
         host = domain.host_name if domain else self._api.host
-        self._door = Door(scheme="https", host=host, limits=self._limits)
+        self._door = Door(
+            scheme="https", host=host, limits=self._limits, idle_seconds=SERVICE_CONNECT_IDLE_SECONDS
+        )
         self._services = self._define_services(kind, platform)
         self._services[Role.API].wait_for(workers.migration)
         workers.claim("discovery names of", _NAME)
