@@ -60,6 +60,7 @@ DEV_DEPENDENCIES = [
     "pytest>=9",
     "pytest-timeout",
     "pytest-xdist",
+    "pyyaml",
     "ruff",
     "syrupy>=5",
     "types-psycopg2",
@@ -78,7 +79,7 @@ RUFF = {
     "line-length": 110,
     "target-version": "py311",
     "per-file-target-version": {"dev.py": "py37"},  # so that an old Python can read it and say it is too old
-    "src": ["src", "test"],
+    "src": ["src", "test", "tools"],
     "extend-exclude": ["API.md"],  # generated, and not Python only
     "lint.select": ["E", "F", "I", "B", "UP", "SIM", "PTH", "RUF", "D", "PL", "ERA", "TD"],
     "lint.ignore": [
@@ -94,8 +95,9 @@ RUFF = {
 MYPY = {
     "strict": True,
     "python_version": "3.11",
-    # Handlers import one another by plain names, as in the Lambda function; tests see test/ as pytest does.
-    "mypy_path": f"src:src/{PACKAGE}/handlers/deploy:test",
+    # Handlers import one another by plain names, as in the Lambda function; tests see test/ and tools/ as
+    # pytest does.
+    "mypy_path": f"src:src/{PACKAGE}/handlers/deploy:test:tools",
     "files": ["src", "examples", "test", "tools", "dev.py", ".projenrc.py"],
     "explicit_package_bases": True,
     "namespace_packages": True,
@@ -104,7 +106,7 @@ MYPY = {
 
 PYTEST = {
     "testpaths": ["test"],
-    "pythonpath": ["test"],
+    "pythonpath": ["test", "tools"],
     "addopts": ["--import-mode=importlib", "--strict-config", "--strict-markers"],
     "markers": ["slow: left out of the fast test command (python3 dev.py test)"],
     "filterwarnings": ["error"],
