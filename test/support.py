@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from dify_cdk._assets import examples_dir
-from dify_cdk.roles import Role
 
 REGION = "us-east-1"
 EXAMPLES = sorted(path.stem for path in examples_dir().glob("v*.py"))
@@ -26,14 +25,6 @@ def recommended_flags() -> dict[str, Any]:
     """The context of the examples' cdk.json, which pytest would not read."""
     context: dict[str, Any] = json.loads((examples_dir() / "cdk.json").read_text(encoding="utf-8"))["context"]
     return context
-
-
-def known_names(role: Role) -> set[str]:
-    """Variables that the component of a role reads, from the list that was read off Dify's sources."""
-    facts = json.loads((DATA / "dify-env.json").read_text(encoding="utf-8"))
-    component = "api" if role is Role.MIGRATION else role.value
-    library = "api" if role in (Role.MIGRATION, Role.API_WEBSOCKET) else role.value
-    return {*facts["components"][component], *facts["library_level"].get(library, ())}
 
 
 @dataclass(frozen=True)

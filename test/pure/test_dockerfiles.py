@@ -16,8 +16,8 @@ from hatchling.builders.wheel import WheelBuilder
 from dify_cdk._assets import node_binary
 from dify_cdk.environment import TABLE, SecretField
 from dify_cdk.roles import PORTS, Role
+from dify_defaults import known_names
 from dockerfiles import DOCKER, IMAGES, Dockerfile, instructions_in, read
-from support import known_names
 
 ROOT = Path(__file__).parents[2]
 ROLES = {"api_lambda": Role.API, "web_lambda": Role.WEB}

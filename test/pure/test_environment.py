@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contexts import BUFFERED, CONTEXTS, NO_DOOR, STREAMING, context
 from dify_cdk.environment import (
     TABLE,
     Context,
-    DataEndpoints,
     Default,
-    Door,
     Purpose,
     SecretField,
     plain_variables,
     require_free,
     secret_variables,
 )
-from dify_cdk.limits import Limits
 from dify_cdk.roles import BACKEND_ROLES, Role
-from support import DATA, known_names
+from dify_defaults import dropped_names, known_names
 
-FACTS: Mapping[str, Any] = json.loads((DATA / "dify-env.json").read_text(encoding="utf-8"))
-ENDPOINTS = DataEndpoints(
-    database_host="database.example", cache_host="cache.example", bucket_name="dify-files", region="eu-west-1"
-)
-
-
-def context(
-    *,
-    timeout: int = 600,
-    streaming: bool = True,
-    max_body_mb: float | None = None,
-    scheme: str = "https",
-    collaboration: bool = False,
-) -> Context:
-    limits = Limits(
-        request_timeout_seconds=timeout, streaming=streaming, websocket=streaming, max_body_mb=max_body_mb
-    )
-    door = Door(
-        scheme=scheme,
-        host="dify.example.com",
-        limits=limits,
-        idle_seconds=timeout,
-        collaboration=collaboration,
-    )
-    return Context(data=ENDPOINTS, namespace="test.internal", door=door)
-
-
-STREAMING = context()
-BUFFERED = context(timeout=29, streaming=False, max_body_mb=10)
-NO_DOOR = Context(data=ENDPOINTS, namespace="test.internal", door=None)
-CONTEXTS = {"streaming": STREAMING, "buffered": BUFFERED, "no_door": NO_DOOR}
 every_context = pytest.mark.parametrize("where", CONTEXTS.values(), ids=CONTEXTS)
 every_role = pytest.mark.parametrize("role", Role)
 
@@ -129,13 +94,9 @@ class TestNames:
 
     @every_role
     def test_names_that_nothing_reads_any_more_are_never_emitted(self, role: Role) -> None:
-        facts = FACTS["never_emit"]
-        aliases = facts["compose_aliases_not_container_names"]
-        for_role = {alias.partition("@")[0] for alias in aliases if alias.endswith(f"@{role}")}
-        for_all = {alias for alias in aliases if "@" not in alias}
-        never = {*facts["computed_not_read"], *facts["replaced_in_1_17"], *for_role, *for_all}
-        assert len(never) > 30
-        assert not (all_names(role, STREAMING) | all_names(role, BUFFERED)) & never
+        dropped = dropped_names(role)
+        assert len(dropped) > 30
+        assert not (all_names(role, STREAMING) | all_names(role, BUFFERED)) & dropped
 
     @every_role
     def test_every_required_name_is_present(self, role: Role) -> None:

@@ -14,7 +14,7 @@ import pytest
 from dify_cdk.environment import secret_options
 from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
 from dify_cdk.roles import Role
-from support import known_names
+from dify_defaults import known_names
 
 ADDRESS = "dify@example.com"
 SECRET: Any = SimpleNamespace()

@@ -6,7 +6,7 @@ import pytest
 
 from dify_cdk.plugins import Plugins
 from dify_cdk.roles import Role
-from support import known_names
+from dify_defaults import known_names
 
 URL = "http://pypi.example.internal:8080/simple"
 OFFLINE = {"HOSTED_FETCH_APP_TEMPLATES_MODE": "builtin", "HOSTED_FETCH_PIPELINE_TEMPLATES_MODE": "builtin"}

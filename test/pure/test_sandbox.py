@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -11,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dify_cdk import sandbox
+from dify_cdk.roles import Role
 from dify_cdk.sandbox import Sandbox
-
-KNOWN_NAMES = json.loads((Path(__file__).parents[1] / "data" / "dify-env.json").read_text(encoding="utf-8"))
+from dify_defaults import known_names
 
 
 def start(tmp_path: Path, wanted: Sandbox) -> subprocess.CompletedProcess[str]:
@@ -66,7 +65,7 @@ def test_syscalls_and_mirror_need_no_other_start() -> None:
         "ALLOWED_SYSCALLS": "3,0,435",
         "PIP_MIRROR_URL": "https://pip.example.com/simple",
     }
-    assert set(wanted.environment()) <= set(KNOWN_NAMES["components"]["sandbox"])
+    assert set(wanted.environment()) <= known_names(Role.SANDBOX)
 
 
 PACKAGES = [

@@ -24,8 +24,9 @@ from dify_cdk import (
 )
 from dify_cdk.environment import secret_variables
 from dify_cdk.roles import Role
+from dify_defaults import known_names
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
-from support import Template, known_names, strings
+from support import Template, strings
 from synth.installation import (
     OFFICE,
     certificate_in,

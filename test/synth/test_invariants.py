@@ -12,8 +12,9 @@ import pytest
 from dify_cdk.environment import Purpose, secret_variables
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import BACKEND_ROLES, NAMED_ROLES, Role
+from dify_defaults import dropped_names, known_names, read_table
 from iam import text
-from support import DATA, VARIANTS, Template, known_names, strings
+from support import VARIANTS, Template, strings
 
 STATEFUL = {
     "AWS::RDS::DBCluster": ("Snapshot", "Snapshot"),
@@ -172,10 +173,15 @@ def test_containers_emit_only_names_their_component_reads(template: Template) ->
 
 
 def test_containers_never_emit_names_that_dify_dropped(template: Template) -> None:
-    facts = json.loads((DATA / "dify-env.json").read_text(encoding="utf-8"))["never_emit"]
-    dropped = {*facts["computed_not_read"], *facts["replaced_in_1_17"]}
     for role in template.containers():
-        assert {*template.environment(role), *template.secrets(role)} & dropped == set(), role
+        assert {*template.environment(role), *template.secrets(role)} & dropped_names() == set(), role
+
+
+def test_every_variable_of_a_container_has_a_row_in_the_table_of_defaults(template: Template) -> None:
+    table = read_table()
+    for role in template.containers():
+        names = {*template.environment(role), *template.secrets(role)}
+        assert [name for name in names if table.find(Role(role), name) is None] == [], role
 
 
 def test_containers_get_every_secret_of_the_table(template: Template) -> None:

@@ -1,0 +1,324 @@
+"""The table of Dify's defaults against all that uses it: every row has a verdict, and each is checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from contexts import BUFFERED, STREAMING, context
+from dify_cdk import connections, environment, sandbox, squid
+from dify_cdk.connections import FUNCTION_POOLS, pools_for
+from dify_cdk.environment import (
+    TABLE,
+    Context,
+    Default,
+    SecretField,
+    SecretOption,
+    plain_variables,
+    secret_variables,
+)
+from dify_cdk.release import DifyRelease
+from dify_cdk.roles import Role
+from dify_cdk.sandbox import Sandbox
+from dify_defaults import (
+    DEFAULTS_FILE,
+    Mark,
+    Row,
+    Table,
+    Topic,
+    Verdict,
+    alike,
+    canonical,
+    dropped_names,
+    known_names,
+    read_table,
+    written,
+)
+from dockerfiles import read
+
+DEFAULTS = read_table()
+SECRET = "<secret>"
+OPTIONS = {
+    **Sandbox().environment(),
+    **Sandbox().environment_of_callers(),
+}  # DifyWorkers always has a Sandbox
+
+FRONTENDS = {
+    name: replace(where, options=OPTIONS)
+    for name, where in {
+        "streaming": STREAMING,
+        "buffered": BUFFERED,
+        "wide": context(max_body_mb=1000),
+        "collaboration": context(timeout=4000, collaboration=True),
+        "small database": replace(STREAMING, pools=pools_for(189, 3)),
+        "function": replace(STREAMING, pools=FUNCTION_POOLS),
+    }.items()
+}
+"""Installations without any argument that brings variables, behind all kinds of frontends."""
+
+EVERYTHING = replace(
+    BUFFERED,
+    options=dict.fromkeys([*(row.name for row in TABLE), "PLUGIN_PIP_MIRROR_URL"], "x"),
+    secret_options=[row.name for row in TABLE],
+)
+"""Where every argument is given that brings variables."""
+
+IMAGES = {Role.API: "api_lambda", Role.WEB: "web_lambda"}
+
+
+def said(role: Role, where: Context) -> dict[str, str]:
+    """What the library tells a role: variables, or directives of the proxy."""
+    if role is Role.SSRF_PROXY:
+        return dict(re.findall(r"^([a-z_]+) +(.+)$", squid.configuration(), re.MULTILINE))
+    secrets = {name: SECRET for name in secret_variables(role)}
+    secrets |= {name: SECRET for name in where.secret_options if name in _options(role)}
+    return {**plain_variables(role, where), **secrets}
+
+
+def _options(role: Role) -> set[str]:
+    return {row.name for row in TABLE if role in row.roles and isinstance(row.value, SecretOption)}
+
+
+def in_image(role: Role) -> dict[str, str]:
+    """What the image for AWS Lambda tells a role, of the variables that Dify reads."""
+    found = read(IMAGES[role]).image.environment if role in IMAGES else {}
+    return {name: value for name, value in found.items() if name in known_names(role)}
+
+
+BEHIND_FRONTENDS = {role: [said(role, where) for where in FRONTENDS.values()] for role in Role}
+WITH_ARGUMENTS = {role: {**said(role, EVERYTHING), **in_image(role)} for role in Role}
+
+
+def rows(*verdicts: Verdict) -> list[pytest.param]:  # type: ignore[valid-type]
+    return [
+        pytest.param(role, row, id=f"{row.variable}-{role}")
+        for row in DEFAULTS.rows
+        if row.verdict in verdicts
+        for role in row.roles
+    ]
+
+
+def values(role: Role, row: Row) -> list[str | None]:
+    """What a role is told behind each frontend, without arguments."""
+    return [found.get(row.variable) for found in BEHIND_FRONTENDS[role]]
+
+
+def is_said(role: Role, row: Row) -> bool:
+    """Whether a role is told anywhere."""
+    return any(row.variable in found for found in (*BEHIND_FRONTENDS[role], WITH_ARGUMENTS[role]))
+
+
+def constant(role: Role, row: Row) -> str | None:
+    """What the library says in every installation of a role; None where that depends on something."""
+    if role is Role.SSRF_PROXY:
+        return said(role, STREAMING)[row.variable]
+    for one in TABLE:
+        if one.name == row.variable and role in one.roles:
+            value = one.value.value if isinstance(one.value, Default) else one.value
+            return value if isinstance(value, str) else None
+    return in_image(role)[row.variable]
+
+
+class TestVerdicts:
+    @pytest.mark.parametrize(("role", "row"), rows(Verdict.LOST))
+    def test_what_only_compose_says_is_said_by_the_library(self, role: Role, row: Row) -> None:
+        assert not alike(row.own, row.compose), "the component holds that by itself"
+        assert {canonical(value) for value in values(role, row)} == {row.compose}
+
+    @pytest.mark.parametrize(("role", "row"), rows(Verdict.OURS))
+    def test_what_is_ours_is_said_always_and_is_nobody_else_s(self, role: Role, row: Row) -> None:
+        found = values(role, row)
+        assert None not in found
+        assert [value for value in found if not alike(value, row.own)]
+        assert row.compose is None or set(found) != {row.compose}, "this is Compose's: lost"
+
+    @pytest.mark.parametrize(("role", "row"), rows(Verdict.SAME))
+    def test_what_is_the_same_is_not_said_or_not_said_otherwise(self, role: Role, row: Row) -> None:
+        assert row.compose is None or alike(row.own, row.compose)
+        said_here = [*values(role, row), in_image(role).get(row.variable)]
+        assert [value for value in said_here if value is not None and not alike(value, row.own)] == []
+
+    @pytest.mark.parametrize(("role", "row"), rows(Verdict.LEFT))
+    def test_what_is_left_differs_from_compose_and_stays_what_it_is(self, role: Role, row: Row) -> None:
+        assert not alike(row.own, row.compose)
+        found = [*values(role, row), WITH_ARGUMENTS[role].get(row.variable)]
+        assert [value for value in found if value is not None and not alike(value, row.own)] == []
+
+    @pytest.mark.parametrize(("role", "row"), rows(Verdict.CONDITIONAL))
+    def test_what_is_conditional_is_not_said_where_nobody_asks_and_the_frontend_carries_all(
+        self, role: Role, row: Row
+    ) -> None:
+        assert row.variable not in said(role, FRONTENDS["streaming"])
+
+    @pytest.mark.parametrize(("role", "row"), rows(Verdict.CONDITIONAL))
+    def test_what_is_conditional_is_said_somewhere(self, role: Role, row: Row) -> None:
+        assert is_said(role, row)
+
+    @pytest.mark.parametrize(("role", "row"), rows(Verdict.GIVEN))
+    def test_what_is_given_is_said_always(self, role: Role, row: Row) -> None:
+        assert None not in values(role, row)
+
+    def test_every_verdict_is_one_of_these(self) -> None:
+        assert {row.verdict for row in DEFAULTS.rows} == set(Verdict)
+
+
+class TestNames:
+    @pytest.mark.parametrize("role", [role for role in Role if role is not Role.SSRF_PROXY])
+    def test_every_variable_that_the_library_sets_has_a_row(self, role: Role) -> None:
+        found = {name for one in (*BEHIND_FRONTENDS[role], WITH_ARGUMENTS[role]) for name in one}
+        assert found
+        assert [name for name in sorted(found) if DEFAULTS.find(role, name) is None] == []
+
+    @pytest.mark.parametrize("role", [role for role in Role if role is not Role.SSRF_PROXY])
+    def test_no_row_names_a_variable_that_its_component_does_not_read(self, role: Role) -> None:
+        names = {row.variable for row in DEFAULTS.rows if role in row.roles}
+        assert names
+        assert names - known_names(role) == set()
+        assert names & dropped_names(role) == set()
+
+    def test_rows_of_the_proxy_are_directives(self) -> None:
+        names = [row.variable for row in DEFAULTS.rows if Role.SSRF_PROXY in row.roles]
+        assert names
+        assert all(name.islower() for name in names)
+
+    @pytest.mark.parametrize("role", Role)
+    def test_a_variable_of_a_role_has_one_row(self, role: Role) -> None:
+        names = [row.variable for row in DEFAULTS.rows if role in row.roles]
+        assert sorted(names) == sorted(set(names))
+
+    def test_nothing_is_ignored_that_has_a_row(self) -> None:
+        assert [row.variable for row in DEFAULTS.rows if DEFAULTS.ignores(row.variable)] == []
+
+
+class TestColumns:
+    def test_the_file_is_as_the_tool_writes_it(self) -> None:
+        assert DEFAULTS_FILE.read_text(encoding="utf-8") == written(DEFAULTS)
+
+    @pytest.mark.parametrize("row", DEFAULTS.rows, ids=lambda row: row.variable)
+    def test_the_library_s_column_has_the_value_or_says_how_it_comes_about(self, row: Row) -> None:
+        """A constant as it is; words where it depends on something; nothing where nothing is ever said."""
+        constants = {constant(role, row) for role in row.roles if is_said(role, row)}
+        if not constants:
+            assert row.ours is None
+        elif len(constants) == 1 and None not in constants and row.verdict is not Verdict.CONDITIONAL:
+            assert {row.ours} == constants
+        else:
+            assert row.ours is not None
+            assert " " in row.ours or "(" in row.ours
+
+    @pytest.mark.parametrize("row", DEFAULTS.rows, ids=lambda row: row.variable)
+    def test_every_default_has_its_source_and_every_decision_its_reason(self, row: Row) -> None:
+        columns = {"code": row.code, "image": row.image, "compose": row.compose}
+        assert [name for name, value in columns.items() if value is not None and name not in row.source] == []
+        assert row.source.keys() <= {*columns, "why"}
+        assert all(value == canonical(value) for value in columns.values())
+        if row.verdict is Verdict.GIVEN:
+            assert (row.topic, row.why) == (None, "")
+        else:
+            assert row.topic is not None
+            assert row.source
+        if row.verdict in (Verdict.LOST, Verdict.OURS, Verdict.LEFT):
+            assert row.why
+        if row.mark is Mark.MEASURED:
+            assert row.source["why"].startswith("measured with ")
+
+    def test_what_is_unproved_says_what_was_read_instead(self) -> None:
+        unproved = [row for row in DEFAULTS.rows if row.mark is Mark.UNPROVED]
+        assert unproved
+        assert [row.variable for row in unproved if not (row.why or row.since)] == []
+
+    def test_keys_are_never_topics_of_another_kind_than_security(self) -> None:
+        keys = {row.name for row in TABLE if isinstance(row.value, SecretField)}
+        found = [row for row in DEFAULTS.rows if row.variable in keys and row.verdict is Verdict.OURS]
+        assert {row.topic for row in found} == {Topic.SECURITY}
+
+
+class TestUsers:
+    """Numbers in the library that are Dify's own."""
+
+    def test_limits_of_uploads_are_lowered_from_dify_s_own(self) -> None:
+        """Behind a frontend that carries more than Dify takes, they are exactly those."""
+        found = said(Role.API, FRONTENDS["wide"])
+        own = {
+            row.variable: row.own
+            for row in DEFAULTS.rows
+            if row.variable in environment._DIFY_UPLOAD_MB and Role.API in row.roles
+        }
+        assert own.keys() == environment._DIFY_UPLOAD_MB.keys()
+        assert {name: found[name] for name in own} == own
+
+    @pytest.mark.parametrize(
+        ("role", "variable", "number"),
+        [
+            (Role.API, "PLUGIN_DAEMON_TIMEOUT", environment._PLUGIN_TIMEOUT_SECONDS),
+            (Role.PLUGIN_DAEMON, "PLUGIN_MAX_EXECUTION_TIMEOUT", environment._PLUGIN_TIMEOUT_SECONDS),
+            (Role.WORKER, "CODE_EXECUTION_READ_TIMEOUT", sandbox._SHORTEST_WAIT_SECONDS),
+            (Role.SANDBOX, "MAX_WORKERS", sandbox._RUNS_AT_ONCE),
+            (Role.API, "SQLALCHEMY_POOL_SIZE", connections.DEFAULT_POOLS.size),
+            (Role.API, "SQLALCHEMY_MAX_OVERFLOW", connections.DEFAULT_POOLS.overflow),
+            (Role.API, "PGVECTOR_MAX_CONNECTION", connections.DEFAULT_POOLS.vectors),
+            (Role.PLUGIN_DAEMON, "DB_MAX_OPEN_CONNS", connections.DEFAULT_POOLS.plugins),
+        ],
+        ids=str,
+    )
+    def test_numbers_that_are_called_dify_s_own_are(self, role: Role, variable: str, number: int) -> None:
+        row = DEFAULTS.find(role, variable)
+        assert row is not None
+        assert row.own == str(number)
+
+    @pytest.mark.parametrize(
+        ("variable", "number"),
+        [
+            ("GUNICORN_TIMEOUT", environment._GUNICORN_TIMEOUT_SECONDS),
+            ("PLUGIN_MAX_PACKAGE_SIZE", environment._PLUGIN_PACKAGE_BYTES),
+        ],
+    )
+    def test_numbers_that_are_compose_s_are(self, variable: str, number: object) -> None:
+        row = DEFAULTS.find(Role.API, variable)
+        assert row is not None
+        assert row.compose == str(number)
+
+    @pytest.mark.parametrize("role", IMAGES)
+    def test_images_for_aws_lambda_say_what_the_table_says(self, role: Role) -> None:
+        found = in_image(role)
+        assert found
+        for name, value in found.items():
+            row = DEFAULTS.find(role, name)
+            assert row is not None, name
+            assert row.ours is not None, name
+            assert value == row.ours or row.ours.startswith(f"{value} "), name
+
+    def test_what_was_read_is_what_the_library_runs(self) -> None:
+        """A new release of the plugin daemon or the sandbox begins with its defaults."""
+        release = DifyRelease()
+        tags = {"plugin_daemon": release.plugin_daemon.removesuffix("-local"), "sandbox": release.sandbox}
+        assert {name: DEFAULTS.versions[name] for name in tags} == tags
+
+
+class TestComparison:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [("600.0", "600"), ("True", "true"), ("", None), (None, "false"), ("null", ""), (" 5 ", "5")],
+    )
+    def test_what_means_the_same_is_alike(self, one: str | None, other: str | None) -> None:
+        assert alike(one, other)
+
+    @pytest.mark.parametrize(("one", "other"), [("1", "true"), ("0.1", "1"), (None, "true"), ("5", "50")])
+    def test_what_does_not_is_not(self, one: str | None, other: str | None) -> None:
+        assert not alike(one, other)
+        assert not alike(other, one)
+
+
+def some_rows() -> Iterator[Row]:
+    yield DEFAULTS.rows[0]
+    yield replace(DEFAULTS.rows[1], ours="", since="1.2.3")
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    table = Table(versions={"dify": "1"}, rows=tuple(some_rows()), ignored=())
+    path = tmp_path / "table.json"
+    path.write_text(written(table), encoding="utf-8")
+    assert read_table(path) == table
