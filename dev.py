@@ -6,6 +6,7 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
   test [PYTEST ARGUMENTS]    the fast tests; slow: the others
   check                      format, lint and types; fix: repair what can be repaired
   docs                       write API.md from the docstrings, and the computed parts of the pages
+  defaults TREE [OPTIONS]    what a release of Dify changes in the table of its defaults
   bench                      time and memory of the main steps
   projen                     write the project files from .projenrc.py
   lock [--upgrade]           pin the packages that pyproject.toml asks for
@@ -251,6 +252,7 @@ COMMANDS = {
     "check": (("ruff", "format", "--check"), ("ruff", "check"), ("mypy",)),
     "fix": (("ruff", "check", "--fix"), ("ruff", "format")),
     "docs": (("python", "tools/api_reference.py"), ("python", "tools/docs_pages.py")),
+    "defaults": (("python", "tools/renew_defaults.py"),),
     "bench": (("python", "test/benchmark.py"),),
     "projen": (("python", ".projenrc.py"),),
     "lock": (
