@@ -1,7 +1,8 @@
 """Write the generated parts of the pages and their diagrams; ``python3 dev.py docs`` runs this.
 
 A part stands between two markers, ``<!-- generated: NAME -->`` and ``<!-- end -->``. Everything in it is
-computed from the synthesized examples, by the same modules as what ``dify-cdk compare`` shows.
+computed from the synthesized examples, by the same modules as what ``dify-cdk compare`` shows, or from tables
+of the library and its tests.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from itertools import permutations
 from pathlib import Path
 
 from dify_cdk._synth import synthesize
+from dify_cdk.environment import TABLE, Default
 from dify_cdk.report.comparison import compare, inventories
 from dify_cdk.report.diagram import diagram
 from dify_cdk.report.limits import Limit, effective_limits
@@ -25,7 +27,9 @@ from dify_cdk.report.pricing import MonthlyCost, monthly_cost
 from dify_cdk.report.render.markdown import to_markdown
 from dify_cdk.report.subject import Part, Subject
 from dify_cdk.report.usage import USAGES, ZERO
+from dify_cdk.roles import BACKEND_ROLES
 from dify_cdk.rotation import RENEWALS
+from dify_defaults import Row, Topic, Verdict, read_table
 
 ROOT = Path(__file__).parents[1]
 IMAGES = Path("docs", "images")
@@ -192,6 +196,46 @@ def renewals() -> str:
     return text
 
 
+def defaults() -> str:
+    """What the library sets otherwise than Dify's own code and images, where a user may change it."""
+    topics = [topic for topic in Topic if topic is not Topic.OTHER]
+    shown = [
+        (row, change)
+        for row in read_table().rows
+        if row.verdict in (Verdict.LOST, Verdict.OURS) and row.topic in topics and (change := _change(row))
+    ]
+    rows = [
+        [_variable(row), f"`{row.own}`" if row.own else "", _ours(row), row.why, change]
+        for topic in topics
+        for row, change in shown
+        if row.topic is topic
+    ]
+    return table(["variable", "Dify's own", "here", "because", "change it with"], rows)
+
+
+def _change(row: Row) -> str | None:
+    """What a user changes it with; None if nothing does."""
+    found = [one for one in TABLE if one.name == row.variable and row.roles[0] in one.roles]
+    if not found:
+        return None
+    (one,) = found
+    if isinstance(one.value, Default):
+        return "`environment=`"
+    return f"`{one.instead}`" if "=" in one.instead else None
+
+
+def _variable(row: Row) -> str:
+    backend = set(row.roles) == set(BACKEND_ROLES)
+    roles = "every role of api's image" if backend else ", ".join(row.roles)
+    return f"`{row.variable}` of {roles}"
+
+
+def _ours(row: Row) -> str:
+    """A value as code, and words as they are."""
+    ours = row.ours or ""
+    return ours if " " in ours else f"`{ours}`"
+
+
 def _step(step: str) -> str:
     return f"`{step}`" if step.startswith("aws ") else step
 
@@ -256,6 +300,7 @@ def generate() -> dict[str, str]:
     parts: dict[str, Callable[[], str]] = {
         "variants": lambda: variants(examples, prices),
         "comparison": lambda: comparison(architectures, prices),
+        "defaults": defaults,
         "renewals": renewals,
         "switches": lambda: switches(architectures),
     }

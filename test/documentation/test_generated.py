@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from dify_cdk.environment import TABLE, Default
+from dify_defaults import Verdict, read_table
 from documentation.pages import PAGES, ROOT, name_of
 
 START = re.compile(r"<!-- generated: ([\w ]+) -->")
@@ -70,6 +72,20 @@ def test_a_part_is_written_between_its_markers_only(tool: ModuleType) -> None:
 def test_fails_when_a_part_has_a_name_that_nothing_writes(tool: ModuleType) -> None:
     with pytest.raises(KeyError, match="nothing"):
         tool.filled("<!-- generated: nothing -->\n<!-- end -->\n", {})
+
+
+def test_defaults_that_differ_and_are_free_are_on_the_page(tool: ModuleType) -> None:
+    text = tool.defaults()
+    lines = text.splitlines()[2:]
+    assert 20 <= len(lines) <= 30
+    free = {row.name for row in TABLE if isinstance(row.value, Default)}
+    ours = {row.variable for row in read_table().rows if row.verdict in (Verdict.LOST, Verdict.OURS)}
+    assert [
+        name
+        for name in free & ours
+        if not re.search(rf"^\| `{name}` of .* \| `environment=` \|$", text, re.M)
+    ] == []
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in lines)
 
 
 def test_logical_ids_are_left_out_and_words_are_not(tool: ModuleType) -> None:
