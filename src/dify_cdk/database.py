@@ -196,6 +196,9 @@ class Database(Construct):
         parameters = {"rds.force_ssl": "1"}
         if capacity.pauses:  # an idle pooled connection would keep the cluster awake
             parameters["idle_session_timeout"] = _IDLE_SESSION_MILLISECONDS
+        # Not 18, which has a uuidv7() and a uuidv7(interval) beside the function that Dify's migration makes:
+        # its "COMMENT ON FUNCTION uuidv7" then fails, function name "uuidv7" is not unique. See Dify at
+        # ad96501e0: api/migrations/versions/2025_07_02_2332-1c9ba48be8e4_add_uuidv7_function_in_sql.py
         engine = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
         readers = [
             rds.ClusterInstance.serverless_v2(f"Reader{number}", scale_with_writer=True)

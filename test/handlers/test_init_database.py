@@ -314,6 +314,17 @@ def test_a_newer_postgresql_gives_the_same(newer_site: Site) -> None:
     site.as_role("dify", "main")
 
 
+@pytest.mark.slow
+def test_fails_when_a_function_of_the_migration_has_a_namesake(site: Site, newer_site: Site) -> None:
+    """Why the cluster's engine is older than 18: Dify's migration names its function without arguments."""
+    for each in (site, newer_site):
+        each.run()
+        each.as_role("dify", "main", "CREATE FUNCTION uuidv7() RETURNS text LANGUAGE sql AS 'SELECT 1'")
+    site.as_role("dify", "main", "COMMENT ON FUNCTION uuidv7 IS 'of Dify'")
+    with pytest.raises(psycopg2.Error, match='function name "uuidv7" is not unique'):
+        newer_site.as_role("dify", "main", "COMMENT ON FUNCTION uuidv7 IS 'of Dify'")
+
+
 # ---- idle sessions
 
 IDLE_SECONDS = 0.3

@@ -52,6 +52,11 @@ def test_the_vectors_are_exempt_from_the_end_of_idle_sessions(template: Template
     assert settings == {"main": None, "pgvector": {"idle_session_timeout": "0"}, "dify_plugin": None}
 
 
+def test_engine_is_one_on_which_the_migration_of_dify_runs(template: Template) -> None:
+    (cluster,) = template.properties("AWS::RDS::DBCluster").values()
+    assert int(cluster["EngineVersion"].split(".")[0]) < 18  # see the test of PostgreSQL 18
+
+
 def test_bucket_of_the_data_is_private_and_versioned(template: Template) -> None:
     (bucket,) = [
         p for id, p in template.properties("AWS::S3::Bucket").items() if id.startswith("DataStorage")
