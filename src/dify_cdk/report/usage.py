@@ -140,7 +140,7 @@ USAGES: Mapping[str, Usage] = MappingProxyType(
 """Profiles to compare by.
 
 - ``small``: 5 people who build something. The database stays at the smallest size that is awake, because the
-  scheduler never lets it sleep; one task of everything is enough.
+  plugin daemon never lets it sleep; one task of everything is enough.
 - ``team``: 50 people. For an hour of each working day (20 of 730 h, a twentieth with the time that scaling in
   takes) services run at their maximum; the database is at 2 units then and at the smallest size otherwise.
 - ``company``: 1,000 people, not all of whom come every day, so half as many messages a head. Nine busy hours
