@@ -193,7 +193,7 @@ def renewals() -> str:
 
 
 def _step(step: str) -> str:
-    return f"`{step}`" if step.startswith("aws ") else step
+    return f"`{step}`" if step.startswith(("aws ", "printf ")) else step
 
 
 def _find(found: Iterable[Limit], name: str, scope: str) -> str:
