@@ -40,14 +40,16 @@ class DatabaseCapacity:
             15 seconds, after a day of pause 30 or more. Sessions that idle for a minute are ended, but for
             those to the vectors, which wait for models.
         max_acu: Upper bound, 1 to 256 in steps of 0.5, at least ``min_acu``.
-        readers: Read replicas in other zones, 0 to 15; with one or more a failover takes seconds.
+        readers: Read replicas in other zones, 0 to 15. With one or more a failover takes less than a minute,
+            without one up to ten minutes.
         pause_after_minutes: Idle time before a pause, 5 to 1440. Only with ``min_acu=0``. Default: 5.
 
     Raises:
         ValueError: If a value is out of range, no multiple of 0.5, or ``pause_after_minutes`` is given
             although the cluster never pauses.
 
-    See https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html
+    See https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html and
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.AuroraHighAvailability.html
     """
 
     min_acu: float = 0.5

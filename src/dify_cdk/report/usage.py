@@ -100,8 +100,8 @@ def _profile(
     - An answer of the api has about 50 kB, a page's file about 100 kB.
     - A message sends about 50 kB to a model (a prompt with its context), an upload about its own size (for
       embeddings).
-    - Every api request reads or writes the database's storage about twenty times, and the scheduler and
-      health checks do so about once in 3 s, a million times a month.
+    - Every api request reads or writes the database's storage about twenty times, and the scheduler and a
+      plugin daemon with ten plugins do so about once in 3 s, a million times a month.
     - A request writes about 2 kB of logs; the containers write a GB a month by themselves.
     """
     days = users * _WORKING_DAYS
