@@ -1,4 +1,4 @@
-"""v4 as cheap as it gets, for a few people who can wait: every saving is named, with what it gives up."""
+"""v4 as cheap as all of Dify gets, for a few people who can wait: every saving says what it gives up."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ from dify_cdk import (
 
 ALLOWED_NETWORKS = ["203.0.113.0/24"]  # your office; Access.anyone() opens Dify to the world
 
+SPARE = Spot(on_demand_base=0)
 # Spare capacity for what nobody waits for at once. api and web stay on demand: without them there is no Dify.
 SIZES = {
-    Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048, spot=Spot(on_demand_base=0)),
-    Role.SANDBOX: RoleSize(cpu_units=256, memory_mib=512, spot=Spot(on_demand_base=0)),
-    Role.SSRF_PROXY: RoleSize(cpu_units=256, memory_mib=512, spot=Spot(on_demand_base=0)),
+    Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048, spot=SPARE),
+    Role.SANDBOX: RoleSize(cpu_units=256, memory_mib=512, spot=SPARE),
+    Role.SSRF_PROXY: RoleSize(cpu_units=256, memory_mib=512, spot=SPARE),
 }
 
 
@@ -42,8 +43,8 @@ def build(app: cdk.App) -> cdk.Stack:
         stack,
         "Data",
         vpc=network.vpc,
-        # Pauses while nobody uses Dify; whoever comes next waits for 15 seconds or more.
-        capacity=DatabaseCapacity(min_acu=0, max_acu=2),
+        # Half a unit at least: min_acu=0 would not save it, since the plugin daemon keeps the database awake.
+        capacity=DatabaseCapacity(max_acu=2),
         # No second node: sessions and queued jobs are lost when it fails, for minutes nobody can work.
         cache_size=CacheSize(replicas=0),
     )
@@ -53,24 +54,17 @@ def build(app: cdk.App) -> cdk.Stack:
         data=data,
         architecture=Architecture.ARM64,  # a fifth cheaper, gives up nothing; the sandbox stays on x86-64
         sizes=SIZES,
-        # It would ask the database every minute, which then never pauses. Schedules and triggers do not run.
-        scheduler=None,
+        # Schedules are late while there is no spare capacity; none at all would save less than 3 USD more.
+        scheduler=RoleSize(cpu_units=256, memory_mib=1024, spot=SPARE),
     )
     access = Access(ipv4=ALLOWED_NETWORKS, also=network.public_addresses)
     frontend = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, edge=CloudFrontEdge())
-    _accept(workers, "DifyWorkersScheduler", "DifyDatabasePause")
-    _accept(data, "DifyCacheSingleNode")
+    cdk.Validations.of(data).acknowledge(
+        cdk.Acknowledgment(id="DifyCacheSingleNode", reason="few people, who can wait")
+    )
     cdk.CfnOutput(stack, "Url", value=frontend.url)
     cdk.CfnOutput(stack, "InitPasswordCommand", value=data.read_init_password_command)
     return stack
-
-
-def _accept(part: DifyData | DifyWorkers, *warnings: str) -> None:
-    """Say that a saving is meant."""
-    for warning in warnings:
-        cdk.Validations.of(part).acknowledge(
-            cdk.Acknowledgment(id=warning, reason="few people, who can wait")
-        )
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def variants(examples: Sequence[Known], prices: Prices) -> str:
         f"{table(['', *links], rows)}\n"
         f"List prices of {REGION}, put together on {prices.as_of.isoformat()}; models are not in them. "
         "`v1`, `v2` and `v3` run one task of each role and one NAT instance; `v4` two or more tasks of api "
-        "and web and two NAT gateways; `v4_low_cost` takes every saving there is. "
+        "and web and two NAT gateways; `v4_low_cost` takes every saving that switches nothing off. "
         '"At least" stands where a price or an amount is not known.\n'
     )
 
@@ -237,7 +237,7 @@ def _ours(row: Row) -> str:
 
 
 def _step(step: str) -> str:
-    return f"`{step}`" if step.startswith("aws ") else step
+    return f"`{step}`" if step.startswith(("aws ", "printf ")) else step
 
 
 def _find(found: Iterable[Limit], name: str, scope: str) -> str:

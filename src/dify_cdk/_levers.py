@@ -22,13 +22,8 @@ _NO_SCHEDULER = (
     "clean-ups do not run"
 )
 _AWAKE = (
-    "DatabaseCapacity.min_acu=0 saves nothing: beat asks the database every minute, so that it never pauses; "
-    "pass scheduler=None, and with it lose schedules, triggers and clean-ups, or min_acu=0.5"
-)
-_PAUSE = (
-    "DatabaseCapacity.min_acu=0: the database pauses when nothing is connected, and the first request "
-    "afterwards waits 15 seconds, after a day 30 or more, which is longer than an HTTP API waits; open "
-    "browser tabs and API calls keep it awake"
+    "DatabaseCapacity.min_acu=0 saves nothing: the plugin daemon asks the database every minute, with "
+    "scheduler=None as well, so that it never pauses and costs what min_acu=0.5 costs: leave min_acu out"
 )
 
 
@@ -40,7 +35,7 @@ def lever_warnings(
     Args:
         sizes: Size of every role.
         has_scheduler: Whether beat runs.
-        database_pauses: Whether the database is meant to scale to zero.
+        database_pauses: Whether the database would pause without connections.
     """
     found = {}
     for role, effect in _ALL_ON_SPOT.items():
@@ -52,5 +47,5 @@ def lever_warnings(
     if not has_scheduler:
         found["DifyWorkersScheduler"] = _NO_SCHEDULER
     if database_pauses:
-        found |= {"DifyDatabaseAwake": _AWAKE} if has_scheduler else {"DifyDatabasePause": _PAUSE}
+        found["DifyDatabaseAwake"] = _AWAKE
     return found

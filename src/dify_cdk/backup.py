@@ -1,4 +1,4 @@
-"""Backups of what belongs together: database, bucket, and the key without which both are unreadable."""
+"""Backups of what belongs together: the database, and the bucket with the keys to what is encrypted in it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,28 @@ class DifyBackup(Construct):
     of point-in-time recovery of the database, and deleted objects that stay readable for 90 days. The cache
     is not backed up: it holds sessions and waiting jobs.
 
-    AWS Backup does not know secrets. ``SECRET_KEY`` encrypts the credentials of models and tools in the
-    database, so a database without its key is of little use: it is retained when the stack goes, and
-    replicated to the region of ``copy_to``. Store its value outside of AWS as well if losing the account is
-    what you prepare for.
+    A database without its bucket is worth little: below ``privkeys/`` the bucket has a private key for each
+    workspace, and nothing else decrypts the credentials of models, tools and data sources in the database.
+    Whoever can read both backups can read those credentials.
+
+    AWS Backup does not know secrets. With another ``SECRET_KEY`` a restored installation works, but visitors
+    of published web apps begin anew, and OAuth clients of the whole installation have to be entered again. So
+    the secret is retained when the stack goes, and replicated to the region of ``copy_to``. Store its value
+    outside of AWS as well if losing the account is what you prepare for.
 
     Before the first backup, switch Aurora and S3 on in the region's settings of AWS Backup.
 
     Restoring, in this order:
 
-    1. Find the secret with ``SECRET_KEY``, or its replica in the other region.
-    2. Choose recovery points of database and bucket of the same day.
+    1. Choose recovery points of database and bucket of the same day: a workspace that is younger than the
+       bucket's has no private key in it.
+    2. Find the secret with ``SECRET_KEY``, or its replica in the other region. If it is lost, leave
+       ``secret_key`` out.
     3. Deploy a new stack with ``DifyData(snapshot_identifier=..., secret_key=...)``: the recovery point of
        the database is a cluster snapshot, whose ARN is the identifier. All other passwords are new there,
        and the initialisation gives them to the roles of the snapshot.
     4. Restore the bucket's recovery point into the bucket of that stack, with the role ``restore_role``.
+       Before that no model and no tool can be called.
     5. Restart the plugin daemon with ``aws ecs update-service --force-new-deployment``: it looks for
        installed plugins in the bucket when it starts.
     6. Move the host name to the new frontend.
@@ -166,7 +173,7 @@ class DifyBackup(Construct):
         return role
 
     def _prepare_copy(self, data: DifyData, vault: backup.IBackupVault) -> None:
-        """Let the key follow the data."""
+        """Let ``SECRET_KEY`` follow the data."""
         stack = cdk.Stack.of(self)
         if is_token(vault.backup_vault_arn):
             raise ValueError(
@@ -184,6 +191,6 @@ class DifyBackup(Construct):
         if not data.replicate_secret_key(region):
             cdk.Validations.of(self).add_warning(
                 "DifyBackupSecretKey",
-                f"the secret with SECRET_KEY is yours: replicate it to {region}, where a copy of the "
-                "database is unreadable without it",
+                f"the secret with SECRET_KEY is yours: replicate it to {region}, or what is restored there "
+                "gets another one, with which visitors of published web apps begin anew",
             )

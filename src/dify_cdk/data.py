@@ -27,7 +27,7 @@ DEFAULT_CACHE_SIZE = CacheSize()
 _INIT_PASSWORD_LENGTH = 30  # Dify accepts no longer one
 
 _GENERATED = {  # purpose to what the console shows
-    Purpose.SECRET_KEY: "Dify: SECRET_KEY, encrypts stored credentials, must never change",
+    Purpose.SECRET_KEY: "Dify: SECRET_KEY, signs sessions and links to files",
     Purpose.INIT_PASSWORD: "Dify: asked once by /install",
     Purpose.SANDBOX_KEY: "Dify: key between api and sandbox",
     Purpose.PLUGIN_DAEMON_KEY: "Dify: key between api and plugin daemon",
@@ -49,8 +49,9 @@ class DifyData(Construct):
         subnets: Subnets for database and cache. Default: the isolated subnets, else the private ones.
         capacity: How far the database scales. Default: 0.5 to 4 ACU, one writer.
         cache_size: Node type and replicas of the cache. Default: two small nodes in two zones.
-        secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, to move an installation in.
-            Default: one is generated.
+        secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, so that an installation that
+            moves in keeps the visitors of its published web apps and the OAuth clients of the whole
+            installation. Keys to other stored credentials are in the bucket. Default: one is generated.
         snapshot_identifier: Snapshot that the cluster starts from. Removing it later replaces the cluster.
             What its master user made in ``main``, ``pgvector`` and ``dify_plugin`` becomes the roles' that
             Dify logs in as; what others made stays theirs. Default: an empty cluster.
@@ -61,7 +62,8 @@ class DifyData(Construct):
             credentials for Amazon SES. Every task and function that has one is replaced; for the minutes in
             between, requests and jobs of the old ones may fail. The old secrets stay, so that a failed
             deployment can go back to them: delete them afterwards. ``SECRET_KEY``, ``INIT_PASSWORD`` and the
-            cache token keep their values, see :data:`dify_cdk.rotation.RENEWALS`.
+            cache token keep their values, unless you have put new ones into their secrets before: see
+            :data:`dify_cdk.rotation.RENEWALS`.
         removal_policy: What a stack delete does to the stateful resources: ``RETAIN`` or ``DESTROY`` for all
             of them. Default: a snapshot of the cluster, and everything else is retained.
 

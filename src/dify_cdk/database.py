@@ -33,19 +33,23 @@ class DatabaseCapacity:
     """How far Aurora Serverless v2 scales, in Aurora capacity units (ACU, about 2 GiB of memory each).
 
     Attributes:
-        min_acu: Lower bound, 0 to 256 in steps of 0.5. With 0 the cluster pauses when nothing is connected;
-            the next connection waits about 15 seconds, after a day of pause 30 or more. Connections that
-            idle in a pool are ended after a minute. A running ``beat`` asks the database every minute and
-            keeps it awake: it only pauses with ``scheduler=None``, and while nobody uses Dify.
+        min_acu: Lower bound, 0 to 256 in steps of 0.5. 0 saves nothing beside ``DifyWorkers``, which raises a
+            warning: the cluster pauses only when nothing is connected for some minutes, but the plugin daemon
+            asks it every minute, whether anybody uses Dify or not, and so does beat. Awake it has 0.5 or
+            more. While you keep the tasks of both stopped it can pause; the next connection then waits about
+            15 seconds, after a day of pause 30 or more. Sessions that idle for a minute are ended, but for
+            those to the vectors, which wait for models.
         max_acu: Upper bound, 1 to 256 in steps of 0.5, at least ``min_acu``.
-        readers: Read replicas in other zones, 0 to 15; with one or more a failover takes seconds.
+        readers: Read replicas in other zones, 0 to 15. With one or more a failover takes less than a minute,
+            without one up to ten minutes.
         pause_after_minutes: Idle time before a pause, 5 to 1440. Only with ``min_acu=0``. Default: 5.
 
     Raises:
         ValueError: If a value is out of range, no multiple of 0.5, or ``pause_after_minutes`` is given
             although the cluster never pauses.
 
-    See https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.how-it-works.html
+    See https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html and
+    https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.AuroraHighAvailability.html
     """
 
     min_acu: float = 0.5
@@ -83,7 +87,7 @@ class DatabaseCapacity:
 
     @property
     def pauses(self) -> bool:
-        """Whether the cluster scales to zero."""
+        """Whether the cluster would pause when nothing is connected."""
         return self.min_acu == 0
 
 
@@ -164,7 +168,7 @@ class Database(Construct):
 
     @property
     def pauses(self) -> bool:
-        """Whether it is meant to scale to zero when nothing is connected."""
+        """Whether it would pause when nothing is connected; a running plugin daemon always is."""
         return self._capacity.pauses
 
     @property
@@ -194,8 +198,11 @@ class Database(Construct):
         master_user: str,
     ) -> rds.DatabaseCluster:
         parameters = {"rds.force_ssl": "1"}
-        if capacity.pauses:  # an idle pooled connection would keep the cluster awake
+        if capacity.pauses:  # idle pooled connections would keep it awake when the other tasks are stopped
             parameters["idle_session_timeout"] = _IDLE_SESSION_MILLISECONDS
+        # Not 18, which has a uuidv7() and a uuidv7(interval) beside the function that Dify's migration makes:
+        # its "COMMENT ON FUNCTION uuidv7" then fails, function name "uuidv7" is not unique. See Dify at
+        # ad96501e0: api/migrations/versions/2025_07_02_2332-1c9ba48be8e4_add_uuidv7_function_in_sql.py
         engine = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
         readers = [
             rds.ClusterInstance.serverless_v2(f"Reader{number}", scale_with_writer=True)

@@ -1,4 +1,4 @@
-"""The custom resource that fills an empty Aurora cluster: roles, databases, extensions."""
+"""The custom resource that fills an empty Aurora cluster: roles, databases, extensions, settings."""
 
 from __future__ import annotations
 
@@ -23,8 +23,18 @@ LAYOUT: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Role to the databases it owns to their extensions. Plugins see the daemon's role, so it owns no more."""
 
+SETTINGS: dict[str, dict[str, str]] = {VECTOR_DATABASE: {"idle_session_timeout": "0"}}
+"""Database to what it sets otherwise than the cluster, whose parameters can change later without a new run.
+
+Dify opens a connection to its vectors before it asks a model to embed up to 1,000 chunks, and stores through
+it afterwards without a look whether it is still there: a cluster that ends idle sessions would fail the
+first store. Each job opens connections of its own, which keep nothing awake when it is done. Read in Dify at
+ad96501e0: ``api/core/rag/datasource/vdb/vector_factory.py``, ``api/providers/vdb/vdb-pgvector``.
+"""
+
 LAYOUT_REVISION = "1"
-"""Raise it when the handler has to run again on clusters that exist already."""
+"""Raise it when clusters that exist already need another run of the handler and another migration although
+layout and settings, which are properties of the resource, have stayed the same."""
 _TIMEOUT = 900  # seconds, Lambda's maximum: a paused or new cluster answers late
 
 
@@ -87,6 +97,12 @@ class DatabaseInit(Construct):
 
 def _properties(role: DatabaseRole) -> dict[str, object]:
     databases = [
-        {"Name": name, "Extensions": list(extensions)} for name, extensions in LAYOUT[role.name].items()
+        {"Name": name, "Extensions": list(extensions), **_settings(name)}
+        for name, extensions in LAYOUT[role.name].items()
     ]
     return {"Name": role.name, "SecretArn": role.secret.secret_arn, "Databases": databases}
+
+
+def _settings(database: str) -> dict[str, object]:
+    found = SETTINGS.get(database)
+    return {"Settings": dict(found)} if found else {}

@@ -364,7 +364,7 @@ _DATABASE = (
     Row("DB_SSL_MODE", _DAEMON, "require", _DATA_OPTION),
     Row("DB_EXTRAS", _BACKEND, "sslmode=require", _DATA_OPTION),
     Row("PGSSLMODE", _BACKEND, "require", _DATA_OPTION),  # libpq reads it: covers pgvector's own pool
-    Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and auto-pause
+    Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and with min_acu=0
     Row("SQLALCHEMY_POOL_SIZE", _BACKEND, Default(_pool("size"))),
     Row("SQLALCHEMY_MAX_OVERFLOW", _BACKEND, Default(_pool("overflow"))),
     Row("PGVECTOR_MAX_CONNECTION", _BACKEND, Default(_pool("vectors"))),

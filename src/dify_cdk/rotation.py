@@ -12,12 +12,10 @@ from dify_cdk.environment import Purpose
 class Renewal(StrEnum):
     """How a secret gets a new value."""
 
-    NEVER = "never"
-    """A new value makes data unreadable."""
     BY_DEPLOYING = "by deploying"
     """Raise ``rotation=`` of ``DifyData`` by one and deploy."""
     BY_HAND = "by hand"
-    """In the steps of its row: a deployment could not do it without replacing what holds data."""
+    """In the steps of its row, because of what it does: decide before you begin."""
     POINTLESS = "pointless"
     """It is of no use any more when somebody could want a new one."""
 
@@ -41,15 +39,39 @@ class SecretRenewal:
     steps: tuple[str, ...] = ()
 
 
+_RANDOM = (
+    "aws secretsmanager get-random-password --exclude-punctuation --password-length 43 "
+    "--query RandomPassword --output text"
+)
+_FIND = (
+    "aws cloudformation describe-stack-resources --stack-name STACK --output text "
+    "--query \"StackResources[?contains(LogicalResourceId, 'SecretKey')].PhysicalResourceId\""
+)
+
 _BETWEEN_ROLES = "until all tasks are replaced, calls between an old and a new one are refused"
 
 RENEWALS = (
     SecretRenewal(
         secret="SECRET_KEY",
         purposes=(Purpose.SECRET_KEY,),
-        renewal=Renewal.NEVER,
-        reason="it encrypts the credentials of models and tools in the database: with another key they are "
-        "lost, every session ends and every link to a file is void",
+        renewal=Renewal.BY_HAND,
+        reason="it signs, and gets a new value when it leaked: visitors of published web apps begin anew, "
+        "without their conversations, OAuth clients of the whole installation have to be entered again, and "
+        "links to files of the last five minutes are void; browsers renew their sessions by themselves, but "
+        "until all tasks are replaced, requests fail at old ones or new ones",
+        steps=(
+            "take the ARN of the secret that you passed in with secret_key=, whose new value is made by "
+            "whatever manages it, or else find the one in the stack:",
+            _FIND,
+            f'printf %s "$({_RANDOM})" | aws secretsmanager put-secret-value --secret-id ARN '
+            "--secret-string file:///dev/stdin",
+            "raise rotation= of DifyData by one and deploy at once: that replaces every task and function "
+            "that reads the key, which they do only when they start",
+            "enter OAuth clients that somebody set up for the whole installation again, in a shell of api: "
+            "flask setup-system-tool-oauth-client and flask setup-system-trigger-oauth-client show the key, "
+            "so that no log may keep what they print",
+            "look through members, API keys and apps: what somebody did with a forged session stays",
+        ),
     ),
     SecretRenewal(
         secret="INIT_PASSWORD",
@@ -89,10 +111,12 @@ RENEWALS = (
         reason="CloudFormation may replace the cache, and with it all waiting jobs, when the token's "
         "property changes; the cache itself accepts two tokens for a while",
         steps=(
-            "put a new token of letters and digits into the secret of the cache token",
+            "make up a new token of 16 to 128 letters and digits, NEW in these commands",
             "aws elasticache modify-replication-group --replication-group-id ID --apply-immediately "
             "--auth-token NEW --auth-token-update-strategy ROTATE",
-            "put the same URL with the new token into the secret of the broker URL",
+            "aws elasticache wait replication-group-available --replication-group-id ID",
+            "put it into the secret of the cache token, and the URL with it into that of the broker URL, "
+            "not before the cache accepts it: tasks that start read both",
             "raise rotation= of DifyData by one and deploy, which replaces every task that reads them",
             "aws elasticache modify-replication-group --replication-group-id ID --apply-immediately "
             "--auth-token NEW --auth-token-update-strategy SET",

@@ -1,4 +1,4 @@
-"""The bucket of Dify: uploaded files and plugin packages."""
+"""The bucket of Dify: uploaded files, plugin packages and the private keys of workspaces."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ _UPLOAD_DAYS = 7
 
 class Storage(Construct):
     """A private, versioned, encrypted bucket. Replaced and deleted objects stay readable for 90 days.
+
+    Below ``privkeys/`` Dify keeps the private key of each workspace. Nothing else decrypts the credentials of
+    models, tools and data sources in the database: lost with the bucket, they have to be entered again.
 
     Args:
         removal_policy: What a stack delete does to the bucket.

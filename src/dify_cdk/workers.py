@@ -65,7 +65,7 @@ class DifyWorkers(Construct):
         sizes: Size, number of tasks and capacity of single roles, also of api and web. Default: the floors
             of ``dify_cdk.sizes``, one task each, on demand.
         scheduler: Size of beat. ``None`` runs none: schedules, triggers and clean-ups stop, which raises a
-            warning, and an idle database can pause. Default: one small task.
+            warning and saves one task, no more. Default: one small task.
         environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
             SSM parameter. They cannot replace what the library sets.
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.

@@ -58,10 +58,9 @@ WAY_OUT = {
 RESIZED = {
     "AWS::ElastiCache::ReplicationGroup",
     "AWS::RDS::DBCluster",
-    "AWS::RDS::DBClusterParameterGroup",
 }
 LOW_COST = "v4_low_cost"
-"""Has fewer nodes, less capacity and no scheduler, which changes what is behind the door in place."""
+"""Has fewer nodes, less capacity and spare one, which changes what is behind the door in place."""
 
 SECRET_KEY = "DataSecretKeyEF28AA18"
 

@@ -129,6 +129,72 @@ def test_a_message_that_nobody_raises_is_not_found() -> None:
     assert not is_message("… has no frontend: buy one")
 
 
+# --- what was said and is not so ------------------------------------------------------------------------
+
+_KEY = r"SECRET_KEY\b[^.]*?\b"
+# What is never to be found in a paragraph, and one in which it stood.
+UNTRUE = [
+    # Credentials of models and tools are encrypted for the workspace, whose private key is in the bucket.
+    (
+        _KEY + r"encrypts (?:the |stored )?(?:credentials|keys)",
+        "the secret with `SECRET_KEY`, which encrypts the credentials of models and tools in the database",
+    ),
+    (_KEY + r"must never change", "Dify: SECRET_KEY, encrypts stored credentials, must never change"),
+    (
+        _KEY + r"(?:cannot be read|unreadable)",
+        "| `SECRET_KEY` | an existing secret, as it is: without it stored keys of models cannot be read |",
+    ),
+    (r"\bstored keys\b[^.]* lost", "leave `secret_key` as it is: without the first, stored keys are lost"),
+    (r"key without which both are", "database, bucket, and the key without which both are unreadable"),
+    # A browser takes a new session by its refresh token, which is in the cache and has no signature.
+    (
+        _KEY + r"(?:every session ends|logs? everybody out|sign in again)",
+        "| SECRET_KEY | never | with another key every session ends and every link to a file is void |",
+    ),
+    # The plugin daemon asks the database every minute.
+    (
+        r"scheduler[^.|]{0,60}\b(?:lets it sleep|keeps (?:the database|it) awake)",
+        "`DatabaseCapacity(min_acu=0)` and `scheduler=None`: a running scheduler keeps the database awake",
+    ),
+    (
+        r"\b(?:only pauses with|idle database can pause|first request after a pause waits)",
+        "schedules, triggers and clean-ups; the first request after a pause waits 15 seconds or more",
+    ),
+    (r"\bbeat asks the database", "beat asks the database every minute, so that it never pauses"),
+    # api's health check reads nothing.
+    (r"scheduler and health checks", "the scheduler and health checks do so about once in 3 s"),
+    # What does not use the database that is migrated waits for nothing.
+    (r"release before any service", "brings the old schema to this release before any service starts"),
+    # One token opens all of the cache.
+    (
+        r"Plugins have[^.]* bucket, its database, and the models",
+        "Plugins have all of them: its prefixes of the bucket, its database, and the models that are allowed",
+    ),
+    (r"a failover takes seconds", "with one or more a failover takes seconds"),
+    # AWS keeps up with some minutes of delay.
+    (r"any second of the last 7 days,", "can be restored to any second of the last 7 days, and files stay"),
+]
+
+
+def _said() -> list[tuple[str, str]]:
+    """Every page as it reads, API.md with the docstrings, examples, and every text of the sources."""
+    files = [*PAGES, ROOT / "API.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").glob("*.py"))]
+    pages = [(name_of(path), path.read_text(encoding="utf-8")) for path in files]
+    return [*pages, ("sources", "\n\n".join(_texts()))]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.replace("`", "").split())
+
+
+@pytest.mark.parametrize(("pattern", "sentence"), UNTRUE, ids=[sentence for _, sentence in UNTRUE])
+@pytest.mark.parametrize(("where", "text"), SAID := _said(), ids=[where for where, _ in SAID])
+def test_what_is_not_so_is_not_said_again(where: str, text: str, pattern: str, sentence: str) -> None:
+    wrong = re.compile(pattern)
+    assert wrong.search(_plain(sentence)), "it would not have been found"
+    assert [part for part in map(_plain, re.split(r"\n\n|\n\|", text)) if wrong.search(part)] == []
+
+
 # --- names ----------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from dify_cdk import cli
 from dify_cdk._init import variants
+from dify_cdk.rotation import RENEWALS, Renewal
 from documentation.pages import JAPANESE, PAGES, ROOT, Block, blocks, name_of, read
 from documentation.shell import Command, check_aws, commands
 
@@ -74,6 +75,35 @@ INLINE = [
 @pytest.mark.parametrize(("page", "text"), INLINE)
 def test_aws_command_in_a_sentence_exists(page: str, text: str) -> None:
     check_aws(commands(text)[0].arguments, complete=False)
+
+
+RENEWING = [
+    (row.secret, step)
+    for row in RENEWALS
+    for step in row.steps
+    if step.startswith(tuple(f"{program} " for program in ("aws", *PLAIN)))
+]
+
+
+@pytest.mark.parametrize(("secret", "step"), RENEWING)
+def test_step_of_a_renewal_is_a_complete_command(secret: str, step: str) -> None:
+    shell = shutil.which("bash")
+    assert shell is not None
+    done = subprocess.run([shell, "-n"], input=step, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = commands(step)
+    assert {command.program for command in found} <= {"aws", *PLAIN}
+    for command in found:
+        if command.program == "aws":
+            check_aws(command.arguments)
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"`{step}`" in page, secret
+
+
+def test_every_secret_that_is_renewed_by_hand_has_commands() -> None:
+    by_hand = {row.secret for row in RENEWALS if row.renewal is Renewal.BY_HAND}
+    assert {secret for secret, _ in RENEWING} == by_hand
+    assert {"SECRET_KEY"} < by_hand
 
 
 @cache

@@ -12,6 +12,7 @@ import init_database
 import psycopg2
 import pytest
 from init_database import handle
+from psycopg2.pool import SimpleConnectionPool
 from shared import SETTLE_SECONDS, DeployError, Retry
 
 from handlers.data_api_fake import CLUSTER_ARN, FakeDataApi, FakeSecrets, resuming
@@ -21,6 +22,7 @@ from handlers.refusals import refusal
 PASSWORDS = {MASTER: "masterPassword0", "dify": "difyPassword0", "dify_plugin": "pluginPassword0"}
 DATABASES = {"main": "dify", "pgvector": "dify", "dify_plugin": "dify_plugin"}
 EXTENSIONS = {"main": {"uuid-ossp"}, "pgvector": {"uuid-ossp", "vector"}, "dify_plugin": {"uuid-ossp"}}
+SETTINGS = {"pgvector": {"idle_session_timeout": "0"}}
 ID = f"{CLUSTER_ARN}/databases"
 MINUTES_15 = 900.0
 
@@ -32,7 +34,8 @@ def secret_arn(name: str) -> str:
 def request(kind: str = "Create", **properties: Any) -> dict[str, Any]:
     roles: dict[str, list[dict[str, Any]]] = {"dify": [], "dify_plugin": []}
     for database, owner in DATABASES.items():
-        roles[owner].append({"Name": database, "Extensions": sorted(EXTENSIONS[database])})
+        item: dict[str, Any] = {"Name": database, "Extensions": sorted(EXTENSIONS[database])}
+        roles[owner].append(item | ({"Settings": SETTINGS[database]} if database in SETTINGS else {}))
     event = {
         "RequestType": kind,
         "ResourceProperties": {
@@ -105,6 +108,19 @@ class Site:
         rows = self.postgres.as_superuser("SELECT extname FROM pg_extension", database)
         return {name for (name,) in rows} - {"plpgsql"}
 
+    def settings(self) -> dict[str, list[str]]:
+        """What databases set for whoever connects."""
+        rows = self.postgres.as_superuser(
+            "SELECT datname, setconfig FROM pg_db_role_setting JOIN pg_database d ON d.oid = setdatabase"
+        )
+        return {str(name): list(lines) for name, lines in rows}
+
+    def pool(self, owner: str, database: str) -> SimpleConnectionPool:
+        """Connections as Dify opens them to its vectors: one at once, more when they are needed."""
+        password = self.secrets.contents[secret_arn(owner)]["password"]
+        where = {"host": "127.0.0.1", "port": self.postgres.port, "database": database}
+        return SimpleConnectionPool(1, 5, **where, user=owner, password=password)
+
 
 @pytest.fixture
 def bare_site(postgres: Postgres) -> Iterator[Site]:
@@ -121,9 +137,19 @@ def site(bare_site: Site) -> Site:
     return bare_site
 
 
+@pytest.fixture
+def newer_site(newer_postgres: Postgres) -> Iterator[Site]:
+    """A new cluster of a newer version."""
+    site = Site(newer_postgres)
+    site.create_master()
+    yield site
+    site.clean()
+
+
 def assert_complete(site: Site) -> None:
     assert site.owners() == DATABASES
     assert {database: site.extensions(database) for database in DATABASES} == EXTENSIONS
+    assert site.settings() == {"pgvector": ["idle_session_timeout=0"]}
     for database, owner in DATABASES.items():
         site.as_role(owner, database)
 
@@ -195,6 +221,7 @@ def test_a_database_that_was_dropped_comes_back(site: Site) -> None:
     assert_complete(site)
     assert writes[0] == 'CREATE DATABASE "pgvector" OWNER "dify"'
     assert all("pgvector" in text or "EXTENSION" in text for text in writes)
+    assert 'ALTER DATABASE "pgvector" SET "idle_session_timeout" TO \'0\'' in writes
     assert site.as_role("dify", "main", "SELECT count(*) FROM kept") == [(0,)]
 
 
@@ -275,9 +302,8 @@ def test_the_master_user_gets_its_rights_back(site: Site) -> None:
 
 
 @pytest.mark.slow
-def test_a_newer_postgresql_gives_the_same(newer_postgres: Postgres) -> None:
-    site = Site(newer_postgres)
-    site.create_master()
+def test_a_newer_postgresql_gives_the_same(newer_site: Site) -> None:
+    site = newer_site
     site.run()
     assert_complete(site)
     assert site.second_run() == []
@@ -286,6 +312,110 @@ def test_a_newer_postgresql_gives_the_same(newer_postgres: Postgres) -> None:
     site.secrets.contents[secret_arn("dify")]["password"] = "newPassword1"
     assert len(site.second_run()) == 1
     site.as_role("dify", "main")
+
+
+@pytest.mark.slow
+def test_fails_when_a_function_of_the_migration_has_a_namesake(site: Site, newer_site: Site) -> None:
+    """Why the cluster's engine is older than 18: Dify's migration names its function without arguments."""
+    for each in (site, newer_site):
+        each.run()
+        each.as_role("dify", "main", "CREATE FUNCTION uuidv7() RETURNS text LANGUAGE sql AS 'SELECT 1'")
+    site.as_role("dify", "main", "COMMENT ON FUNCTION uuidv7 IS 'of Dify'")
+    with pytest.raises(psycopg2.Error, match='function name "uuidv7" is not unique'):
+        newer_site.as_role("dify", "main", "COMMENT ON FUNCTION uuidv7 IS 'of Dify'")
+
+
+# ---- idle sessions
+
+IDLE_SECONDS = 0.3
+
+
+def end_idle_sessions(postgres: Postgres) -> None:
+    """As the parameter group of a cluster that may pause does, after a shorter time."""
+    postgres.as_superuser(f"ALTER SYSTEM SET idle_session_timeout = '{IDLE_SECONDS * 1000:.0f}ms'")
+    postgres.as_superuser("SELECT pg_reload_conf()")
+
+
+@pytest.fixture(params=["site", pytest.param("newer_site", marks=pytest.mark.slow)])
+def impatient_site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A complete cluster of either version that ends idle sessions."""
+    site: Site = request.getfixturevalue(request.param)
+    site.run()
+    end_idle_sessions(site.postgres)
+    yield site
+    site.postgres.as_superuser("ALTER SYSTEM RESET idle_session_timeout")
+    site.postgres.as_superuser("SELECT pg_reload_conf()")
+
+
+def store_after_embedding(site: Site, owner: str, database: str) -> None:
+    """Dify's order: it connects, waits for the model, and stores; whatever happened, it commits."""
+    pool = site.pool(owner, database)
+    try:
+        time.sleep(4 * IDLE_SECONDS)
+        opened = pool.getconn()
+        try:
+            opened.cursor().execute("CREATE TABLE chunks (id int)")
+        finally:
+            opened.commit()
+    finally:
+        pool.closeall()
+
+
+def test_a_connection_to_the_vectors_outlives_the_embedding(impatient_site: Site) -> None:
+    store_after_embedding(impatient_site, "dify", "pgvector")
+    assert impatient_site.as_role("dify", "pgvector", "SELECT count(*) FROM chunks") == [(0,)]
+
+
+@pytest.mark.parametrize(("owner", "database"), [("dify", "main"), ("dify_plugin", "dify_plugin")])
+def test_fails_when_a_connection_to_another_database_stays_idle(
+    impatient_site: Site, owner: str, database: str
+) -> None:
+    with pytest.raises(psycopg2.InterfaceError, match="connection already closed"):
+        store_after_embedding(impatient_site, owner, database)
+
+
+def test_a_cluster_from_before_gets_the_setting_with_the_update(site: Site) -> None:
+    # GIVEN a cluster that was made when the layout had no settings
+    before = request()
+    for role in before["ResourceProperties"]["Roles"]:
+        for database in role["Databases"]:
+            database.pop("Settings", None)
+    site.run(before)
+    assert site.settings() == {}
+    # WHEN CloudFormation updates the resource, whose properties have changed
+    writes = len(site.api.writes)
+    site.run({**request("Update"), "OldResourceProperties": before["ResourceProperties"]})
+    # THEN that is all there is to do, and it is done once
+    assert site.api.writes[writes:] == ['ALTER DATABASE "pgvector" SET "idle_session_timeout" TO \'0\'']
+    assert_complete(site)
+    assert site.second_run() == []
+
+
+@pytest.mark.parametrize(
+    "change", ["SET idle_session_timeout = '5min'", "RESET idle_session_timeout", "RESET ALL"]
+)
+def test_a_setting_that_somebody_changed_is_put_back(site: Site, change: str) -> None:
+    site.run()
+    site.postgres.as_superuser(f"ALTER DATABASE pgvector {change}")
+    assert len(site.second_run()) == 1
+    assert_complete(site)
+
+
+def test_other_settings_of_a_database_stay(site: Site) -> None:
+    site.run()
+    site.postgres.as_superuser("ALTER DATABASE pgvector SET search_path = '$user', public")
+    site.postgres.as_superuser("ALTER DATABASE pgvector SET idle_session_timeout = '1s'")
+    site.run()
+    assert sorted(site.settings()["pgvector"]) == ["idle_session_timeout=0", 'search_path="$user", public']
+
+
+def test_the_vectors_of_a_snapshot_get_the_setting(site: Site) -> None:
+    """There the master user owns the database, and is no superuser."""
+    site.postgres.as_superuser(f"CREATE DATABASE pgvector OWNER {MASTER}")
+    site.as_role(MASTER, "pgvector", "CREATE TABLE embeddings (id int)")
+    site.run()
+    assert_complete(site)
+    assert site.second_run() == []
 
 
 # ---- passwords

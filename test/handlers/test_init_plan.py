@@ -32,7 +32,11 @@ WANTED = (
         secret_arn="arn:dify",
         databases=(
             WantedDatabase(name="main", extensions=("uuid-ossp",)),
-            WantedDatabase(name="pgvector", extensions=("uuid-ossp", "vector")),
+            WantedDatabase(
+                name="pgvector",
+                extensions=("uuid-ossp", "vector"),
+                settings={"idle_session_timeout": "0"},
+            ),
         ),
     ),
     WantedRole(
@@ -50,6 +54,7 @@ DONE = Existing(
             is_public=False,
             admits_owner=True,
             inside=Inside(has_schema=True, can_create=True, extensions=frozenset(database.extensions)),
+            settings=database.settings,
         )
         for role in WANTED
         for database in role.databases
@@ -66,9 +71,13 @@ def with_role(**changes: Any) -> Existing:
     return replace(DONE, roles={**DONE.roles, "dify": replace(ROLE, **changes)})
 
 
+def with_database(name: str, **changes: Any) -> Existing:
+    state = replace(DONE.databases[name], **changes)
+    return replace(DONE, databases={**DONE.databases, name: state})
+
+
 def with_main(**changes: Any) -> Existing:
-    state = replace(DONE.databases["main"], **changes)
-    return replace(DONE, databases={**DONE.databases, "main": state})
+    return with_database("main", **changes)
 
 
 def test_an_empty_cluster_gets_everything_in_an_order_that_works() -> None:
@@ -80,6 +89,7 @@ def test_an_empty_cluster_gets_everything_in_an_order_that_works() -> None:
         'main: CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA public',
         'postgres: CREATE DATABASE "pgvector" OWNER "dify"',
         'postgres: REVOKE CONNECT ON DATABASE "pgvector" FROM PUBLIC',
+        'postgres: ALTER DATABASE "pgvector" SET "idle_session_timeout" TO \'0\'',
         'pgvector: CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA public',
         'pgvector: CREATE EXTENSION IF NOT EXISTS "vector" WITH SCHEMA public',
         'postgres: CREATE ROLE "dify_plugin" LOGIN PASSWORD {verifier}',
@@ -114,6 +124,14 @@ def test_a_complete_cluster_gets_nothing() -> None:
                 'main: CREATE EXTENSION IF NOT EXISTS "uuid-ossp" WITH SCHEMA public',
             ],
         ),
+        *(
+            (
+                with_database("pgvector", settings=settings),
+                ['postgres: ALTER DATABASE "pgvector" SET "idle_session_timeout" TO \'0\''],
+            )
+            for settings in ({}, {"idle_session_timeout": "5min"}, {"statement_timeout": "0"})
+        ),
+        (with_database("pgvector", settings={"idle_session_timeout": "0", "work_mem": "64MB"}), []),
         # Not to be looked into before the owner is right: the extensions follow in the next round.
         (with_main(owner="other", inside=None), ['postgres: ALTER DATABASE "main" OWNER TO "dify"']),
     ],
@@ -172,6 +190,10 @@ def role(name: str, *databases: str) -> dict[str, Any]:
     }
 
 
+def with_setting(name: str, value: str) -> dict[str, Any]:
+    return {**role("dify"), "Databases": [{"Name": "main", "Settings": {name: value}}]}
+
+
 def test_the_properties_become_the_layout() -> None:
     assert wanted_roles({"Roles": [role("dify", "main")]}) == (
         WantedRole(
@@ -197,6 +219,9 @@ def test_the_properties_become_the_layout() -> None:
         ),
         ({"Roles": [role("dify", "ma in")]}, "'ma in' cannot be the name"),
         ({"Roles": [role("dify; --", "main")]}, "'dify; --' cannot be the name"),
+        ({"Roles": [with_setting("a b", "0")]}, "'a b' cannot be the name of a .* or setting: use"),
+        ({"Roles": [with_setting("work_mem", "0'; --")]}, '"0\'; --" cannot be the value of a setting: use'),
+        ({"Roles": [with_setting("work_mem", "")]}, "'' cannot be the value of a setting: use at most 63"),
     ],
 )
 def test_fails_when_the_properties_are_wrong(properties: dict[str, Any], message: str) -> None:

@@ -178,6 +178,20 @@ class TestStandby:
         assert limit.hop == "goes on: database Data, load balancer Alb; unknown: service Service"
         assert limits(template)["cold start", "app"].value == "unknown"
 
+    def test_a_database_goes_on_beside_a_task_that_asks_it_every_minute(self) -> None:
+        daemon = [{"Name": "plugin_daemon", "Image": "langgenius/dify-plugin-daemon:1"}]
+        template = {
+            **service(**BEHIND_ALB),
+            **balancer(),
+            "Data": resource("RDS::DBCluster", ServerlessV2ScalingConfiguration={"MinCapacity": 0}),
+            "DaemonTask": resource("ECS::TaskDefinition", ContainerDefinitions=daemon),
+            "Daemon": resource("ECS::Service", TaskDefinition={"Ref": "DaemonTask"}, DesiredCount=1),
+        }
+        limit = limits(template)["scales to zero", ""]
+        assert (limit.value, "database Data" in limit.hop.partition("goes on")[2]) == ("nothing", True)
+        template["Daemon"]["Properties"]["DesiredCount"] = 0
+        assert limits(template)["scales to zero", ""].value == "1 service, 1 database"
+
     @pytest.mark.parametrize(("package", "kind"), [("Zip", "function"), ("Image", "image")])
     def test_functions_start_cold_unless_the_alias_of_the_url_is_provisioned(
         self, package: str, kind: str

@@ -26,6 +26,7 @@ TEMPLATES = [
     json.loads(path.read_text())
     for path in (*sorted((ROOT / "data" / "templates").glob("*.json")), *SNAPSHOTS)
 ]
+WITHOUT_SLEEPERS = [one for one in TEMPLATES if '"MinCapacity": 0,' not in json.dumps(one)]
 NAMES = [field.name for field in fields(Usage)]
 LARGEST = {**dict.fromkeys(NAMES, 1e9), "busy_share": 1.0}
 
@@ -143,10 +144,11 @@ class TestParts:
         assert_sound(cost(template, usage, region))
 
     @settings(max_examples=20, deadline=None)
-    @given(st.lists(found, max_size=3), regions)
+    @given(st.lists(st.sampled_from(WITHOUT_SLEEPERS), max_size=3), regions)
     def test_several_templates_at_rest_cost_what_each_costs(
         self, templates: list[Any], region: str | None
     ) -> None:
+        """But for a database that sleeps alone, which a task in another template may keep awake."""
         parts = tuple(Part(name=str(n), template=one, region=region) for n, one in enumerate(templates))
         whole = monthly_cost(Subject(name="all", parts=parts), region=None, usage=ZERO, prices=PRICES)
         assert_sound(whole)

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from dify_cdk.environment import Purpose
-from dify_cdk.rotation import RENEWALS, Renewal, renewal_of
+from dify_cdk.rotation import RENEWALS, Renewal, SecretRenewal, renewal_of
 
 
 def test_every_purpose_has_one_row() -> None:
@@ -18,7 +18,7 @@ def test_every_purpose_has_one_row() -> None:
 @pytest.mark.parametrize(
     ("purpose", "renewal"),
     [
-        (Purpose.SECRET_KEY, Renewal.NEVER),
+        (Purpose.SECRET_KEY, Renewal.BY_HAND),
         (Purpose.INIT_PASSWORD, Renewal.POINTLESS),
         (Purpose.CACHE_TOKEN, Renewal.BY_HAND),
         (Purpose.BROKER_URL, Renewal.BY_HAND),
@@ -28,6 +28,50 @@ def test_every_purpose_has_one_row() -> None:
 )
 def test_what_holds_data_is_not_renewed_by_a_deployment(purpose: Purpose, renewal: Renewal) -> None:
     assert renewal_of(purpose) is renewal
+
+
+def row_of(purpose: Purpose) -> SecretRenewal:
+    return next(row for row in RENEWALS if purpose in row.purposes)
+
+
+def positions(steps: tuple[str, ...], *parts: str) -> list[int]:
+    """Number of the only step with each part."""
+    found = []
+    for part in parts:
+        (number,) = [number for number, step in enumerate(steps) if part in step]
+        found.append(number)
+    return found
+
+
+def test_secret_key_gets_its_value_before_the_tasks_and_the_clients_after_them() -> None:
+    order = positions(
+        row_of(Purpose.SECRET_KEY).steps,
+        "secret_key=",
+        "put-secret-value",
+        "raise rotation= of DifyData",
+        "setup-system-tool-oauth-client",
+        "forged session",
+    )
+    assert order == sorted(order)
+
+
+@pytest.mark.parametrize(
+    "consequence", ["links to files", "visitors of published web apps", "OAuth clients", "sessions"]
+)
+def test_secret_key_says_what_its_renewal_does(consequence: str) -> None:
+    assert consequence in row_of(Purpose.SECRET_KEY).reason
+
+
+def test_the_cache_accepts_a_token_before_tasks_can_read_it() -> None:
+    order = positions(
+        row_of(Purpose.CACHE_TOKEN).steps,
+        "--auth-token-update-strategy ROTATE",
+        "wait replication-group-available",
+        "into the secret of the cache token",
+        "raise rotation= of DifyData",
+        "--auth-token-update-strategy SET",
+    )
+    assert order == sorted(order)
 
 
 def test_who_has_to_do_something_is_told_what() -> None:

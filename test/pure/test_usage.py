@@ -86,7 +86,7 @@ class TestProfiles:
         assert small.outbound_gb == pytest.approx(0.1 + 0.2)
 
     def test_a_database_that_is_used_is_awake(self) -> None:
-        """0.5 ACU is the smallest size above sleep, and the scheduler never lets it sleep."""
+        """0.5 ACU is the smallest size above sleep, and the plugin daemon never lets it sleep."""
         assert all(usage.database_acu >= 0.5 for usage in USAGES.values())
 
 

@@ -45,6 +45,19 @@ def test_cluster_is_protected_encrypted_and_backed_up(template: Template) -> Non
     assert group["Parameters"]["rds.force_ssl"] == "1"
 
 
+def test_the_vectors_are_exempt_from_the_end_of_idle_sessions(template: Template) -> None:
+    """As a property of the resource: with a new value CloudFormation asks the handler again."""
+    (init,) = template.properties("Custom::DifyDatabaseInit").values()
+    databases = [database for role in init["Roles"] for database in role["Databases"]]
+    settings = {database["Name"]: database.get("Settings") for database in databases}
+    assert settings == {"main": None, "pgvector": {"idle_session_timeout": "0"}, "dify_plugin": None}
+
+
+def test_engine_is_one_on_which_the_migration_of_dify_runs(template: Template) -> None:
+    (cluster,) = template.properties("AWS::RDS::DBCluster").values()
+    assert int(cluster["EngineVersion"].split(".")[0]) < 18  # see the test of PostgreSQL 18
+
+
 def test_bucket_of_the_data_is_private_and_versioned(template: Template) -> None:
     (bucket,) = [
         p for id, p in template.properties("AWS::S3::Bucket").items() if id.startswith("DataStorage")

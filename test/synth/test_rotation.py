@@ -7,6 +7,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
@@ -14,27 +15,39 @@ from dify_cdk import (
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
     DifyData,
+    DifyHttpApiFrontend,
     DifyNetwork,
     DifyWorkers,
     Purpose,
     Role,
     SesMail,
 )
-from dify_cdk.rotation import Renewal, renewal_of
+from dify_cdk._secrets import KEY_LENGTH
+from dify_cdk.rotation import RENEWALS, Renewal, renewal_of
 from support import REGION, Template
 from synth.test_contract import CONTRACT, stateful_ids
 
 RENEWED = {purpose for purpose in Purpose if renewal_of(purpose) is Renewal.BY_DEPLOYING}
 
 
-def synthesize(outdir: str, rotation: int, door: str = "alb") -> Template:
+KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "alb": (DifyAlbFrontend, {}),
+    "together": (DifyAlbFrontend, {"collaboration": True}),
+    "http_api": (DifyHttpApiFrontend, {}),
+    "functions": (DifyCloudFrontLambdaFrontend, {}),
+}
+
+
+def synthesize(outdir: str, rotation: int, door: str = "alb", *, own_key: bool = False) -> Template:
     app = cdk.App(outdir=outdir, analytics_reporting=False)
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
-    data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, rotation=rotation)
+    key = secretsmanager.Secret.from_secret_name_v2(stack, "Key", "dify/secret-key") if own_key else None
+    vpc = DifyNetwork(stack, "Network").vpc
+    data = DifyData(stack, "Data", vpc=vpc, rotation=rotation, secret_key=key)
     mail = SesMail(sender="dify@example.com")
     workers = DifyWorkers(stack, "Workers", data=data, mail=mail)
-    kinds: dict[str, Any] = {"alb": DifyAlbFrontend, "functions": DifyCloudFrontLambdaFrontend}
-    kinds[door](stack, "Frontend", workers=workers, access=Access.anyone())
+    kind, options = KINDS[door]
+    kind(stack, "Frontend", workers=workers, access=Access.anyone(), **options)
     return Template(Synthesized.from_stack(stack).to_json())
 
 
@@ -110,6 +123,47 @@ def test_secret_key_is_the_same_for_everybody(pair: tuple[Template, Template]) -
     before, after = pair
     for role in (Role.API, Role.WORKER, Role.BEAT):
         assert before.secrets(role)["SECRET_KEY"] == after.secrets(role)["SECRET_KEY"]
+
+
+def readers_of_secret_key(template: Template) -> dict[str, object]:
+    """What starts anew when its definition changes, of everything that reads the key when it starts."""
+    tasks: dict[str, object] = {
+        role: template.task_of(role)
+        for role in template.containers()
+        if "SECRET_KEY" in template.secrets(role)
+    }
+    functions = {
+        properties["Description"]: properties
+        for properties in template.properties("AWS::Lambda::Function").values()
+        if '\\"SECRET_KEY\\"' in json.dumps(properties.get("Environment"))
+    }
+    return tasks | functions
+
+
+@pytest.mark.parametrize("own_key", [False, True])
+@pytest.mark.parametrize("door", KINDS)
+def test_a_rotation_replaces_everything_that_reads_secret_key(
+    tmp_path_factory: pytest.TempPathFactory, door: str, own_key: bool
+) -> None:
+    """So that it is how a new value of the key, put into the same secret, reaches them all."""
+    before, after = (
+        readers_of_secret_key(
+            synthesize(str(tmp_path_factory.mktemp("readers")), number, door, own_key=own_key)
+        )
+        for number in (0, 1)
+    )
+    more = {
+        "functions": "Dify: api",
+        "together": Role.API_WEBSOCKET,
+    }  # plugins call a task of api in any case
+    expected = {Role.WORKER, Role.BEAT, Role.MIGRATION, Role.API, more.get(door, Role.API)}
+    assert before.keys() == after.keys() == expected
+    assert [id for id in before if before[id] == after[id]] == []
+
+
+def test_a_new_secret_key_is_as_long_as_a_generated_one() -> None:
+    (row,) = [row for row in RENEWALS if row.purposes == (Purpose.SECRET_KEY,)]
+    assert any(f"--password-length {KEY_LENGTH} " in step for step in row.steps)
 
 
 def test_ses_gets_another_access_key_and_new_credentials(pair: tuple[Template, Template]) -> None:

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
+import aws_cdk as cdk
 import pytest
+from aws_cdk.assertions import Template as Synthesized
 
-from dify_cdk.roles import Role
-from support import Template
+from dify_cdk import (
+    Access,
+    DatabaseCapacity,
+    DifyAlbFrontend,
+    DifyData,
+    DifyNetwork,
+    DifyWorkers,
+    Role,
+    RoleSize,
+)
+from dify_cdk._assets import examples_dir
+from dify_cdk.report.limits import effective_limits
+from dify_cdk.report.prices import load_prices
+from dify_cdk.report.pricing import floor
+from dify_cdk.report.subject import Part, Subject
+from dify_cdk.workers import DEFAULT_SCHEDULER
+from support import REGION, Template
+
+EXAMPLE = examples_dir() / "v4_low_cost.py"
+
+
+def of_template(template: Template) -> Subject:
+    return Subject(name="any", parts=(Part(name="Dify", template=template.body, region=REGION),))
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +68,20 @@ class TestLowCost:
         assert instance["InstanceType"] == "t4g.nano"
         assert not low_cost.of_type("AWS::EC2::NatGateway")
 
-    def test_database_can_pause(self, low_cost: Template) -> None:
+    def test_database_is_the_smallest_one_that_runs(self, low_cost: Template) -> None:
+        """A minimum of 0 would cost as much, and end sessions for a pause that never comes."""
         (cluster,) = low_cost.properties("AWS::RDS::DBCluster").values()
-        assert cluster["ServerlessV2ScalingConfiguration"]["MinCapacity"] == 0
-        assert Role.BEAT not in low_cost.services()
+        scaling = cluster["ServerlessV2ScalingConfiguration"]
+        assert (scaling["MinCapacity"], scaling["MaxCapacity"]) == (0.5, 2)
         (group,) = low_cost.properties("AWS::RDS::DBClusterParameterGroup").values()
-        assert (
-            int(group["Parameters"]["idle_session_timeout"]) <= 60_000
-        )  # a pool's connections keep it awake
+        assert "idle_session_timeout" not in group["Parameters"]
+
+    def test_schedules_run_for_what_the_example_says(self, low_cost: Template) -> None:
+        assert Role.BEAT in low_cost.services()
+        bill = floor(of_template(low_cost), region=None, prices=load_prices())
+        beat = sum(line.amount or 0 for line in bill.lines if "Beat" in line.logical_id)
+        (said,) = re.findall(r"would save less than (\d+) USD", EXAMPLE.read_text(encoding="utf-8"))
+        assert int(said) - 1 < beat < int(said)
 
     def test_cache_is_one_node(self, low_cost: Template) -> None:
         (cache,) = low_cost.properties("AWS::ElastiCache::ReplicationGroup").values()
@@ -68,4 +98,19 @@ class TestLowCost:
             for role, service in low_cost.services().items()
             if [row["CapacityProvider"] for row in service["CapacityProviderStrategy"]] == ["FARGATE_SPOT"]
         }
-        assert on_spot == {Role.WORKER, Role.SANDBOX, Role.SSRF_PROXY}
+        assert on_spot == {Role.WORKER, Role.BEAT, Role.SANDBOX, Role.SSRF_PROXY}
+
+
+@pytest.mark.parametrize("scheduler", [DEFAULT_SCHEDULER, None])
+def test_no_minimum_saves_nothing(stack: cdk.Stack, scheduler: RoleSize | None) -> None:
+    """Whatever runs in our installations, reports find the database awake in them."""
+    network = DifyNetwork(stack, "Network")
+    data = DifyData(stack, "Data", vpc=network.vpc, capacity=DatabaseCapacity(min_acu=0))
+    workers = DifyWorkers(stack, "Workers", data=data, scheduler=scheduler)
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
+    found = of_template(Template(Synthesized.from_stack(stack).to_json()))
+    bill = floor(found, region=None, prices=load_prices())
+    (capacity,) = [line.amount for line in bill.lines if line.what == "capacity"]
+    assert capacity == pytest.approx(0.5 * 730 * 0.12)
+    (standby,) = [limit for limit in effective_limits(found) if limit.name == "scales to zero"]
+    assert "database" in standby.hop.partition("goes on")[2]

@@ -120,7 +120,7 @@ def test_two_cache_nodes_fail_over_without_a_warning(stack: cdk.Stack, data: Dif
     [
         (0.5, DEFAULT_SCHEDULER, []),
         (0, DEFAULT_SCHEDULER, ["DifyDatabaseAwake"]),
-        (0, None, ["DifyWorkersScheduler", "DifyDatabasePause"]),
+        (0, None, ["DifyWorkersScheduler", "DifyDatabaseAwake"]),
     ],
 )
 def test_database_that_shall_pause_is_warned_about(

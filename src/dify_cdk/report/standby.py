@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dify_cdk.report.awake import can_pause
 from dify_cdk.report.containers import read_roles
 from dify_cdk.report.facts import fact
 from dify_cdk.report.template import Resource, Template, mapping
@@ -79,7 +80,7 @@ def standby(view: Template, ends: Iterable[End]) -> Standby:
     for name, fewest in _services(view):
         (unknown if fewest is None else runs if fewest else stops).append(Thing("service", name))
     for cluster in view.of_type(_CLUSTER):
-        (stops if _pauses(cluster) else runs).append(Thing("database", cluster.id))
+        (stops if can_pause(cluster, [view]) else runs).append(Thing("database", cluster.id))
     runs += _billed_by_the_hour(view)
     return Standby(stops=_distinct(stops), runs=_distinct(runs), unknown=_distinct(unknown))
 
@@ -88,11 +89,6 @@ def _services(view: Template) -> Iterator[tuple[str, int | None]]:
     for role in read_roles(view):
         if role.service is not None:
             yield role.service, role.min_tasks
-
-
-def _pauses(cluster: Resource) -> bool:
-    scaling = mapping(cluster.properties.get("ServerlessV2ScalingConfiguration"))
-    return "MinCapacity" in scaling and scaling["MinCapacity"] in (0, "0", 0.0)
 
 
 def _billed_by_the_hour(view: Template) -> Iterator[Thing]:

@@ -100,8 +100,8 @@ def _profile(
     - An answer of the api has about 50 kB, a page's file about 100 kB.
     - A message sends about 50 kB to a model (a prompt with its context), an upload about its own size (for
       embeddings).
-    - Every api request reads or writes the database's storage about twenty times, and the scheduler and
-      health checks do so about once in 3 s, a million times a month.
+    - Every api request reads or writes the database's storage about twenty times, and the scheduler and a
+      plugin daemon with ten plugins do so about once in 3 s, a million times a month.
     - A request writes about 2 kB of logs; the containers write a GB a month by themselves.
     """
     days = users * _WORKING_DAYS
@@ -140,7 +140,7 @@ USAGES: Mapping[str, Usage] = MappingProxyType(
 """Profiles to compare by.
 
 - ``small``: 5 people who build something. The database stays at the smallest size that is awake, because the
-  scheduler never lets it sleep; one task of everything is enough.
+  plugin daemon never lets it sleep; one task of everything is enough.
 - ``team``: 50 people. For an hour of each working day (20 of 730 h, a twentieth with the time that scaling in
   takes) services run at their maximum; the database is at 2 units then and at the smallest size otherwise.
 - ``company``: 1,000 people, not all of whom come every day, so half as many messages a head. Nine busy hours

@@ -1,4 +1,4 @@
-"""Custom resource that gives a cluster its roles, databases and extensions, through the Data API.
+"""Custom resource that gives a cluster roles, databases, extensions and settings, through the Data API.
 
 It looks, plans what is missing and executes that, until nothing is missing any more. A second run therefore
 writes nothing, two runs at once end in the same state, and a statement that outlives the API's time limit is
@@ -7,7 +7,7 @@ met again at the next look. Delete touches nothing.
 Properties of the resource::
 
     ClusterArn, MasterSecretArn
-    Roles: [{Name, SecretArn, Databases: [{Name, Extensions: [..]}]}]
+    Roles: [{Name, SecretArn, Databases: [{Name, Extensions: [..], Settings: {name: value}}]}]
     Revision: any text; a new one makes CloudFormation call again, for example after a rotated secret
 
 IAM of ``on_event``: ``rds-data:ExecuteStatement`` on the cluster, ``secretsmanager:GetSecretValue`` on the
@@ -152,12 +152,14 @@ class _Cluster:
             "SELECT datname::text, pg_get_userbyid(datdba)::text, "
             "EXISTS (SELECT FROM aclexplode(coalesce(datacl, acldefault('d', datdba))) "
             "WHERE grantee = 0 AND privilege_type = 'CONNECT'), "
-            "has_database_privilege(datdba, oid, 'CONNECT') "
+            "has_database_privilege(datdba, oid, 'CONNECT'), "
+            "(SELECT array_to_string(setconfig, chr(10)) FROM pg_db_role_setting "
+            "WHERE setdatabase = pg_database.oid AND setrole = 0) "
             f"FROM pg_database WHERE datname IN ({literals(owners)})",
             "databases",
         )
         states = {}
-        for name, owner, is_public, admits_owner in rows:
+        for name, owner, is_public, admits_owner, settings in rows:
             role = owners[str(name)]
             # Until all this is right the master user may be shut out; then the next look shows more.
             is_open = owner == role and bool(admits_owner) and role in roles and roles[role].is_granted
@@ -166,6 +168,7 @@ class _Cluster:
                 is_public=bool(is_public),
                 admits_owner=bool(admits_owner),
                 inside=self._inside(str(name), role, must_open=is_open),
+                settings=_settings(settings),
             )
         return states
 
@@ -228,6 +231,12 @@ def converge(
             if not error.passes_after(retry.seconds):
                 raise
             retry.pause(error)
+
+
+def _settings(lines: Value) -> dict[str, str]:
+    """What a database sets, of lines like ``idle_session_timeout=0``; none if it sets nothing."""
+    parts = (line.partition("=") for line in str(lines or "").splitlines())
+    return {name: value for name, _, value in parts}
 
 
 def _text(

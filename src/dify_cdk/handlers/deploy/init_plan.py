@@ -1,4 +1,4 @@
-"""The roles, databases and extensions that a cluster should have, and the statements that are missing.
+"""What a cluster should have (roles, databases, extensions, settings), and the statements that are missing.
 
 Pure: what exists comes in as values, what is to be executed goes out as texts. ``init_database`` looks and
 executes.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared import DeployError, require
@@ -20,14 +20,16 @@ VERIFIER = "{verifier}"
 """Stands in a statement for the verifier of a password, which no log may show."""
 
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,62}")
+_VALUE = re.compile(r"[A-Za-z0-9_.]{1,63}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WantedDatabase:
-    """A database and the extensions in it."""
+    """A database, the extensions in it, and what it sets otherwise than the cluster: a parameter's value."""
 
     name: str
     extensions: tuple[str, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,12 +83,21 @@ _FRESH = Inside(has_schema=True, can_create=True, extensions=frozenset())
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseState:
-    """What is known of a database; ``inside`` is None while the master user may not look into it."""
+    """What is known of a database.
+
+    Attributes:
+        owner: Name of the role that owns it.
+        is_public: Every role may connect.
+        admits_owner: Its owner may connect.
+        inside: What it contains; None while the master user may not look into it.
+        settings: What it sets for whoever connects: a parameter's value, as it was written.
+    """
 
     owner: str
     is_public: bool
     admits_owner: bool
     inside: Inside | None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,9 +165,12 @@ def _wanted_role(item: Mapping[str, Any]) -> WantedRole:
     databases = []
     for database in item.get("Databases", ()):
         extensions = tuple(database.get("Extensions", ()))
-        databases.append(WantedDatabase(name=database["Name"], extensions=extensions))
-        for each in (database["Name"], *extensions):
+        settings = database.get("Settings", {})
+        databases.append(WantedDatabase(name=database["Name"], extensions=extensions, settings=settings))
+        for each in (database["Name"], *extensions, *settings):
             quote(each)
+        for value in settings.values():
+            _quote_value(value)
     quote(name)
     return WantedRole(name=name, secret_arn=secret_arn, databases=tuple(databases))
 
@@ -169,10 +183,19 @@ def quote(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or name.startswith("pg_"):
         raise DeployError(
-            f"{name!r} cannot be the name of a role, database or extension: use at most 63 lower-case "
-            "letters, digits, _ and -, not starting with a digit or pg_"
+            f"{name!r} cannot be the name of a role, database, extension or setting: use at most 63 "
+            "lower-case letters, digits, _ and -, not starting with a digit or pg_"
         )
     return f'"{name}"'
+
+
+def _quote_value(value: str) -> str:
+    """The value of a setting as an SQL literal."""
+    if not _VALUE.fullmatch(value):
+        raise DeployError(
+            f"{value!r} cannot be the value of a setting: use at most 63 letters, digits, _ and dots"
+        )
+    return f"'{value}'"
 
 
 def literals(names: Iterable[str]) -> str:
@@ -223,6 +246,12 @@ def _plan_database(owner: str, database: WantedDatabase, state: DatabaseState | 
         statements.append(Statement(sql=f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"))
     elif not state.admits_owner:
         statements.append(Statement(sql=f"GRANT CONNECT ON DATABASE {name} TO {role}"))
+    present = {} if state is None else state.settings
+    statements += [
+        Statement(sql=f"ALTER DATABASE {name} SET {quote(setting)} TO {_quote_value(value)}")
+        for setting, value in database.settings.items()
+        if present.get(setting) != value
+    ]
     inside = _FRESH if state is None else state.inside
     if inside is not None:
         statements += _plan_inside(role, database, inside)

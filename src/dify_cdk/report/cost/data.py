@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
+from dify_cdk.report.awake import SMALLEST_AWAKE_ACU, can_pause
 from dify_cdk.report.cost.charge import (
     Charge,
     Rule,
@@ -33,8 +34,8 @@ def database_instance(resource: Resource, site: Site) -> Iterator[Charge]:
     """Capacity of a serverless instance, else hours of a class.
 
     The first instance of a cluster carries the load between its smallest and largest capacity; each further
-    one is taken to stay at the smallest. With 0 units as the smallest, nobody using it means that it sleeps:
-    whatever keeps a connection open, such as a scheduler, keeps it awake and belongs into the usage.
+    one is taken to stay at the smallest. With 0 units as the smallest they sleep while nobody uses them,
+    unless a task of Dify's keeps the cluster awake, which then has half a unit at least.
     """
     size = word_or(setting(resource, "DBInstanceClass"), "")
     cluster = site.view.find(setting(resource, "DBClusterIdentifier"), _CLUSTER)
@@ -77,6 +78,9 @@ def database_cluster(resource: Resource, site: Site) -> Iterator[Charge]:
 def _capacity(resource: Resource, cluster: Resource, site: Site) -> Charge:
     limits = ("ServerlessV2ScalingConfiguration",)
     fewest = number(setting(cluster, *limits, "MinCapacity"))
+    bounds = "allowed"
+    if fewest == 0 and not can_pause(cluster, site.views):
+        fewest, bounds = SMALLEST_AWAKE_ACU, "allowed while a task keeps it awake"
     most = number(setting(cluster, *limits, "MaxCapacity"))
     is_first = _instances(site.view, cluster)[0] is resource
     wanted = site.usage.database_acu if is_first else 0
@@ -88,7 +92,7 @@ def _capacity(resource: Resource, cluster: Resource, site: Site) -> Charge:
         what="capacity",
         quantity=times(units, site.hours),
         unit="ACU-hour",
-        formula=f"{shown(wanted)} ACU wanted, {shown(fewest)} to {shown(most)} allowed: "
+        formula=f"{shown(wanted)} ACU wanted, {shown(fewest)} to {shown(most)} {bounds}: "
         f"{shown(units)} x {shown(site.hours)} h",
     )
 
