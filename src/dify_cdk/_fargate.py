@@ -57,6 +57,12 @@ because containers have to keep theirs longer.
 See https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-properties-ecs-service-timeoutconfiguration.html
 """
 
+PLUGIN_DAEMON_IDLE_SECONDS = 120
+"""How long the plugin daemon keeps a connection to api that is not in use, on which plugins call back.
+
+Read in ``internal/core/dify_invocation/calldify/http_client.go`` of dify-plugin-daemon 0.6.10.
+"""
+
 _STOP_SECONDS = 120  # Fargate's longest wait between SIGTERM and SIGKILL
 START_SECONDS = 180  # api imports for up to a minute on a small task
 _LOG_BUFFER_MIB = 25  # the default of 10 MiB loses lines when a burst is logged
@@ -513,12 +519,16 @@ def _broker_check(role: Role, extras: Mapping[str, object]) -> ecs.HealthCheck |
     """Whether a worker or the scheduler is connected to the broker; reads two files and starts no Python.
 
     Celery connects again by itself. One that does not for five minutes, longer than ElastiCache needs to put
-    another node in a failed one's place, is replaced, and with it jobs that could not report back. A worker
-    that is connected and takes no job (celery/celery#7276) is not seen here but by the queue's length.
+    another node in a failed one's place, is replaced, and with it jobs that could not report back. Neither a
+    worker that is connected and takes no job (celery/celery#7276) nor a broker that falls silent without
+    closing its connections is seen here, but by the queue's length.
 
-    Measured with celery 5.6.3 and redis 7: connected within a second after the start, also when idle, not
-    while the broker is away, and again within seconds when it is back. ``celery inspect ping``, which Dify's
-    Compose file has and leaves off, starts a Python with Dify's configuration each time.
+    Measured with celery 5.6.3, kombu 5.6.2 and redis 7.0: a worker is connected when it says that it is
+    ready, beat with the first job that is due, a minute after its start; both stay so when idle. The end of
+    the broker is seen within a second. When it is back, a worker connects with the next of its attempts, each
+    of which it makes 2 seconds later than the one before and none later than 30, and beat with its next job.
+    ``celery inspect ping``, which Dify's Compose file has and leaves off, starts a Python with Dify's
+    configuration each time.
     """
     if role is Role.BEAT and not extras.keys().isdisjoint(_BEAT_HABITS):
         return None

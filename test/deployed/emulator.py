@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 from deployed.repairs import Settings
 from deployed.tools import aws_sdk, search_path
 from handlers.postgres import Postgres
+from servers import free_port
 
 ACCOUNT = "111122223333"
 REGION = "ap-northeast-1"
@@ -106,7 +106,7 @@ def start_emulator(folder: Path, postgres: Postgres) -> Iterator[Emulator]:
         folder: For its files.
         postgres: Server that stands for the database cluster.
     """
-    emulator = Emulator(port=_free_port(), folder=folder)
+    emulator = Emulator(port=free_port(), folder=folder)
     settings = Settings(
         account=ACCOUNT,
         region=REGION,
@@ -151,13 +151,6 @@ def _server_environment(emulator: Emulator) -> Mapping[str, str]:
         "SFTP_ENABLED": "0",
         "TMPDIR": str(emulator.folder),
     }
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(emulator: Emulator, process: subprocess.Popen[bytes]) -> None:

@@ -17,7 +17,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -30,6 +29,8 @@ from typing import Any
 import psycopg2
 import pytest
 from psycopg2.extensions import connection
+
+from servers import free_port
 
 SUPERUSER = "rdsadmin"
 SUPERUSER_PASSWORD = "superuserPassword0"
@@ -112,7 +113,7 @@ def _running(home: Path, version: str) -> Iterator[Postgres]:
         # The superuser's and the master's passwords need no strength; ours are hashed by the handler.
         ("-E", "UTF8", "--locale", "C", "--no-sync", "-c", "scram_iterations=1"),
     )
-    server = Postgres(port=_free_port())
+    server = Postgres(port=free_port())
     settings = [
         *_FAST,
         f"port={server.port}",
@@ -177,13 +178,6 @@ def _run(command: Sequence[str | Path], options: Sequence[str]) -> None:
     )
     if done.returncode:
         pytest.fail(f"{command[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
-
-
-def _free_port() -> int:
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait(server: Postgres, process: subprocess.Popen[str], log: Path) -> None:

@@ -108,6 +108,13 @@ def test_request_timeout_reaches_the_balancer_and_dify(stack: cdk.Stack) -> None
     assert frontend.limits.request_timeout_seconds == 900
 
 
+def test_a_short_request_timeout_does_not_make_api_hang_up_on_the_plugin_daemon(stack: cdk.Stack) -> None:
+    workers, seconds = workers_in(stack), cdk.Duration.seconds(30)
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access.anyone(), request_timeout=seconds)
+    # The daemon keeps its connections for 120 seconds.
+    assert synthesized(stack).environment("api")["GUNICORN_CMD_ARGS"].startswith("--keep-alive=125 ")
+
+
 def test_internal_door_has_private_addresses_and_the_proxy_lets_it_through(stack: cdk.Stack) -> None:
     access = Access(ipv4=["10.0.0.0/8"])
     DifyAlbFrontend(stack, "Frontend", workers=workers_in(stack), access=access, scheme=AlbScheme.INTERNAL)

@@ -99,6 +99,25 @@ def test_tasks_have_time_to_start_and_to_stop(template: Template) -> None:
             assert container["HealthCheck"]["StartPeriod"] >= 120, role
 
 
+def test_a_health_check_asks_its_own_container_and_nobody_behind_it(template: Template) -> None:
+    asks = {
+        "api": ["localhost:5001/health"],
+        "api_websocket": ["localhost:5001/health"],
+        "web": ["127.0.0.1:3000/favicon.ico"],  # a page would be rendered with an answer of api
+        "plugin_daemon": ["localhost:5002/health/check"],
+        "sandbox": ["localhost:8194/health"],
+        # Both read whether they are connected to the broker.
+        **{"worker": [], "beat": []},
+    }
+    for role, container in template.containers().items():
+        if role in ("migration", "ssrf_proxy"):
+            assert "HealthCheck" not in container
+            continue
+        command = container["HealthCheck"]["Command"][-1]
+        assert re.findall(r"https?://([\w.:/-]+)", command) == asks[role]
+        assert ("/proc/net/tcp" in command) is (role in ("worker", "beat"))
+
+
 def test_default_security_group_lets_nobody_in(template: Template) -> None:
     (restricted,) = template.properties("Custom::VpcRestrictDefaultSG").values()
     assert restricted["DefaultSecurityGroupId"]["Fn::GetAtt"][1] == "DefaultSecurityGroup"

@@ -14,7 +14,7 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk._fargate import RoleService
+from dify_cdk._fargate import PLUGIN_DAEMON_IDLE_SECONDS, RoleService
 from dify_cdk.access import Access
 from dify_cdk.domain import Domain
 from dify_cdk.environment import Door
@@ -146,7 +146,8 @@ class DifyAlbFrontend(Construct):
             scheme="https" if edge or domain else "http",
             host=domain.host_name if domain else self._default_host(),
             limits=self._limits,
-            idle_seconds=self._limits.request_timeout_seconds,
+            # Not the balancer alone: a plugin's call is lost as well when api closes first.
+            idle_seconds=max(self._limits.request_timeout_seconds, PLUGIN_DAEMON_IDLE_SECONDS),
             internal=not public and edge is None,
             collaboration=collaboration,
         )

@@ -1,0 +1,69 @@
+"""What real servers are given from synthesized templates: environments, health checks and idle timeouts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from dify_cdk import Role
+from dockerfiles import read
+from servers import search_path
+from support import Template
+from synth.installation import function_of
+
+
+def environment_of(template: Template, role: Role) -> dict[str, str]:
+    """The plain variables of a role's container; what refers to other resources is left out."""
+    return _plain(template.environment(role))
+
+
+def environment_of_function(template: Template, role: Role) -> dict[str, str]:
+    """The same of a role's Lambda function, with what its image sets."""
+    image = read(f"{role}_lambda").image.environment
+    _, properties = function_of(template, role)
+    return {**image, **_plain(properties["Environment"]["Variables"])}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def passes(container: Mapping[str, Any], old: str, new: str) -> bool:
+    """Whether a container's own health check passes, run as ECS runs it: in time and with exit code 0.
+
+    Args:
+        container: The container definition.
+        old: A text of the check that is right in the container only, its port.
+        new: What takes its place here.
+    """
+    check = container["HealthCheck"]
+    kind, *words = check["Command"]
+    assert old in words[-1]
+    command = [*words[:-1], words[-1].replace(old, new)]
+    if kind == "CMD-SHELL":
+        command = ["/bin/sh", "-c", *command]
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PATH": search_path()},
+            capture_output=True,
+            timeout=check["Timeout"],
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
+
+
+def idle_seconds_before(template: Template, role: Role) -> set[int]:
+    """How long each hop that calls a role's tasks keeps a connection that is not in use."""
+    service = template.services()[role]
+    connect = service.get("ServiceConnectConfiguration", {}).get("Services", ())
+    found = {int(entry["Timeout"]["IdleTimeoutSeconds"]) for entry in connect}
+    if service.get("LoadBalancers"):
+        for balancer in template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values():
+            attributes = {row["Key"]: row["Value"] for row in balancer["LoadBalancerAttributes"]}
+            found.add(int(attributes["idle_timeout.timeout_seconds"]))
+    return found
