@@ -105,7 +105,13 @@ MYPY = {
     "python_version": "3.11",
     # Handlers import one another by plain names, as in the Lambda function, and so does what stands in for
     # Dify's code; tests see test/ and tools/ as pytest does.
-    "mypy_path": f"src:src/{PACKAGE}/handlers/deploy:test:test/stand_in:tools",
+    "mypy_path": ":".join(
+        [
+            "src",
+            *(f"src/{PACKAGE}/handlers/{name}" for name in ("deploy", "queue_metrics")),
+            *("test", "test/stand_in", "tools"),
+        ]
+    ),
     "files": ["src", "examples", "test", "tools", "dev.py", ".projenrc.py"],
     "explicit_package_bases": True,
     "namespace_packages": True,

@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from constructs import IConstruct
 
 _BASIC_EXECUTION = "AWSLambdaBasicExecutionRole"
+_VPC_EXECUTION = "AWSLambdaVPCAccessExecutionRole"
 
 
 def acknowledge(construct: IConstruct, reasons: Mapping[str, str]) -> None:
@@ -36,9 +37,22 @@ def acknowledge_wildcards(construct: IConstruct, arns: Iterable[str], reason: st
 
 def acknowledge_basic_execution(construct: IConstruct) -> None:
     """Accept the AWS managed policy with which a Lambda function writes its logs."""
-    policy = f"arn:<AWS::Partition>:iam::aws:policy/service-role/{_BASIC_EXECUTION}"
-    rule = f"AwsSolutions-IAM4[Policy::{policy}]"
-    acknowledge(construct, {rule: "the managed policy only lets the function write its own logs"})
+    _acknowledge_managed_policy(
+        construct, _BASIC_EXECUTION, "the managed policy only lets the function write its own logs"
+    )
+
+
+def acknowledge_vpc_execution(construct: IConstruct) -> None:
+    """Accept what a Lambda function needs to stand in a network, and to write its logs."""
+    acknowledge_basic_execution(construct)
+    reason = "the managed policy lets Lambda attach the function to the network"
+    _acknowledge_managed_policy(construct, _VPC_EXECUTION, reason)
+
+
+def _acknowledge_managed_policy(construct: IConstruct, name: str, reason: str) -> None:
+    """Accept one of AWS's managed policies for services."""
+    policy = f"arn:<AWS::Partition>:iam::aws:policy/service-role/{name}"
+    acknowledge(construct, {f"AwsSolutions-IAM4[Policy::{policy}]": reason})
 
 
 def _text(value: object) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
@@ -331,8 +332,7 @@ class RoleService(Construct):
         )
         # The L2 waits for the task role's policy only; the execution role's lets the task read its secrets.
         self.wait_for(self._task, *platform.mesh.rules_of(role), *platform.ready)
-        if isinstance(size.tasks, Scaling):
-            self._scale(size.tasks)
+        self._number = self._scale(size.tasks) if isinstance(size.tasks, Scaling) else None
         if role in platform.exec_roles:
             self.override("EnableExecuteCommand", True)
         name = platform.names.get(role)
@@ -431,11 +431,30 @@ class RoleService(Construct):
         assert isinstance(resource, ecs.CfnService)
         resource.add_property_override(name, value)
 
-    def _scale(self, scaling: Scaling) -> None:
+    def follow_queue(self, waiting_per_task: cloudwatch.IMetric, most: int) -> None:
+        """Let the number of tasks, which has to scale already, follow what waits for each of them as well.
+
+        Tasks are taken away only when all such policies agree. A new task needs minutes until it takes jobs:
+        until then the queue is as long as before, and does not ask for more.
+
+        Args:
+            waiting_per_task: Measured once a minute.
+            most: How much may wait.
+        """
+        assert self._number is not None
+        self._number.scale_to_track_custom_metric(
+            "Queue",
+            metric=waiting_per_task,
+            target_value=most,
+            scale_out_cooldown=cdk.Duration.seconds(START_SECONDS),
+        )
+
+    def _scale(self, scaling: Scaling) -> ecs.ScalableTaskCount:
         target = self._service.auto_scale_task_count(
             min_capacity=scaling.min_tasks, max_capacity=scaling.max_tasks
         )
         target.scale_on_cpu_utilization("Cpu", target_utilization_percent=scaling.cpu_percent)
+        return target
 
     def wait_for(self, *dependencies: IDependable) -> None:
         """Start only after something else is done."""

@@ -30,6 +30,12 @@ class AlarmThresholds:
             ``max_acu`` of ``DatabaseCapacity``.
         cache_memory_percent: Of a node's memory, for 15 minutes: at 100 jobs are refused.
         cache_cpu_percent: Of the thread that executes commands, for 15 minutes.
+        waiting_jobs: Jobs that wait for a place at a worker, never fewer for 15 minutes. Streamed answers of
+            workflows and chatflows are such jobs.
+        unserved_jobs: Jobs that wait while no worker is connected, for 10 minutes. Also raised when for that
+            long nothing is known of the queue, so that a measurement that fails does not look like health: at
+            the first deployment until the first look. Raised every night if workers stop then and beat does
+            not.
         database_gib: Size of the database in GiB. No limit is near, but the bill grows with it.
 
     Raises:
@@ -47,6 +53,8 @@ class AlarmThresholds:
     database_capacity_percent: float | None = 90
     cache_memory_percent: float | None = 80
     cache_cpu_percent: float | None = 90
+    waiting_jobs: int | None = 10
+    unserved_jobs: int | None = 1
     database_gib: float | None = 100
 
     def __post_init__(self) -> None:

@@ -123,9 +123,14 @@ class Cache(Construct):
         return self._resource.attr_primary_end_point_address
 
     @property
+    def group_id(self) -> str:
+        """Id of the replication group, which no other in the account and region has (a token)."""
+        return self._resource.ref
+
+    @property
     def node_ids(self) -> list[str]:
         """Ids of the nodes in metrics (tokens): ElastiCache numbers the nodes of a replication group."""
-        return [f"{self._resource.ref}-{number:03d}" for number in range(1, self._node_count + 1)]
+        return [f"{self.group_id}-{number:03d}" for number in range(1, self._node_count + 1)]
 
     @property
     def token(self) -> secretsmanager.ISecret:

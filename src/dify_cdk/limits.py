@@ -12,7 +12,11 @@ class Limits:
 
     Attributes:
         request_timeout_seconds: Longest silence of a request before the frontend gives up. A streamed
-            answer is not silent: Dify sends a ping about every 10 seconds.
+            answer that runs is not silent: Dify sends a ping about every 10 seconds. That of a workflow or
+            chatflow is a job of the worker, and silent after its first ping for as long as the job waits;
+            after 300 seconds Dify itself ends it. Read and run in Dify at ad96501e0 (1.14.2):
+            ``core/app/apps/streaming_utils.py``, to which ``message_based_app_generator.py`` gives no
+            interval for pings.
         streaming: Whether answers arrive piece by piece.
         websocket: Whether WebSocket connections pass.
         max_body_mb: Largest request body in MB (10**6 bytes); None where the frontend sets no limit.

@@ -20,6 +20,7 @@ from constructs import Construct
 
 from dify_cdk._deploy import log_group
 from dify_cdk._fargate import RoleService
+from dify_cdk._queue import QueueMetrics
 from dify_cdk.alarms import PERIOD_MINUTES, AlarmThresholds
 from dify_cdk.data import DifyData
 from dify_cdk.frontends.alb import DifyAlbFrontend
@@ -36,6 +37,7 @@ Frontend = DifyAlbFrontend | DifyHttpApiFrontend | DifyCloudFrontLambdaFrontend
 Graph = cloudwatch.Metric | cloudwatch.MathExpression
 
 _THREE_PERIODS = 3  # a quarter of an hour: shorter peaks pass by themselves
+_TWO_PERIODS = 2  # the cache needs minutes to put another node in a failed one's place
 _GIB = 1 << 30
 _LONGEST_NAME = 80
 _ONE_DAY_MINUTES = 1440
@@ -67,6 +69,8 @@ class Watch:
         text: What it means, for whoever gets the mail.
         periods: How many periods in a row.
         counts: Whether the threshold is a number of events, reached, and not a level, passed.
+        missing: What it means that there is no data. Default: nothing counted is nothing wrong, and a role
+            without tasks has no load.
     """
 
     name: str
@@ -75,14 +79,18 @@ class Watch:
     text: str
     periods: int = _THREE_PERIODS
     counts: bool = False
+    missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING
 
 
 class DifyMonitoring(Construct):
     """Alarms that say when users notice something or soon will, one topic for them, and one dashboard.
 
     Watches answers with errors and their latency at the frontend, tasks that end by themselves, failed
-    migrations, CPU and memory of every role, the database's capacity and size, and the cache's memory. What
-    ECS says about each stopped task is kept in a log group for 30 days: metrics do not tell why.
+    migrations, jobs that wait and the workers that should take them, CPU and memory of every role, the
+    database's capacity and size, and the cache's memory. What ECS says about each stopped task is kept in a
+    log group for 30 days: metrics do not tell why. The queue is measured by a function in the network, see
+    ``DifyWorkers.measure_queue``; its three metrics cost 0.30 USD a month each, which ``dify-cdk compare``
+    does not know.
 
     Needs the package ``cdk-monitoring-constructs``: ``pip install 'dify-cdk[monitoring]'``.
 
@@ -122,6 +130,7 @@ class DifyMonitoring(Construct):
         groups: Mapping[str, Sequence[Watch]] = {
             "Frontend": _of_door(frontend, thresholds),
             "Tasks": _of_stops(stops, thresholds),
+            "Queue": _of_queue(workers.measure_queue(), thresholds),
             "CPU and memory": _of_services(services, thresholds),
             "Database": _of_database(data, thresholds),
             "Cache": _of_cache(data, thresholds),
@@ -277,8 +286,7 @@ def _with_alarm(watch: Watch) -> CustomMetricWithAlarm:
                 evaluation_periods=watch.periods,
                 datapoints_to_alarm=watch.periods,
                 alarm_description_override=watch.text,
-                # Nothing counted is nothing wrong, and a role without tasks has no load.
-                treat_missing_data_override=cloudwatch.TreatMissingData.NOT_BREACHING,
+                treat_missing_data_override=watch.missing,
             )
         },
     )
@@ -353,6 +361,34 @@ def _of_stops(stops: Mapping[str, Graph], thresholds: AlarmThresholds) -> list[W
             periods=1,
             counts=True,
         ),
+    ]
+
+
+def _of_queue(queue: QueueMetrics, thresholds: AlarmThresholds) -> list[Watch]:
+    """With the lowest number of jobs and the highest of workers: so it was all the time."""
+    waiting = queue.metric_waiting_jobs(statistic="Minimum", period=_period())
+    workers = queue.metric_connected_workers(statistic="Maximum", period=_period())
+    unserved = _expression("IF(workers < 1, waiting, 0)", {"workers": workers, "waiting": waiting}, "Jobs")
+    remedy = "more workers or larger ones with sizes= of DifyWorkers"
+    return [
+        Watch(
+            name="WaitingJobs",
+            metric=waiting,
+            threshold=thresholds.waiting_jobs,
+            text=f"Jobs wait all the time, streamed answers of workflows and chatflows among them: {remedy}",
+            counts=True,
+        ),
+        Watch(
+            name="UnservedJobs",
+            metric=unserved,
+            threshold=thresholds.unserved_jobs,
+            text="Jobs wait and no worker is connected to the queue: look at the tasks of worker. Or nothing "
+            "is known of the queue: look at the log of the function that measures it",
+            periods=_TWO_PERIODS,
+            counts=True,
+            missing=cloudwatch.TreatMissingData.BREACHING,
+        ),
+        Watch(name="ConnectedWorkers", metric=workers, threshold=None, text=""),
     ]
 
 

@@ -23,6 +23,7 @@ _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
 )
 
 _MAX_TASKS = 5000  # tasks of one service
+_MAX_WAITING = 1000
 _CPU_PERCENT = (10, 90)  # an idle role is above less already, and more is too late to start a task
 
 
@@ -39,7 +40,13 @@ class Scaling:
 
     Above the target for some minutes, tasks are added; well below it for a quarter of an hour, they are
     taken away. A task that is taken away has two minutes to finish: a streamed answer or a job of the worker
-    that takes longer is cut off. A worker that waits for models uses little CPU, however long its queue is.
+    that takes longer is cut off.
+
+    The worker also follows its queue, because one that waits for models uses little CPU however many jobs
+    wait. When for three minutes more than ``waiting_jobs`` wait for each worker, tasks are added, the more
+    the longer the queue is. They are taken away only when CPU and queue are both low, and never while the
+    queue cannot be measured. Jobs that run are not seen: behind an empty queue a task may be taken away
+    although all of its places are in use, with those two minutes to finish.
 
     Every task opens its own connections to the database, whose number follows from its largest capacity.
 
@@ -47,22 +54,29 @@ class Scaling:
         max_tasks: Upper bound, more than ``min_tasks``, up to 5000.
         min_tasks: Lower bound, 1 or more: no load can be measured on no task.
         cpu_percent: The average to hold, in percent of the task's size, 10 to 90.
+        waiting_jobs: How many jobs may wait for each worker, 1 to 1000; only for the worker. Default: a
+            quarter of the jobs that one runs at once where the database is large. A job waits for about as
+            much of the time that jobs take: with jobs of eight minutes for the two that CloudFront bears.
 
     Raises:
         ValueError: If a value is out of range, or the bounds leave nothing to scale.
 
     See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
+    and https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html
     """
 
     max_tasks: int
     min_tasks: int = 1
     cpu_percent: int = 60
+    waiting_jobs: int | None = None
 
     def __post_init__(self) -> None:
         """Check the bounds."""
         require_whole("Scaling.min_tasks", self.min_tasks, 1, _MAX_TASKS)
         require_whole("Scaling.max_tasks", self.max_tasks, 1, _MAX_TASKS)
         require_whole("Scaling.cpu_percent", self.cpu_percent, *_CPU_PERCENT)
+        if self.waiting_jobs is not None:
+            require_whole("Scaling.waiting_jobs", self.waiting_jobs, 1, _MAX_WAITING)
         if is_token(self.min_tasks) or is_token(self.max_tasks):
             return
         if self.min_tasks >= self.max_tasks:
@@ -175,6 +189,9 @@ DEFAULT_SIZES: Mapping[Role, RoleSize] = MappingProxyType(
 )
 """Floors that hold with a handful of users; every installed plugin is one more process of the daemon."""
 
+DEFAULT_WAITING_JOBS = 4
+"""A quarter of the 16 jobs that a worker runs at once where the database is large enough."""
+
 SINGLETON_ROLES = (Role.BEAT, Role.PLUGIN_DAEMON, Role.MIGRATION)
 """Roles of which exactly one task may run: two schedulers run every job twice."""
 
@@ -227,6 +244,11 @@ def _require_runnable(role: Role, size: RoleSize) -> None:
             raise ValueError(
                 f"sizes of role {role}: only {', '.join(SCALABLE_ROLES)} can scale, got tasks={size.tasks}; "
                 "give one number"
+            )
+        if role != Role.WORKER and size.tasks.waiting_jobs is not None:
+            raise ValueError(
+                f"sizes of role {role}: jobs wait for the worker only, got Scaling.waiting_jobs="
+                f"{size.tasks.waiting_jobs}; leave it out"
             )
     elif role in SINGLETON_ROLES:
         require_literal(f"sizes of role {role}: tasks", size.tasks, "exactly one task can run")

@@ -22,6 +22,7 @@ from dify_cdk._levers import lever_warnings
 from dify_cdk._mail import MailVariables, define_mail
 from dify_cdk._mesh import Mesh
 from dify_cdk._models import grant_models
+from dify_cdk._queue import QueueMetrics
 from dify_cdk.bedrock import Bedrock
 from dify_cdk.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.data import DifyData
@@ -33,7 +34,15 @@ from dify_cdk.plugins import Plugins
 from dify_cdk.release import DifyRelease
 from dify_cdk.roles import NAMED_ROLES, PORTS, Role, require_roles
 from dify_cdk.sandbox import Sandbox
-from dify_cdk.sizes import DEFAULT_SIZES, Architecture, RoleSize, sizes_with, with_room_for_proxy
+from dify_cdk.sizes import (
+    DEFAULT_SIZES,
+    DEFAULT_WAITING_JOBS,
+    Architecture,
+    RoleSize,
+    Scaling,
+    sizes_with,
+    with_room_for_proxy,
+)
 
 DEFAULT_RELEASE = DifyRelease()
 DEFAULT_SANDBOX = Sandbox()
@@ -111,6 +120,7 @@ class DifyWorkers(Construct):
         super().__init__(scope, id)
         self._announced: Door | None = None
         self._claimed: set[tuple[str, str]] = set()
+        self._queue: QueueMetrics | None = None
         require_roles("environment", environment or {})
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
@@ -225,6 +235,22 @@ class DifyWorkers(Construct):
         self._services[Role.PLUGIN_DAEMON].override("HealthCheckGracePeriodSeconds", START_SECONDS)
         self._services[Role.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
 
+    def measure_queue(self) -> QueueMetrics:
+        """Define what measures the job queue, once, and return its metrics.
+
+        A worker that scales needs it, and so does ``DifyMonitoring``; without them nothing is measured, and
+        nothing is paid: a small function that runs every minute, and three custom metrics.
+
+        Returns:
+            A construct with ``metric_waiting_jobs()``, ``metric_connected_workers()`` and
+            ``metric_waiting_jobs_per_worker()``, for alarms and graphs of your own.
+        """
+        if self._queue is None:
+            self._queue = QueueMetrics(
+                self, "QueueMetrics", data=self._platform.data, tiers=self._platform.tiers
+            )
+        return self._queue
+
     def claim(self, what: str, name: str) -> None:
         """Reserve a name that AWS lets only one frontend have.
 
@@ -305,6 +331,12 @@ class DifyWorkers(Construct):
             if role in services:
                 services[role].wait_for(self.migration)
         services[Role.PLUGIN_DAEMON].wait_for(self._platform.data.initialization)
+        tasks = self._platform.sizes[Role.WORKER].tasks
+        if isinstance(tasks, Scaling):
+            services[Role.WORKER].follow_queue(
+                self.measure_queue().metric_waiting_jobs_per_worker(),
+                tasks.waiting_jobs or DEFAULT_WAITING_JOBS,
+            )
         return services
 
     def _proxy_start(self, allowed_hosts: Sequence[str] = ()) -> Start:

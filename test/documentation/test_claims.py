@@ -12,6 +12,7 @@ import pytest
 
 import dify_cdk
 from dify_cdk import database, environment, functions, sizes, viewer_function
+from dify_cdk.connections import DEFAULT_POOLS
 from dify_cdk.frontends import _alb, _authorizer, _uploads, alb, cloudfront_lambda, http_api
 from dify_cdk.frontends._access_logs import _LOG_DAYS
 from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
@@ -65,6 +66,9 @@ CLAIMS = [
     ("docs/operations.md", f'plugin_daemon="{DEFAULT.plugin_daemon}"'),
     ("docs/troubleshooting.md", f"after {HTTP_API.request_timeout_seconds} seconds | the HTTP API's limit"),
     ("docs/troubleshooting.md", f"504 after {EDGE_READ_TIMEOUT_SECONDS} seconds"),
+    ("docs/troubleshooting.md", f"CloudFront breaks it off after {EDGE_READ_TIMEOUT_SECONDS} silent seconds"),
+    ("docs/troubleshooting.md", f"ends with the {HTTP_API.request_timeout_seconds} seconds of the HTTP API"),
+    ("docs/operations.md", f"A worker runs {DEFAULT_POOLS.jobs} jobs at once"),
     (UPLOADS, f"list prices of us-east-1 in {PRICES.as_of:%B %Y}"),
     (UPLOADS, f"Costs {usd('api_gateway.http_requests')} for a million requests"),
     (UPLOADS, f"Costs {usd('alb.hour', PRICES.hours)} a month for the load balancer"),
@@ -84,6 +88,13 @@ def test_defaults_that_the_pages_write_in_words() -> None:
     assert http_api._DEFAULT_CACHE_SECONDS == 5 * 60
     assert EDGE_READ_TIMEOUT_SECONDS == 2 * 60
     assert alb._DEFAULT_TIMEOUT_SECONDS == 600
+
+
+def test_jobs_wait_as_long_as_scaling_says() -> None:
+    """A quarter of the places, and of the time of a job; a quarter of eight minutes is CloudFront's limit."""
+    share = sizes.DEFAULT_WAITING_JOBS / DEFAULT_POOLS.jobs
+    assert share == 1 / 4
+    assert share * 8 * 60 == EDGE_READ_TIMEOUT_SECONDS
 
 
 def test_the_page_names_every_endpoint_of_a_closed_network() -> None:

@@ -1,4 +1,4 @@
-"""The handler package on the path, as in the Lambda function, and PostgreSQL for the tests that need one."""
+"""The handler packages on the path, as in the Lambda function, and PostgreSQL for the tests that need one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from handlers.postgres import Postgres, start_postgres
 
-HANDLERS = Path(__file__).parents[2] / "src" / "dify_cdk" / "handlers" / "deploy"
-# At the end: its modules have everyday names, which must not hide anything.
-sys.path.append(str(HANDLERS))
+HANDLERS = Path(__file__).parents[2] / "src" / "dify_cdk" / "handlers"
+# At the end: some modules have everyday names, which must not hide anything.
+sys.path += [str(HANDLERS / "deploy"), str(HANDLERS / "queue_metrics")]
 
 
 @pytest.fixture(scope="session")

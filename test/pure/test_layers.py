@@ -41,7 +41,7 @@ LAYERS = {
     "frontends": FRONTENDS,
     "parts of frontends": _modules_in("frontends") - FRONTENDS,
     "workers": {"workers"},
-    "tasks": {"migration", "_fargate", "_mail", "_mesh"},
+    "tasks": {"migration", "_fargate", "_mail", "_mesh", "_queue"},
     "data": {"data"},
     "blocks": {"database", "database_init", "cache", "storage"},
     "network": {"network"},

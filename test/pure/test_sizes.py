@@ -156,6 +156,25 @@ class TestScaling:
         with pytest.raises(ValueError, match=rf"^sizes of role {role}: only api, web, worker can scale"):
             sizes_with({role: size})
 
+    @pytest.mark.parametrize("most", [1, 4, 1000, NUMBER_TOKEN])
+    def test_the_worker_may_say_how_many_jobs_wait(self, most: float) -> None:
+        tasks = Scaling(max_tasks=2, waiting_jobs=most)  # type: ignore[arg-type]
+        size = RoleSize(cpu_units=512, memory_mib=2048, tasks=tasks)
+        assert sizes_with({Role.WORKER: size})[Role.WORKER] is size
+
+    @pytest.mark.parametrize("most", [0, -1, 1001])
+    def test_fails_when_so_many_jobs_cannot_wait(self, most: int) -> None:
+        message = rf"^Scaling\.waiting_jobs must be between 1 and 1000, got {most}$"
+        with pytest.raises(ValueError, match=message):
+            Scaling(max_tasks=2, waiting_jobs=most)
+
+    @pytest.mark.parametrize("role", [Role.API, Role.WEB])
+    def test_fails_when_jobs_shall_wait_for_a_role_that_takes_none(self, role: Role) -> None:
+        size = RoleSize(cpu_units=512, memory_mib=2048, tasks=Scaling(max_tasks=2, waiting_jobs=4))
+        message = rf"^sizes of role {role}: jobs wait for the worker only, got Scaling\.waiting_jobs=4; leave"
+        with pytest.raises(ValueError, match=message):
+            sizes_with({role: size})
+
 
 class TestSpot:
     def test_a_base_stays_on_demand_unless_said_otherwise(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
 
@@ -431,7 +431,7 @@ def cannot_scale(role: Role) -> str:
     """What is said about a role that runs once, or whose CPU tells nothing."""
     return (
         rf"^sizes of role {role}: only api, web, worker can scale, "
-        r"got tasks=Scaling\(max_tasks=2, min_tasks=1, cpu_percent=60\); give one number$"
+        r"got tasks=Scaling\(max_tasks=2, min_tasks=1, cpu_percent=60, waiting_jobs=None\); give one number$"
     )
 
 
@@ -459,6 +459,16 @@ SCALING: dict[str, tuple[Make, str]] = {
     "the_target_is_never_exceeded": (
         lambda _: Scaling(max_tasks=2, cpu_percent=100),
         r"^Scaling\.cpu_percent must be between 10 and 90, got 100$",
+    ),
+    "no_job_may_wait": (
+        lambda _: Scaling(max_tasks=2, waiting_jobs=0),
+        r"^Scaling\.waiting_jobs must be between 1 and 1000, got 0$",
+    ),
+    "jobs_shall_wait_for_api": (
+        lambda site: site.workers_of(
+            sizes={Role.API: replace(SCALED, tasks=Scaling(max_tasks=2, waiting_jobs=8))}
+        ),
+        r"^sizes of role api: jobs wait for the worker only, got Scaling\.waiting_jobs=8; leave it out$",
     ),
     "the_scheduler_would_scale": (
         lambda site: site.workers_of(scheduler=SCALED),

@@ -90,7 +90,7 @@ def metrics(alarm: Mapping[str, Any]) -> set[str]:
 def test_everything_promised_has_an_alarm(template: Template, door: str) -> None:
     of_roles = {f"{role.construct_id}{what}" for role in ROLES[door] for what in ("Cpu", "Memory")}
     assert set(alarms(template)) == of_roles | {
-        *("ServerErrors", "Latency", "TaskStops", "FailedMigrations"),
+        *("ServerErrors", "Latency", "TaskStops", "FailedMigrations", "WaitingJobs", "UnservedJobs"),
         *("DatabaseCapacity", "CacheMemory", "CacheCpu", "DatabaseSize"),
     }
 
@@ -139,6 +139,7 @@ DIMENSIONS = {
     "AWS/RDS": {"DBClusterIdentifier"},
     "AWS/ElastiCache": {"CacheClusterId"},
     "AWS/Events": {"RuleName"},
+    "Dify": {"ReplicationGroupId"},
 }
 
 
@@ -150,7 +151,7 @@ def test_metrics_have_the_dimensions_that_aws_tells_them_by(template: Template) 
 
 
 def test_rules_are_counted_by_their_own_names(template: Template) -> None:
-    rules = set(template.of_type("AWS::Events::Rule"))
+    rules = {id for id, rule in template.properties("AWS::Events::Rule").items() if "EventPattern" in rule}
     counted = [rows_of(alarms(template)[name])[0] for name in ("TaskStops", "FailedMigrations")]
     assert {row["Dimensions"][0]["Value"]["Ref"] for row in counted} == rules
 
@@ -172,7 +173,9 @@ def test_alarms_and_their_end_go_to_the_topic(template: Template) -> None:
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}], name
         assert alarm["ActionsEnabled"] is True, name
         assert alarm["AlarmDescription"], name
-        assert alarm["TreatMissingData"] == "notBreaching", name
+        # Only of the queue something is known in every minute, unless what measures it is dead.
+        expected = "breaching" if name == "UnservedJobs" else "notBreaching"
+        assert alarm["TreatMissingData"] == expected, name
 
 
 def test_the_topic_is_encrypted_with_a_key_that_alarms_may_use(template: Template) -> None:
@@ -208,7 +211,36 @@ def test_there_is_one_dashboard_with_every_graph(template: Template) -> None:
     widgets = [
         one["properties"].get("title") for one in json.loads(body)["widgets"] if one["type"] == "metric"
     ]
-    assert {*alarms(template), "DatabaseUnits", "DatabaseConnections", "BucketSize"} == set(widgets)
+    only_graphs = {"ConnectedWorkers", "DatabaseUnits", "DatabaseConnections", "BucketSize"}
+    assert {*alarms(template), *only_graphs} == set(widgets)
+
+
+def statistic_of(alarm: Mapping[str, Any], name: str) -> tuple[str, int]:
+    """The statistic and the period in which an alarm looks at a metric."""
+    rows = [row["MetricStat"] for row in alarm.get("Metrics", ()) if "MetricStat" in row]
+    found = [(row["Stat"], row["Period"]) for row in rows if row["Metric"]["MetricName"] == name]
+    return found[0] if found else (alarm["Statistic"], alarm["Period"])
+
+
+def test_jobs_wait_when_they_do_so_all_the_time(template: Template) -> None:
+    alarm = alarms(template)["WaitingJobs"]
+    assert alarm["Threshold"] == 10
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert statistic_of(alarm, "WaitingJobs") == ("Minimum", 300)
+    assert (alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (3, 3)
+
+
+def test_jobs_are_unserved_when_no_worker_was_seen_at_all(template: Template) -> None:
+    alarm = alarms(template)["UnservedJobs"]
+    assert alarm["Threshold"] == 1
+    assert statistic_of(alarm, "WaitingJobs") == ("Minimum", 300)
+    assert statistic_of(alarm, "ConnectedWorkers") == ("Maximum", 300)
+    (expression,) = [row["Expression"] for row in alarm["Metrics"] if "Expression" in row]
+    # A FILL would turn a measurement that fails into health.
+    assert expression == "IF(workers < 1, waiting, 0)"
+    assert {row["Id"] for row in alarm["Metrics"] if "MetricStat" in row} == {"workers", "waiting"}
+    assert (alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (2, 2)
+    assert "log of the function" in alarm["AlarmDescription"]
 
 
 # ---- rules
@@ -350,11 +382,14 @@ def test_a_topic_of_yours_is_used_and_no_key_defined(app: cdk.App) -> None:
 
 
 def test_thresholds_are_yours_and_none_keeps_the_graph(app: cdk.App) -> None:
-    thresholds = AlarmThresholds(cpu_percent=50, latency_seconds=None, database_gib=None)
+    thresholds = AlarmThresholds(
+        cpu_percent=50, latency_seconds=None, database_gib=None, waiting_jobs=30, unserved_jobs=None
+    )
     template, _ = installation(app, "alb", thresholds=thresholds)
     found = alarms(template)
     assert found["ApiCpu"]["Threshold"] == 50
-    assert not {"Latency", "DatabaseSize"} & set(found)
+    assert found["WaitingJobs"]["Threshold"] == 30
+    assert not {"Latency", "DatabaseSize", "UnservedJobs"} & set(found)
     (dashboard,) = template.properties("AWS::CloudWatch::Dashboard").values()
     assert '"title":"Latency"' in text(dashboard["DashboardBody"])
 

@@ -114,7 +114,8 @@ def test_scaled_role_has_bounds_and_a_target_and_no_number(
     assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 6)
     assert target["ScalableDimension"] == "ecs:service:DesiredCount"
     assert target["ResourceId"]["Fn::Join"][1][:2] == ["service/", template.services()[role]["Cluster"]]
-    (policy,) = template.properties("AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    policies = template.properties("AWS::ApplicationAutoScaling::ScalingPolicy").items()
+    (policy,) = [properties for id, properties in policies if "TargetCpu" in id]
     assert policy["PolicyType"] == "TargetTrackingScaling"
     assert policy["ScalingTargetId"] == {"Ref": id}
     tracking = policy["TargetTrackingScalingPolicyConfiguration"]
@@ -133,8 +134,10 @@ def test_door_reaches_a_scaled_role_as_before(
     before, after = (template.resources[service_id(template, role)] for template in (old, new))
     assert after["DependsOn"] == before["DependsOn"]
     assert {**after["Properties"], "DesiredCount": 1} == before["Properties"]
-    added = {new.resources[id]["Type"] for id in new.resources.keys() - old.resources.keys()}
-    assert added == {
+    more = new.resources.keys() - old.resources.keys()
+    measured = {id for id in more if id.startswith("WorkersQueueMetrics")}
+    assert bool(measured) == (role is Role.WORKER)
+    assert {new.resources[id]["Type"] for id in more - measured} == {
         "AWS::ApplicationAutoScaling::ScalableTarget",
         "AWS::ApplicationAutoScaling::ScalingPolicy",
     }

@@ -15,7 +15,7 @@ from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as scheduler_targets
 from constructs import Construct
 
-from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution, acknowledge_wildcards
+from dify_cdk._acknowledge import acknowledge_vpc_execution, acknowledge_wildcards
 from dify_cdk._checks import is_token
 from dify_cdk._deploy import lambda_architecture, log_group
 from dify_cdk._fargate import Platform, require_values
@@ -162,13 +162,7 @@ class RoleFunction(Construct):
             self._function.add_to_role_policy(
                 iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[parameter])
             )
-        acknowledge_basic_execution(self._function)
-        vpc_policy = (
-            "Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
-        )
-        reason = "the managed policy lets Lambda attach the function to the network"
-        acknowledge(self._function, {f"AwsSolutions-IAM4[{vpc_policy}]": reason})
-        acknowledge_wildcards(self._function, ["*"], reason)
+        acknowledge_vpc_execution(self._function)
 
     def _keep_warm(self, minutes: int) -> None:
         """Call the function as its URL would, so that the adapter passes a plain request on."""

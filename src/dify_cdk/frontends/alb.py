@@ -88,8 +88,8 @@ class DifyAlbFrontend(Construct):
         login: Amazon Cognito before pages and scripts. Needs ``domain``. Default: Dify's own login only.
         collaboration: Whether people edit a workflow together: one more service, with WebSocket connections.
         request_timeout: How long a request may stay silent, 1 to 4,000 seconds, behind CloudFront at most
-            120; also told to Dify, so that no inner hop gives up earlier. Streamed answers are never silent
-            for long. Default: ten minutes, behind CloudFront two.
+            120; also told to Dify, so that no inner hop gives up earlier. Streamed answers are silent only
+            while they wait for a worker, see :class:`Limits`. Default: ten minutes, behind CloudFront two.
         scheme: Public or internal. Default: public, behind CloudFront internal.
         must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second

@@ -69,8 +69,9 @@ class DifyCloudFrontLambdaFrontend(Construct):
     api that answers inside the network and takes uploads. Nothing that answers users runs while nobody asks,
     and the first one to ask waits for a cold start.
 
-    CloudFront gives up after 120 silent seconds; streams live up to the function's timeout. Bodies end at
-    1 MB except on the paths that carry files, see :class:`Uploads`.
+    CloudFront gives up after 120 silent seconds, also of a stream that waits for a worker, see
+    :class:`Limits`; streams that run live up to the function's timeout. Bodies end at 1 MB except on the
+    paths that carry files, see :class:`Uploads`.
 
     Args:
         workers: The background half; api and web take images, sizes and variables from it.

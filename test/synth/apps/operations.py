@@ -1,4 +1,4 @@
-"""Everything that operating an installation adds: models, mail, alarms, backups with a copy, a rotation."""
+"""Everything that operating an installation adds: models, mail, alarms, scaling, backups, a rotation."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from dify_cdk import (
     DifyNetwork,
     DifyWorkers,
     Domain,
+    Role,
+    RoleSize,
+    Scaling,
     SesMail,
 )
 
@@ -41,6 +44,7 @@ def build(app: cdk.App) -> cdk.Stack:
             assume_roles=["arn:aws:iam::210987654321:role/models"],
         ),
         mail=SesMail(sender="Dify <dify@example.com>", zone=zone),
+        sizes={Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048, tasks=Scaling(max_tasks=3))},
     )
     domain = Domain(host_name="dify.example.com", zone=zone)
     access = Access(ipv4=["203.0.113.0/24"])

@@ -1,0 +1,227 @@
+"""What the look at the queue finds while Dify's Celery runs on a real Redis: Debian 12's is 7.0."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import queue_metrics
+from queue_metrics import BrokerError, Look, look_at_cache, open_tls
+
+from dify_cdk.environment import BROKER_DATABASE
+from handlers.celery_broker import PLACES, TOKEN, Broker, missing_program, start_broker, until
+from handlers.lambda_entry import KEY, SECRET_KEY, FakeAws, serve
+from handlers.lambda_entry import TOKEN as SESSION
+
+pytestmark = pytest.mark.slow
+
+ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:Token-AbCdEf"
+WRONG = "w" * 43
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    reason = missing_program()
+    if reason and os.environ.get("CI"):
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with start_broker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def queue(broker: Broker) -> Callable[[int], None]:
+    """Queues so many jobs, each of which lasts until the round ends."""
+    return broker.start_producer()
+
+
+@pytest.fixture
+def environment(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The function's environment, in which the server's certificate is trusted."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(broker.certificate))
+    return {
+        "CACHE_HOST": "localhost",
+        "CACHE_PORT": str(broker.port),
+        "BROKER_DATABASE": str(BROKER_DATABASE),
+    }
+
+
+@pytest.fixture
+def look(environment: dict[str, str]) -> Callable[[], Look]:
+    return lambda: look_at_cache(environment, token=TOKEN, connect=open_tls)
+
+
+def settles(look: Callable[[], Look], *, waiting: int, workers: int, more: int = 0) -> None:
+    """It comes to be so, and stays: exactly without workers, up to one job too low for each of them."""
+
+    def as_expected() -> bool:
+        found = look()
+        lowest = max(0, waiting - workers)
+        return found.workers == workers and lowest <= found.waiting <= waiting + more
+
+    until(as_expected, look)
+    time.sleep(1.5)
+    assert as_expected(), look()
+
+
+@pytest.fixture
+def working(broker: Broker) -> Iterator[Callable[[int], None]]:
+    """Has so many workers running, without any job when the test begins and when it is over."""
+
+    def have(number: int) -> None:
+        for name in list(broker.workers)[number:]:
+            broker.kill_worker(name)
+        for index in range(len(broker.workers), number):
+            broker.start_worker(f"worker{index}-{broker.rounds}")
+
+    yield have
+    broker.finish_jobs()
+    if broker.workers:
+        idle = ("0", "0")
+        until(
+            lambda: tuple(broker.command(*words).split(":")[-1] for words in BUSY) == idle,
+            lambda: "jobs do not end",
+        )
+    else:
+        broker.command("FLUSHDB")
+
+
+BUSY = (("LLEN", "workflow_based_app_execution"), ("HLEN", "unacked"))
+
+
+def test_jobs_are_counted_that_no_worker_ever_asked_for(
+    broker: Broker, queue: Callable[[int], None], look: Callable[[], Look]
+) -> None:
+    """Who queues declares a queue once: when the cache was replaced, nothing but the lists names them."""
+    queue(1)
+    broker.command("FLUSHDB")
+    assert look() == Look(waiting=0, workers=0)
+    queue(7)
+    assert broker.command("KEYS", "_kombu.binding.*") == ""
+    assert look() == Look(waiting=7, workers=0)
+    broker.command("FLUSHDB")
+
+
+@pytest.mark.parametrize("waiting", [0, 5, 100])
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_counts_what_waits_and_who_works(
+    queue: Callable[[int], None],
+    working: Callable[[int], None],
+    look: Callable[[], Look],
+    workers: int,
+    waiting: int,
+) -> None:
+    working(workers)
+    queue(workers * PLACES + waiting)
+    settles(look, waiting=waiting, workers=workers)
+
+
+def test_beat_and_those_who_queue_are_no_workers(
+    broker: Broker, queue: Callable[[int], None], working: Callable[[int], None], look: Callable[[], Look]
+) -> None:
+    working(1)
+    queue(PLACES)  # so that what beat queues has to wait
+    with broker.beat():
+        until(lambda: look().waiting > 3, look)
+        assert look().workers == 1
+
+
+def test_what_a_killed_worker_held_waits_and_nobody_is_counted_for_it(
+    broker: Broker, queue: Callable[[int], None], working: Callable[[int], None], look: Callable[[], Look]
+) -> None:
+    working(2)
+    queue(2 * PLACES + 5)
+    settles(look, waiting=5, workers=2)
+    broker.kill_worker(list(broker.workers)[-1])
+    # Of the jobs that a worker ran when it was killed, one may not be confirmed: that one waits again.
+    settles(look, waiting=5, workers=1, more=1)
+    broker.kill_worker(list(broker.workers)[-1])
+    settles(look, waiting=5, workers=0, more=2)
+
+
+class TestTheFunction:
+    """As Lambda calls it, with Secrets Manager on this machine."""
+
+    @pytest.fixture
+    def aws(self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
+        own = {
+            "CACHE_TOKEN_ARN": ARN,
+            "NAMESPACE": "Dify",
+            "DIMENSION": "Cache",
+            "DIMENSION_VALUE": "one",
+            "WAITING": "Waiting",
+            "WORKERS": "Workers",
+            "WAITING_PER_WORKER": "PerWorker",
+        }
+        account = {
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_SESSION_TOKEN": SESSION,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "NO_PROXY": "127.0.0.1",
+        }
+        queue_metrics._token.cache_clear()
+        with serve(FakeAws(secrets={ARN: TOKEN})) as running:
+            account["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = running.url
+            for name, value in {**environment, **own, **account}.items():
+                monkeypatch.setenv(name, value)
+            yield running
+        queue_metrics._token.cache_clear()
+
+    def test_one_line_holds_the_metrics(
+        self, aws: FakeAws, queue: Callable[[int], None], working: Callable[[int], None],
+        look: Callable[[], Look], capsys: pytest.CaptureFixture[str],
+    ) -> None:  # fmt: skip
+        working(2)
+        queue(2 * PLACES + 5)
+        settles(look, waiting=5, workers=2)
+        before = time.time()
+        queue_metrics.on_schedule({}, None)
+        (line,) = capsys.readouterr().out.splitlines()
+        found = json.loads(line)
+        assert (found["Workers"], found["PerWorker"]) == (2, found["Waiting"] / 2)
+        assert 3 <= found["Waiting"] <= 5
+        assert before - 1 <= found["_aws"]["Timestamp"] / 1000 <= time.time() + 1
+        assert TOKEN not in line
+
+    def test_the_token_is_read_once(self, aws: FakeAws) -> None:
+        for _ in range(3):
+            queue_metrics.on_schedule({}, None)
+        assert aws.subjects == [ARN]
+
+    def test_fails_when_the_token_is_wrong_and_reads_it_again(
+        self, aws: FakeAws, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As after a rotation: one look is lost."""
+        aws.secrets = {ARN: WRONG}
+        with pytest.raises(BrokerError, match=r"^AUTH: WRONGPASS") as failure:
+            queue_metrics.on_schedule({}, None)
+        assert WRONG not in str(failure.value)
+        assert capsys.readouterr().out == ""
+        aws.secrets = {ARN: TOKEN}
+        queue_metrics.on_schedule({}, None)
+        assert "Waiting" in json.loads(capsys.readouterr().out)
+
+    def test_fails_when_nobody_vouches_for_the_certificate(
+        self,
+        aws: FakeAws,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.delenv("SSL_CERT_FILE")
+        with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+            queue_metrics.on_schedule({}, None)
+        assert capsys.readouterr().out == ""
+
+    def test_fails_when_the_certificate_is_another_host_s(
+        self, aws: FakeAws, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CACHE_HOST", "127.0.0.1")
+        with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+            queue_metrics.on_schedule({}, None)
