@@ -18,12 +18,12 @@ APP.conf.update(
 )
 
 
-@APP.task(name="tick")
+@APP.task(name="tick")  # type: ignore[untyped-decorator]
 def tick() -> None:
     """What beat queues."""
 
 
-@APP.task(name="job")
+@APP.task(name="job")  # type: ignore[untyped-decorator]
 def job(end: str) -> None:
     """Last until a file exists."""
     while not Path(end).exists():
