@@ -1,4 +1,4 @@
-"""Service-linked roles: against an IAM in memory that knows new roles late, refuses, and is somebody else's too."""
+"""Service-linked roles: against an IAM in memory that shows new ones late, refuses, and has other callers."""
 
 from __future__ import annotations
 
