@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -187,7 +188,7 @@ def test_fails_when_dnf_fails_for_ever_and_says_what_to_do(instance: Instance) -
         ({"iptables_save": [(1, "")]}, "iptables translates no addresses"),
     ],
 )
-def test_fails_when_a_step_fails(instance: Instance, answers: dict[str, list[Answer]], what: str) -> None:
+def test_fails_when_a_step_fails(instance: Instance, answers: dict[str, Any], what: str) -> None:
     outcome = instance.start(**answers)
     assert outcome.code == 1
     assert outcome.console[-2] == f"dify-nat: failed: {what}"
@@ -196,7 +197,8 @@ def test_fails_when_a_step_fails(instance: Instance, answers: dict[str, list[Ans
 
 @pytest.mark.parametrize("program", ["dd", "mkswap", "swapon"])
 def test_a_disk_without_room_for_swap_stops_nothing(instance: Instance, program: str) -> None:
-    outcome = instance.start(**{program: [(1, "No space left on device")]})
+    full: dict[str, Any] = {program: [(1, "No space left on device")]}
+    outcome = instance.start(**full)
     assert (outcome.code, outcome.console[-1]) == (0, "dify-nat: ready")
     assert "dify-nat: no swap file, going on without: dnf may be killed" in outcome.console
 
