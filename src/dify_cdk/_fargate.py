@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import aws_cdk as cdk
+from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_logs as logs
@@ -17,7 +18,6 @@ from dify_cdk._acknowledge import acknowledge, acknowledge_wildcards
 from dify_cdk._deploy import log_group
 from dify_cdk._exec import exec_command, grant_exec
 from dify_cdk._mesh import Mesh
-from dify_cdk._service_roles import SCALING, ServiceRoles
 from dify_cdk.connections import Part, Pools, connections_of
 from dify_cdk.data import DifyData
 from dify_cdk.environment import (
@@ -93,7 +93,6 @@ class Platform:
         namespace: The private DNS namespace.
         names: The private DNS service of each role that has a name.
         ready: What has to exist before any task can start.
-        service_roles: What makes sure of the roles that services of AWS need.
         pools: How many connections to the database each process may open.
         exec_roles: Roles whose containers ECS Exec opens.
         services: The services made so far, with workers and all frontends.
@@ -112,7 +111,6 @@ class Platform:
     namespace: servicediscovery.INamespace
     names: Mapping[Role, servicediscovery.IService]
     ready: Sequence[IDependable]
-    service_roles: ServiceRoles
     pools: Pools
     exec_roles: Collection[Role] = ()
     services: list[RoleService] = field(default_factory=list)
@@ -432,7 +430,12 @@ class RoleService(Construct):
         target = self._service.auto_scale_task_count(
             min_capacity=scaling.min_tasks, max_capacity=scaling.max_tasks
         )
-        target.node.add_dependency(self._platform.service_roles.ensure(SCALING))
+        # The L2 names the service-linked role, which fails in an account that has none yet ("Unable to assume
+        # IAM role", https://github.com/aws/aws-cdk/issues/4108); without a name AWS makes it, see
+        # https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
+        resource = target.node.find_child("Target").node.default_child
+        assert isinstance(resource, appscaling.CfnScalableTarget)
+        resource.add_property_deletion_override("RoleARN")
         target.scale_on_cpu_utilization("Cpu", target_utilization_percent=scaling.cpu_percent)
 
     def wait_for(self, *dependencies: IDependable) -> None:

@@ -22,7 +22,7 @@ from dify_cdk._levers import lever_warnings
 from dify_cdk._mail import MailVariables, define_mail
 from dify_cdk._mesh import Mesh
 from dify_cdk._models import grant_models
-from dify_cdk._service_roles import ECS, ServiceRoles
+from dify_cdk._service_role import ECS, ServiceRole
 from dify_cdk.bedrock import Bedrock
 from dify_cdk.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.data import DifyData
@@ -116,8 +116,7 @@ class DifyWorkers(Construct):
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
-        service_roles = ServiceRoles(self, "ServiceRoles")
-        cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc, service_roles)
+        cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
         all_sizes = _all_sizes(sizes or {}, scheduler)
         self._platform = Platform(
             cluster=cluster,
@@ -138,7 +137,6 @@ class DifyWorkers(Construct):
             namespace=dns,
             names={role: _define_name(dns, role) for role in NAMED_ROLES},
             ready=[*tiers.way_out, *providers],
-            service_roles=service_roles,
             pools=_pools(data, all_sizes),
             exec_roles=require_exec(exec_roles, has_scheduler=scheduler is not None),
         )
@@ -276,11 +274,9 @@ class DifyWorkers(Construct):
             )
         return servicediscovery.PrivateDnsNamespace(self, "Namespace", name=name, vpc=vpc, description="Dify")
 
-    def _define_cluster(
-        self, vpc: ec2.IVpc, service_roles: ServiceRoles
-    ) -> tuple[ecs.Cluster, list[IDependable]]:
+    def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.Cluster, list[IDependable]]:
         cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.DISABLED)
-        cluster.node.add_dependency(service_roles.ensure(ECS))
+        cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=ECS).resource)
         # The cluster's own switch defines this in an aspect, too late for services to depend on it: ECS
         # refuses a service whose capacity provider is not associated yet.
         providers = ecs.CfnClusterCapacityProviderAssociations(

@@ -28,7 +28,6 @@ _LONGEST_CUSTOM_RESOURCE = 180
 _SERVICE_LINKED_ROLES = {
     "ecs.amazonaws.com": "AWSServiceRoleForECS",
     "rds.amazonaws.com": "AWSServiceRoleForRDS",
-    "ecs.application-autoscaling.amazonaws.com": "AWSServiceRoleForApplicationAutoScaling_ECSService",
 }
 
 

@@ -1,7 +1,7 @@
 """Service-linked roles of AWS that an account without them has to get before the first deployment goes on.
 
 Amazon ECS and Amazon RDS make theirs themselves when an account first uses them, and need it in the same
-second, when IAM does not know it everywhere yet. Application Auto Scaling does not always make its own:
+second, when IAM does not know it everywhere yet:
 
 - ECS: cluster, capacity providers or services fail with "Unable to assume the service linked role", see
   https://github.com/aws/containers-roadmap/issues/2614 (open).
@@ -9,12 +9,11 @@ second, when IAM does not know it everywhere yet. Application Auto Scaling does 
   service linked role. Otherwise wait and try again later", see
   https://github.com/aws-samples/aws-fault-injection-simulator-workshop-v2/pull/195 and, for subnet groups,
   https://github.com/terraform-aws-modules/terraform-aws-rds/issues/364
-- Application Auto Scaling: the CDK's L2 names the role, and a target that names a role which is missing fails
-  with "Unable to assume IAM role", see https://github.com/aws/aws-cdk/issues/4108 (open) and
-  https://github.com/aws-samples/amazon-bedrock-samples/issues/253
 
 The others of a first deployment make theirs themselves, and no report of such a race was found:
 
+- Application Auto Scaling, with the first target that names no role, see ``RoleService`` in ``_fargate.py``:
+  https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-service-linked-roles.html
 - Elastic Load Balancing, with the first load balancer or target group:
   https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-service-linked-roles.html
 - ElastiCache, with the first cache: it fails only for a caller without ``iam:CreateServiceLinkedRole``, see
@@ -36,7 +35,6 @@ from dataclasses import dataclass
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
-from aws_cdk import custom_resources as cr
 from constructs import Construct
 
 from dify_cdk._deploy import DeployFunction, define_provider
@@ -49,72 +47,51 @@ class LinkedService:
     """A service that needs its role.
 
     Attributes:
-        id: Construct id of what makes sure of it.
         principal: The service as IAM knows it.
         role: Name of the role, which AWS decides.
     """
 
-    id: str
     principal: str
     role: str
 
 
-ECS = LinkedService(id="Ecs", principal="ecs.amazonaws.com", role="AWSServiceRoleForECS")
-RDS = LinkedService(id="Rds", principal="rds.amazonaws.com", role="AWSServiceRoleForRDS")
-SCALING = LinkedService(
-    id="Scaling",
-    principal="ecs.application-autoscaling.amazonaws.com",
-    role="AWSServiceRoleForApplicationAutoScaling_ECSService",
-)
+ECS = LinkedService(principal="ecs.amazonaws.com", role="AWSServiceRoleForECS")
+RDS = LinkedService(principal="rds.amazonaws.com", role="AWSServiceRoleForRDS")
 
 
-class ServiceRoles(Construct):
-    """Makes sure that service-linked roles exist, with one function for all; defines nothing until asked.
+class ServiceRole(Construct):
+    """Makes sure that a service-linked role exists; depend on ``resource`` before using the service.
 
     A role that exists is left alone, one that may not be created is assumed to exist, and deleting the
     resource deletes no role. See ``handlers/deploy/service_role.py``.
+
+    Args:
+        service: The service whose role has to exist.
     """
 
-    def __init__(self, scope: Construct, id: str) -> None:
+    def __init__(self, scope: Construct, id: str, *, service: LinkedService) -> None:
         super().__init__(scope, id)
-        self._function: tuple[DeployFunction, cr.Provider] | None = None
-        self._ensured: dict[LinkedService, cdk.CustomResource] = {}
-
-    def ensure(self, service: LinkedService) -> cdk.CustomResource:
-        """What to depend on before using a service.
-
-        Args:
-            service: The service whose role has to exist.
-        """
-        if service not in self._ensured:
-            self._ensured[service] = self._define(service)
-        return self._ensured[service]
-
-    def _define(self, service: LinkedService) -> cdk.CustomResource:
-        if self._function is None:
-            self._function = self._define_function()
-        handler, provider = self._function
-        for statement in self._statements(service):
-            handler.function.add_to_role_policy(statement)
-        return cdk.CustomResource(
+        handler = DeployFunction(
             self,
-            service.id,
-            service_token=provider.service_token,
+            "Handler",
+            handler="service_role.on_event",
+            description=f"Dify: makes sure that {service.role} exists",
+            timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS),
+            statements=self._statements(service),
+        )
+        self._resource = cdk.CustomResource(
+            self,
+            "Resource",
+            service_token=define_provider(self, handler).service_token,
             resource_type="Custom::DifyServiceRole",
             service_timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS + 60),
             properties={"Service": service.principal, "Role": service.role},
         )
 
-    def _define_function(self) -> tuple[DeployFunction, cr.Provider]:
-        handler = DeployFunction(
-            self,
-            "Handler",
-            handler="service_role.on_event",
-            description="Dify: makes sure that service-linked roles of AWS exist",
-            timeout=cdk.Duration.seconds(_TIMEOUT_SECONDS),
-            statements=[],
-        )
-        return handler, define_provider(self, handler)
+    @property
+    def resource(self) -> cdk.CustomResource:
+        """Depend on it before using the service."""
+        return self._resource
 
     def _statements(self, service: LinkedService) -> list[iam.PolicyStatement]:
         role = cdk.Stack.of(self).format_arn(
