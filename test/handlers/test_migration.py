@@ -452,10 +452,33 @@ def test_fails_when_there_is_never_capacity(site: Deployments) -> None:
     assert NOON + TIMEOUT <= site.now < NOON + TIMEOUT + 2 * POLL
 
 
-def test_fails_when_ecs_refuses_for_another_reason(site: Deployments) -> None:
-    site.ecs.answers = ["The requested CPU configuration is above your limit"]
-    with pytest.raises(DeployError, match="ECS did not start the migration task: The requested CPU"):
+# What ECS says when the vCPU of an account are used up.
+QUOTA = [
+    "The requested CPU configuration is above your limit",
+    "You've reached the limit on the number of vCPUs you can run concurrently",
+]
+
+
+@pytest.mark.parametrize("reason", QUOTA)
+def test_a_quota_that_a_rollout_beside_it_uses_up_is_waited_for(site: Deployments, reason: str) -> None:
+    site.ecs.answers = [reason, reason, Plan(exited(0))]
+    assert site.deploy(PROPERTIES)["Result"] == "done"
+    assert site.now >= NOON + 120
+
+
+@pytest.mark.parametrize("reason", QUOTA)
+def test_fails_when_a_quota_is_too_small(site: Deployments, reason: str) -> None:
+    site.ecs.answers = [reason for _ in range(100)]
+    with pytest.raises(DeployError, match=f"ECS did not start the migration task: {reason}"):
         site.deploy(PROPERTIES)
+    assert NOON + 900 <= site.now < NOON + 900 + 60 + POLL
+
+
+def test_fails_when_ecs_refuses_for_another_reason(site: Deployments) -> None:
+    site.ecs.answers = ["The cluster is inactive"]
+    with pytest.raises(DeployError, match="ECS did not start the migration task: The cluster is inactive"):
+        site.deploy(PROPERTIES)
+    assert site.now < NOON + POLL
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,9 @@ _PASSING_TEXTS = (
     "i/o timeout",  # of an image pull while a NAT instance is being replaced
 )
 _PASSING_FAILURES = ("resource:", "capacity is unavailable")
+# The account's quota of vCPU: other services of the stack may be replacing their tasks at this moment.
+_QUOTA_FAILURES = ("above your limit", "reached the limit on the number of vcpus")
+_QUOTA_SECONDS = 900
 
 _MARKER = re.compile(r"dify-migration: ([a-z-]+): (.*)")
 _FINISHED = "DIFY_CDK_MIGRATION_FINISHED"
@@ -371,14 +374,15 @@ def _seconds(moment: datetime | None, default: float) -> float:
 
 
 def _start(ecs: ECSClient, job: Job, run: Run, number: int, now: float) -> None:
-    """Start one task; without capacity nothing happens, and the next poll tries again.
+    """Start one task; without capacity or quota nothing happens, and the next poll tries again.
 
     Raises:
-        DeployError: If ECS refuses for another reason.
+        DeployError: If ECS refuses for another reason, or for want of quota after a quarter of an hour.
     """
     # The token makes a call that is repeated before the task shows in the list the same call. The minute is
     # in it because ECS may answer a repeated call with the old answer, "no capacity" included.
-    minute = int(now - run.started_at) // 60
+    waited = now - run.started_at
+    minute = int(waited) // 60
     answer = ecs.run_task(
         cluster=job.cluster,
         taskDefinition=job.task_definition,
@@ -397,7 +401,8 @@ def _start(ecs: ECSClient, job: Job, run: Run, number: int, now: float) -> None:
     )
     for failure in answer.get("failures", []):
         reason = f"{failure.get('reason', '')} {failure.get('detail', '')}".strip()
-        if not any(text in reason.lower() for text in _PASSING_FAILURES):
+        passing = _PASSING_FAILURES + (_QUOTA_FAILURES if waited < _QUOTA_SECONDS else ())
+        if not any(text in reason.lower() for text in passing):
             raise DeployError(f"ECS did not start the migration task: {reason}")
         LOG.info("no task started: %s", reason)
     for item in answer.get("tasks", []):
