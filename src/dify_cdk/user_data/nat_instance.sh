@@ -40,12 +40,13 @@ keep_for_every_start() {
 # dnf needs more than the 512 MiB of a nano and is killed without swap:
 # https://github.com/amazonlinux/amazon-linux-2023/issues/404
 # Written with dd, because swapon refuses a file with holes, which fallocate may leave on XFS.
+# A file that an earlier start left half-written is no swap either, and is written anew.
 add_swap() {
-  if [[ ! -e $swap_file ]]; then
-    (umask 077 && dd if=/dev/zero of="$swap_file" bs=1M count=$swap_mib status=none) \
-      && mkswap "$swap_file" || { rm -f "$swap_file" && return 1; }
-  fi
-  swapon "$swap_file"
+  swapon "$swap_file" 2> /dev/null && return
+  (umask 077 && dd if=/dev/zero of="$swap_file" bs=1M count=$swap_mib status=none) \
+    && mkswap "$swap_file" && swapon "$swap_file" && return
+  rm -f "$swap_file"
+  return 1
 }
 
 # The Elastic IP arrives a moment after the instance starts, so the first tries may fail.
