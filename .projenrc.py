@@ -44,7 +44,7 @@ BUILD_DEPENDENCIES = ["hatchling", "setuptools>=77"]
 
 DEV_DEPENDENCIES = [
     "boto3",
-    "boto3-stubs[ec2,ecs,logs,rds-data,secretsmanager,servicediscovery,ssm]",
+    "boto3-stubs[ec2,ecs,iam,logs,rds-data,secretsmanager,servicediscovery,ssm]",
     "build",
     "cdk-nag>=3",
     # Exact, with gevent, gunicorn, kombu and redis below: the versions that Dify 1.14.2 locks (api/uv.lock at

@@ -24,8 +24,10 @@ from dify_cdk.report.limits import Limit, effective_limits
 from dify_cdk.report.plan import Plan, plan
 from dify_cdk.report.prices import Prices, load_prices
 from dify_cdk.report.pricing import MonthlyCost, monthly_cost
+from dify_cdk.report.quotas import QUOTAS, Demand, demand
 from dify_cdk.report.render.markdown import to_markdown
 from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.template import Template
 from dify_cdk.report.usage import USAGES, ZERO
 from dify_cdk.roles import BACKEND_ROLES
 from dify_cdk.rotation import RENEWALS
@@ -54,6 +56,16 @@ _ROWS = (
     ("TLS without a domain", "TLS", ""),
     ("addresses are filtered by", "IP filter", ""),
     ("cold start of the app", "cold start", "app"),
+)
+_QUOTA_ROWS: tuple[tuple[str, str, Callable[[Demand], float | None]], ...] = (
+    ("vCPU on demand", "on_demand", lambda found: found.steady.on_demand),
+    ("the same during a rollout", "on_demand", lambda found: found.rollout.on_demand),
+    ("the same scaled out", "on_demand", lambda found: found.scaled_out.on_demand),
+    ("the same during a rollout then", "on_demand", lambda found: found.scaled_out_rollout.on_demand),
+    ("vCPU on Spot, at most", "spot", lambda found: found.scaled_out_rollout.spot),
+    ("functions that share the executions", "executions", lambda found: len(found.functions)),
+    ("Elastic IP addresses", "elastic_ips", lambda found: found.elastic_ips),
+    ("VPCs", "vpcs", lambda found: found.vpcs),
 )
 
 
@@ -185,6 +197,27 @@ def _left(found: Plan) -> str:
     return ", ".join(sorted({names.get(one.type, one.type) for one in found.left_behind})) or "nothing"
 
 
+def quotas(examples: Sequence[Known]) -> str:
+    """What each example takes from the quotas of an account, and what a new account has."""
+    asked = [
+        sum((demand(Template(part.template)) for part in known.subject.parts), Demand()) for known in examples
+    ]
+    rows = []
+    for title, name, read in _QUOTA_ROWS:
+        quota = QUOTAS[name]
+        amounts = [_of_quota(read(found), quota.new.number) for found in asked]
+        code = f"[`{quota.service}` `{quota.code}`]({quota.new.source})"
+        rows.append([title, *amounts, f"{quota.new.number:g}", code])
+    return table(["at the same time", *(f"`{known.name}`" for known in examples), "new account", ""], rows)
+
+
+def _of_quota(amount: float | None, quota: float) -> str:
+    """An amount; one that is above the quota stands out."""
+    if amount is None:
+        return "?"
+    return f"**{amount:g}**" if amount > quota else f"{amount:g}"
+
+
 def renewals() -> str:
     """How each secret is renewed."""
     rows = [[row.secret, row.renewal.value, row.reason] for row in RENEWALS]
@@ -301,6 +334,7 @@ def generate() -> dict[str, str]:
         "variants": lambda: variants(examples, prices),
         "comparison": lambda: comparison(architectures, prices),
         "defaults": defaults,
+        "quotas": lambda: quotas(examples),
         "renewals": renewals,
         "switches": lambda: switches(architectures),
     }

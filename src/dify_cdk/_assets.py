@@ -42,6 +42,11 @@ def migration_script() -> Path:
     return docker_dir("migration") / "migrate.sh"
 
 
+def nat_script() -> Path:
+    """The shell script that makes a NAT instance of Amazon Linux 2023, without its first line."""
+    return _PACKAGE / "user_data" / "nat_instance.sh"
+
+
 def docker_dir(name: str) -> Path:
     """The folder of what runs inside the container image ``name``."""
     return _PACKAGE / "docker" / name

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import aws_cdk as cdk
+from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
@@ -453,6 +454,12 @@ class RoleService(Construct):
         target = self._service.auto_scale_task_count(
             min_capacity=scaling.min_tasks, max_capacity=scaling.max_tasks
         )
+        # The L2 names the service-linked role, which fails in an account that has none yet ("Unable to assume
+        # IAM role", https://github.com/aws/aws-cdk/issues/4108); without a name AWS makes it, see
+        # https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
+        resource = target.node.find_child("Target").node.default_child
+        assert isinstance(resource, appscaling.CfnScalableTarget)
+        resource.add_property_deletion_override("RoleARN")
         target.scale_on_cpu_utilization("Cpu", target_utilization_percent=scaling.cpu_percent)
         return target
 

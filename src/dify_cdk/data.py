@@ -12,6 +12,7 @@ from constructs import Construct
 
 from dify_cdk._checks import require_match
 from dify_cdk._secrets import KEY_LENGTH, define_secret, rotated
+from dify_cdk._service_role import RDS, ServiceRole
 from dify_cdk.cache import Cache, CacheSize
 from dify_cdk.database import MASTER_USER, Database, DatabaseCapacity
 from dify_cdk.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
@@ -119,6 +120,7 @@ class DifyData(Construct):
             master_user=master_user,
             rotation=rotation,
         )
+        self._database.cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=RDS).resource)
         self._cache = Cache(
             self, "Cache", vpc=vpc, subnets=data_subnets, size=cache_size, removal_policy=kept
         )

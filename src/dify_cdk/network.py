@@ -13,6 +13,7 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IDependable
 
 from dify_cdk._acknowledge import acknowledge
+from dify_cdk._assets import nat_script
 from dify_cdk._checks import is_token, require_list
 
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
@@ -64,18 +65,6 @@ _MODEL_ENDPOINTS = {
 }
 ENDPOINT_SERVICES = (*_PLATFORM_ENDPOINTS.values(), *_MODEL_ENDPOINTS.values())
 """Services of the interface endpoints in a network without a way out; S3 has a gateway endpoint."""
-
-# The Elastic IP arrives a moment after the instance starts, so the first installation may fail.
-_NAT_USER_DATA = (
-    "until dnf install -y iptables-services; do sleep 5; done",
-    "systemctl enable --now iptables",
-    "echo net.ipv4.ip_forward=1 > /etc/sysctl.d/90-nat.conf && sysctl -p /etc/sysctl.d/90-nat.conf",
-    "device=$(ip -4 route show default | sed 's/.* dev //; s/ .*//')",
-    'iptables -t nat -A POSTROUTING -o "$device" -j MASQUERADE',
-    "iptables -F FORWARD",
-    "iptables-save > /etc/sysconfig/iptables",
-)
-
 
 _OWN_RANGE_REASON = {"AwsSolutions-EC23": "only the VPC's own address space is let in"}
 
@@ -229,7 +218,7 @@ class DifyNetwork(Construct):
         if self._egress is Egress.NAT_GATEWAYS:
             return ec2.NatProvider.gateway(eip_allocation_ids=[a.attr_allocation_id for a in self._addresses])
         user_data = ec2.UserData.for_linux()
-        user_data.add_commands(*_NAT_USER_DATA)
+        user_data.add_commands(nat_script().read_text(encoding="utf-8"))
         self._nat_instance = ec2.NatProvider.instance_v2(
             instance_type=ec2.InstanceType("t4g.nano"),
             default_allowed_traffic=ec2.NatTrafficDirection.OUTBOUND_ONLY,

@@ -81,7 +81,8 @@ CALLERS = MappingProxyType(
         # web renders pages on the server, the plugin daemon uses /inner/api, and file links inside the
         # network (INTERNAL_FILES_URL) are read by the worker and by api itself.
         Role.API: (Role.WEB, Role.PLUGIN_DAEMON, Role.WORKER, Role.API),
-        Role.PLUGIN_DAEMON: (Role.API, Role.WORKER),
+        # One of Dify's one-off commands after an upgrade asks for the installed plugins.
+        Role.PLUGIN_DAEMON: (Role.API, Role.WORKER, Role.MIGRATION),
         Role.SANDBOX: (Role.API, Role.WORKER),
         Role.SSRF_PROXY: (Role.API, Role.WORKER, Role.SANDBOX),
     }

@@ -23,6 +23,7 @@ from dify_cdk._mail import MailVariables, define_mail
 from dify_cdk._mesh import Mesh
 from dify_cdk._models import grant_models
 from dify_cdk._queue import QueueMetrics
+from dify_cdk._service_role import ECS, ServiceRole
 from dify_cdk.bedrock import Bedrock
 from dify_cdk.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.data import DifyData
@@ -301,6 +302,7 @@ class DifyWorkers(Construct):
 
     def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.Cluster, list[IDependable]]:
         cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.DISABLED)
+        cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=ECS).resource)
         # The cluster's own switch defines this in an aspect, too late for services to depend on it: ECS
         # refuses a service whose capacity provider is not associated yet.
         providers = ecs.CfnClusterCapacityProviderAssociations(

@@ -25,6 +25,10 @@ TASK_RESULT = "unchanged"
 _TASK_OUTPUT = f"dify-migration: {TASK_RESULT}: no task runs here, this line comes from the test"
 _TASK_SECONDS = 2
 _LONGEST_CUSTOM_RESOURCE = 180
+_SERVICE_LINKED_ROLES = {
+    "ecs.amazonaws.com": "AWSServiceRoleForECS",
+    "rds.amazonaws.com": "AWSServiceRoleForRDS",
+}
 
 
 def module(name: str) -> Any:
@@ -88,12 +92,14 @@ def apply(settings: Settings, journal: Journal) -> None:
     machine_images_have_parameters(settings)
     generated_secrets_are_plain()
     secrets_are_known_by_arn()
+    service_linked_roles_have_their_names()
     networks_know_their_addresses()
     replacements_follow_the_schemas(settings)
     updates_are_recorded(journal)
     custom_resources_are_recorded(journal)
     refusals_are_recorded(journal)
     calls_are_authorized_on_their_resource()
+    service_linked_roles_are_authorized_by_path()
     run_task_passes_roles()
     data_api_reads_the_secret_as_the_caller()
     clusters_are_served_by_postgres(Postgres(port=settings.postgres_port))
@@ -165,6 +171,31 @@ def secrets_are_known_by_arn() -> None:
     handlers["create"] = lambda *rest: by_arn(create(*rest))
     handlers["update"] = lambda arn, *rest: by_arn(update(name_of(arn), *rest))
     handlers["delete"] = lambda arn, props: delete(name_of(arn), props)
+
+
+def service_linked_roles_have_their_names() -> None:
+    """They are named after the first part of the service, and refused with another code where they exist.
+
+    Not a defect: a new role is known everywhere at once here, so that it counts as old and nobody waits.
+    """
+    iam = module("services.iam")
+    original, roles = iam._IAM_HANDLERS["CreateServiceLinkedRole"], iam._roles
+
+    def create(request: Mapping[str, Any]) -> Any:
+        service = iam._p(request, "AWSServiceName")
+        name = _SERVICE_LINKED_ROLES[service]
+        if name in roles:
+            taken = f"Service role name {name} has been taken in this account, please try a different suffix."
+            return iam._error(400, "InvalidInput", taken, ns="iam")
+        before = set(roles)
+        answer = original(request)
+        (made,) = set(roles) - before
+        role = roles.pop(made)
+        old = "2026-01-01T00:00:00Z"
+        roles[name] = {**role, "RoleName": name, "Arn": role["Arn"].replace(made, name), "CreateDate": old}
+        return answer
+
+    iam._IAM_HANDLERS["CreateServiceLinkedRole"] = create
 
 
 def networks_know_their_addresses() -> None:
@@ -268,6 +299,28 @@ def calls_are_authorized_on_their_resource() -> None:
     def request_tag_context(service: str, action: str, body: bytes, params: Any) -> dict[str, Any]:
         context: dict[str, Any] = context_of(service, action, body, params)
         return {**context, "ecs:cluster": read_json(body).get("cluster")} if service == "ecs" else context
+
+    actions.extract_resource_arn, actions.request_tag_context = extract_resource_arn, request_tag_context
+
+
+def service_linked_roles_are_authorized_by_path() -> None:
+    """Such a role counts as one without a path, making it as on no role in particular and for no service."""
+    actions = module("core.iam_actions")
+    resource_of, context_of = actions.extract_resource_arn, actions.request_tag_context
+    paths = {name: f"aws-service-role/{service}/{name}" for service, name in _SERVICE_LINKED_ROLES.items()}
+
+    def extract_resource_arn(service: str, *rest: Any) -> str:
+        found: str = resource_of(service, *rest)
+        asked = actions._query_param(rest[4], "AWSServiceName")
+        name = _SERVICE_LINKED_ROLES.get(asked) or found.rpartition("/")[2]
+        if service != "iam" or name not in paths:
+            return found
+        return f"arn:aws:iam::{module('core.responses').get_account_id()}:role/{paths[name]}"
+
+    def request_tag_context(service: str, action: str, body: bytes, params: Any) -> dict[str, Any]:
+        context: dict[str, Any] = context_of(service, action, body, params)
+        asked = actions._query_param(params, "AWSServiceName")
+        return {**context, "iam:AWSServiceName": asked} if asked else context
 
     actions.extract_resource_arn, actions.request_tag_context = extract_resource_arn, request_tag_context
 

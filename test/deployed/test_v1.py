@@ -114,6 +114,21 @@ def test_every_custom_resource_was_invoked_and_answered(deployed: World) -> None
     assert_custom_resources_answered(deployed)
 
 
+@pytest.mark.parametrize(
+    ("role", "needing"),
+    [("AWSServiceRoleForECS", "AWS::ECS::Cluster"), ("AWSServiceRoleForRDS", "AWS::RDS::DBSubnetGroup")],
+)
+def test_a_service_linked_role_is_made_before_it_is_needed(deployed: World, role: str, needing: str) -> None:
+    path = deployed.client("iam").get_role(RoleName=role)["Role"]["Path"]
+    assert path.startswith("/aws-service-role/")
+    (answer,) = [row for row in deployed.emulator.journal("custom_resource") if row["physical_id"] == role]
+    assert answer["data"] == {"Result": "created"}
+    (id,) = Template(deployed.cdk.template()).of_type(needing)
+    order = [(row["LogicalResourceId"], row["ResourceStatus"]) for row in deployed.cdk.events()]
+    made = order.index((answer["logical_id"], "CREATE_COMPLETE"))
+    assert made < order.index((id, "CREATE_IN_PROGRESS"))
+
+
 def test_the_default_security_group_is_empty(deployed: World) -> None:
     vpc = deployed.cdk.physical_ids()["NetworkVpc7FB7348F"]
     filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": ["default"]}]

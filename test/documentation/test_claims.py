@@ -11,14 +11,16 @@ from functools import cache
 import pytest
 
 import dify_cdk
-from dify_cdk import database, environment, functions, sizes, viewer_function
+from dify_cdk import _service_role, database, environment, functions, sizes, viewer_function
 from dify_cdk.connections import DEFAULT_POOLS
 from dify_cdk.frontends import _alb, _authorizer, _uploads, alb, cloudfront_lambda, http_api
 from dify_cdk.frontends._access_logs import _LOG_DAYS
 from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
 from dify_cdk.network import ENDPOINT_SERVICES
 from dify_cdk.report.prices import load_prices
+from dify_cdk.report.quotas import QUOTAS
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
+from documentation.shell import Command, commands
 
 HTTP_API = DOORS["DifyHttpApiFrontend"]
 ALB = DOORS["DifyAlbFrontend"]
@@ -85,6 +87,8 @@ def test_number_is_that_of_the_code(page: str, text: str) -> None:
 
 
 def test_defaults_that_the_pages_write_in_words() -> None:
+    migrate = (ROOT / "src" / "dify_cdk" / "docker" / "migration" / "migrate.sh").read_text(encoding="utf-8")
+    assert f"DIFY_CDK_MIGRATION_ONE_OFF_SECONDS:-{5 * 60}" in migrate
     assert http_api._DEFAULT_CACHE_SECONDS == 5 * 60
     assert EDGE_READ_TIMEOUT_SECONDS == 2 * 60
     assert alb._DEFAULT_TIMEOUT_SECONDS == 600
@@ -97,6 +101,32 @@ def test_jobs_wait_as_long_as_scaling_says() -> None:
     assert share * 8 * 60 == EDGE_READ_TIMEOUT_SECONDS
 
 
+def test_the_page_names_every_command_that_a_release_wants_once() -> None:
+    script = (ROOT / "src" / "dify_cdk" / "docker" / "migration" / "migrate.sh").read_text(encoding="utf-8")
+    table = script.partition("one_offs=(")[2].partition("\n)")[0]
+    wanted = [f"flask {row.split('|')[0]}" for row in re.findall(r"'(.*)'", table)]
+    page = read(ROOT / "docs" / "operations.md")
+    assert len(wanted) == 2
+    assert wanted == [text for text in page.inline_code if text.startswith("flask ")]
+
+
+def test_the_page_names_every_role_that_is_made_sure_of() -> None:
+    found = {each.arguments[each.arguments.index("--aws-service-name") + 1] for each in _role_commands()}
+    assert found == {service.principal for service in (_service_role.ECS, _service_role.RDS)}
+
+
+def _role_commands() -> list[Command]:
+    blocks = read(ROOT / "docs" / "operations.md").blocks
+    found = [command for block in blocks if block.language == "sh" for command in commands(block.code)]
+    return [command for command in found if "create-service-linked-role" in command.arguments]
+
+
+def test_the_page_asks_for_the_quota_that_the_table_names() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    quota = QUOTAS["on_demand"]
+    assert page.count(f"--service-code {quota.service} --quota-code {quota.code}") == 2
+
+
 def test_the_page_names_every_endpoint_of_a_closed_network() -> None:
     text = read(ROOT / "docs" / "operations.md").inline_code
     assert set(ENDPOINT_SERVICES) <= set(text)
@@ -105,10 +135,16 @@ def test_the_page_names_every_endpoint_of_a_closed_network() -> None:
 # --- messages -------------------------------------------------------------------------------------------
 
 
+_FILLED_IN = re.compile(r"\$\w+|\$\{[^}]*\}")  # in a shell script
+
+
 @cache
 def _texts() -> tuple[str, ...]:
     """Every text of the sources, implicit concatenation joined; ``…`` stands for what is filled in."""
-    found = []
+    found = [
+        _FILLED_IN.sub("…", path.read_text(encoding="utf-8"))
+        for path in (ROOT / "src" / "dify_cdk").rglob("*.sh")
+    ]
     for path in (ROOT / "src" / "dify_cdk").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.JoinedStr):

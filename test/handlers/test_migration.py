@@ -10,7 +10,20 @@ import migration
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from migration import LONGEST_TIMEOUT, MAX_TASKS, Run, Step, Task, advance, begin, decide, judge, read_job
+from migration import (
+    LONGEST_TIMEOUT,
+    MAX_TASKS,
+    Run,
+    Step,
+    Task,
+    advance,
+    begin,
+    decide,
+    judge,
+    read_id,
+    read_job,
+    write_id,
+)
 from shared import SETTLE_SECONDS, DeployError
 
 from handlers.ecs_fake import (
@@ -52,6 +65,10 @@ NEW_IMAGE = {
     "TaskDefinition": f"{ACCOUNT}:task-definition/{FAMILY}:8",
 }
 DONE = ["dify-migration: upgrading: to abc", "... log ...", "dify-migration: done: the schema is at abc"]
+WITH_ONE_OFFS = [
+    "dify-migration: done: the schema is at abc def; ran backfill-plugin-auto-upgrade with warnings, "
+    "data-migrate legacy-model-types --apply"
+]
 UNKNOWN = ["dify-migration: unknown-revision: the database is at a revision this image does not know"]
 
 
@@ -133,6 +150,7 @@ def test_a_first_deployment_migrates(site: Deployments) -> None:
         "launchType": "FARGATE",
         "startedBy": f"dify-migration/{key}",
         "clientToken": started["clientToken"],
+        "overrides": {},
         "networkConfiguration": {
             "awsvpcConfiguration": {
                 "subnets": ["subnet-a", "subnet-b"],
@@ -318,6 +336,83 @@ def test_fails_when_somebody_stops_the_task(site: Deployments) -> None:
         site.deploy(PROPERTIES)
 
 
+# ---- what one run tells the next
+
+
+def told(site: Deployments) -> list[str]:
+    """The revisions that each task was told of."""
+    overrides = [started["overrides"].get("containerOverrides", []) for started in site.ecs.started]
+    rows = [row for override in overrides for row in override]
+    assert {row["name"] for row in rows} <= {CONTAINER}
+    variables = [variable for row in rows for variable in row["environment"]]
+    assert {variable["name"] for variable in variables} <= {"DIFY_CDK_MIGRATION_FINISHED"}
+    return [variable["value"] for variable in variables]
+
+
+def test_the_next_migration_is_told_at_which_revisions_the_last_one_was_done(site: Deployments) -> None:
+    site.ecs.answers = [Plan(exited(0)), Plan(exited(0))]
+    site.logs.lines = WITH_ONE_OFFS
+    site.deploy(PROPERTIES)
+    assert told(site) == []
+    site.deploy(NEW_IMAGE)
+    assert told(site) == ["abc def"]
+
+
+def test_a_failed_update_does_not_count_as_done(migrated: Deployments) -> None:
+    """Its schema may be new while a one-off command after it failed, and another image may come next."""
+    migrated.ecs.answers = [Plan(exited(1)), Plan(exited(0))]
+    with pytest.raises(DeployError):
+        migrated.deploy(NEW_IMAGE)
+    migrated.deploy({**NEW_IMAGE, "Image": "langgenius/dify-api:1.18.1"})
+    assert told(migrated) == ["abc", "abc"]
+
+
+def test_an_older_image_hands_on_what_it_was_told(migrated: Deployments) -> None:
+    # GIVEN a newer image that migrates, and a rollback
+    migrated.ecs.answers = [Plan(exited(0)) for _ in range(3)]
+    migrated.logs.lines = ["dify-migration: done: the schema is at def"]
+    migrated.deploy(NEW_IMAGE)
+    migrated.logs.lines = UNKNOWN
+    migrated.deploy(PROPERTIES)
+    # WHEN the newer one comes back THEN it knows that it has been there
+    migrated.deploy(NEW_IMAGE)
+    assert told(migrated) == ["abc", "def", "def"]
+
+
+def test_a_run_without_a_log_makes_nothing_count_as_done(migrated: Deployments) -> None:
+    migrated.ecs.answers = [Plan(exited(0)), Plan(exited(0))]
+    migrated.logs.lines = refusal("ResourceNotFoundException")
+    migrated.deploy(NEW_IMAGE)
+    migrated.deploy({**NEW_IMAGE, "Image": "langgenius/dify-api:1.18.1"})
+    assert told(migrated) == ["abc"]
+
+
+def test_an_id_without_revisions_is_understood(migrated: Deployments) -> None:
+    migrated.physical_id = JOB.started_by
+    assert migrated.deploy(PROPERTIES)["Result"] == "unchanged"
+    migrated.ecs.answers = [Plan(exited(0))]
+    migrated.deploy(NEW_IMAGE)
+    assert told(migrated) == []
+
+
+def test_warnings_of_a_one_off_command_are_warnings(site: Deployments) -> None:
+    site.ecs.answers = [Plan(exited(0))]
+    site.logs.lines = WITH_ONE_OFFS
+    data = site.deploy(PROPERTIES)
+    assert data["Result"] == "done"
+    assert data["Warning"].endswith(
+        "ran backfill-plugin-auto-upgrade with warnings, data-migrate legacy-model-types --apply"
+    )
+
+
+@given(
+    done=st.from_regex(r"dify-migration/([0-9a-f]{16}|none)", fullmatch=True),
+    revisions=st.lists(st.from_regex(r"[0-9A-Za-z_]+", fullmatch=True), max_size=4),
+)
+def test_what_is_written_into_an_id_is_read_from_it(done: str, revisions: list[str]) -> None:
+    assert read_id(write_id(done, " ".join(revisions))) == (done, " ".join(revisions))
+
+
 # ---- tries
 
 
@@ -357,10 +452,33 @@ def test_fails_when_there_is_never_capacity(site: Deployments) -> None:
     assert NOON + TIMEOUT <= site.now < NOON + TIMEOUT + 2 * POLL
 
 
-def test_fails_when_ecs_refuses_for_another_reason(site: Deployments) -> None:
-    site.ecs.answers = ["The requested CPU configuration is above your limit"]
-    with pytest.raises(DeployError, match="ECS did not start the migration task: The requested CPU"):
+# What ECS says when the vCPU of an account are used up.
+QUOTA = [
+    "The requested CPU configuration is above your limit",
+    "You've reached the limit on the number of vCPUs you can run concurrently",
+]
+
+
+@pytest.mark.parametrize("reason", QUOTA)
+def test_a_quota_that_a_rollout_beside_it_uses_up_is_waited_for(site: Deployments, reason: str) -> None:
+    site.ecs.answers = [reason, reason, Plan(exited(0))]
+    assert site.deploy(PROPERTIES)["Result"] == "done"
+    assert site.now >= NOON + 120
+
+
+@pytest.mark.parametrize("reason", QUOTA)
+def test_fails_when_a_quota_is_too_small(site: Deployments, reason: str) -> None:
+    site.ecs.answers = [reason for _ in range(100)]
+    with pytest.raises(DeployError, match=f"ECS did not start the migration task: {reason}"):
         site.deploy(PROPERTIES)
+    assert NOON + 900 <= site.now < NOON + 900 + 60 + POLL
+
+
+def test_fails_when_ecs_refuses_for_another_reason(site: Deployments) -> None:
+    site.ecs.answers = ["The cluster is inactive"]
+    with pytest.raises(DeployError, match="ECS did not start the migration task: The cluster is inactive"):
+        site.deploy(PROPERTIES)
+    assert site.now < NOON + POLL
 
 
 @pytest.mark.parametrize(
@@ -552,4 +670,4 @@ def test_the_handlers_make_their_own_clients(site: Deployments, monkeypatch: pyt
     event |= migration.on_event(event, None)
     while not (answer := migration.is_complete(event, None))["IsComplete"]:
         assert site.ecs.looks < 10
-    assert answer["PhysicalResourceId"] == JOB.started_by
+    assert answer["PhysicalResourceId"] == f"{JOB.started_by}/abc"

@@ -45,7 +45,7 @@ LAYERS = {
     "data": {"data"},
     "blocks": {"database", "database_init", "cache", "storage"},
     "network": {"network"},
-    "helpers": {"_acknowledge", "_deploy", "_exec", "_models", "_prefix_list", "_secrets"},
+    "helpers": {"_acknowledge", "_deploy", "_exec", "_models", "_prefix_list", "_secrets", "_service_role"},
     "report": _modules_in("report"),
     "tables": {"roles", "routes", "environment", "connections", "release", "limits", "sizes", "functions"}
     | {"access", "domain", "login", "web_acl", "viewer_function"}  # who enters, and by which name

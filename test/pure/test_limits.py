@@ -325,7 +325,7 @@ class TestFacts:
         for name, one in facts().items():
             assert one.source.startswith("https://"), name
             assert date.fromisoformat(one.date) <= date.today(), name
-            assert one.unit in ("", "s", "MB", "ACU"), name
+            assert one.unit in ("", "s", "MB", "ACU", "vCPU"), name
             assert one.note.endswith("."), name
 
     def test_every_fact_is_used_and_every_name_is_known(self) -> None:

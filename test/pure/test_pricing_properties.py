@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from dify_cdk.report.cost.free import FREE_TYPES
 from dify_cdk.report.prices import UNITS, load_prices
 from dify_cdk.report.pricing import RULES, SHARED_RULES, MonthlyCost, break_even, floor, monthly_cost
+from dify_cdk.report.quotas import demand
 from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.template import Template
 from dify_cdk.report.usage import USAGES, ZERO, Usage
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +99,15 @@ def assert_sound(bill: MonthlyCost) -> None:
         elif line.quantity != 0:
             assert line.amount is None
         assert line.type or (line.quantity or 0) <= 0, "only an allowance is nobody's"
+
+
+def assert_asked(template: Any) -> None:
+    """What quotas are asked for is nothing or more, and a rollout asks for no less."""
+    found = demand(Template(template))
+    for less, more in ((found.steady, found.rollout), (found.scaled_out, found.scaled_out_rollout)):
+        for before, after in ((less.on_demand, more.on_demand), (less.spot, more.spot)):
+            assert before is None or before >= 0
+            assert before is None or after is None or after >= before
 
 
 class TestMoreUsage:
@@ -195,6 +206,7 @@ class TestOddTemplates:
     )
     def test_any_resource_is_accepted(self, resources: Any, usage: Usage) -> None:
         assert_sound(cost({"Resources": resources}, usage))
+        assert_asked({"Resources": resources})
 
     @settings(max_examples=100, deadline=None)
     @given(values | st.dictionaries(st.sampled_from(["Resources", "Parameters", "Outputs"]), values))
@@ -219,6 +231,7 @@ class TestOddTemplates:
         else:
             body["Properties"] = data.draw(nested | values)
         assert_sound(cost(odd, USAGES["company"]))
+        assert_asked(odd)
 
     def test_a_template_as_deep_as_any_is_accepted(self) -> None:
         deep: Any = {"Ref": "A"}

@@ -25,6 +25,7 @@ CALLS: Edges = {
     "worker": {"api", "plugin_daemon", "sandbox", "ssrf_proxy"},
     "plugin_daemon": {"api"},
     "sandbox": {"ssrf_proxy"},
+    "migration": {"plugin_daemon"},
 }
 DATA = {"Aurora PostgreSQL", "Valkey", "DataStorageBucket"}
 DATA_CALLERS = {"api", "worker", "beat", "plugin_daemon", "migration"}

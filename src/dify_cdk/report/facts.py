@@ -19,7 +19,7 @@ class Fact:
 
     Attributes:
         value: Number, or whether something is possible; None where only the page matters.
-        unit: ``s``, ``MB``, ``ACU`` or empty.
+        unit: ``s``, ``MB``, ``ACU``, ``vCPU`` or empty.
         source: Page that proves it.
         date: Date of the page, or of the day it was read if it shows none.
         note: What it is about.

@@ -10,6 +10,8 @@ shows a stopped task for about an hour, and CloudFormation waits no longer.)
 - The physical id names the last image and database that were migrated *with success*. CloudFormation keeps it
   when an update fails, so an update that goes back there has nothing to do, and one that tries again does.
   A new id makes CloudFormation send a Delete for the old one, which does nothing.
+- It also names the revisions that the database had then. The next task is told, so that it knows from which
+  release on Dify's one-off commands are done, whatever a failed update left behind (see ``migrate.sh``).
 
 Properties of the resource::
 
@@ -35,6 +37,7 @@ logs:GetLogEvents    the log group's streams
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +50,7 @@ from shared import LOG, DeployError, Event, read_error, require, scrub, shorten
 
 if TYPE_CHECKING:
     from mypy_boto3_ecs import ECSClient
-    from mypy_boto3_ecs.type_defs import TaskTypeDef
+    from mypy_boto3_ecs.type_defs import KeyValuePairTypeDef, TaskOverrideTypeDef, TaskTypeDef
     from mypy_boto3_logs import CloudWatchLogsClient
 
 STATE = "Migration"
@@ -69,8 +72,14 @@ _PASSING_TEXTS = (
     "i/o timeout",  # of an image pull while a NAT instance is being replaced
 )
 _PASSING_FAILURES = ("resource:", "capacity is unavailable")
+# The account's quota of vCPU: other services of the stack may be replacing their tasks at this moment.
+_QUOTA_FAILURES = ("above your limit", "reached the limit on the number of vcpus")
+_QUOTA_SECONDS = 900
 
 _MARKER = re.compile(r"dify-migration: ([a-z-]+): (.*)")
+_FINISHED = "DIFY_CDK_MIGRATION_FINISHED"
+_REVISIONS = re.compile(r"the schema is at ([0-9A-Za-z_]+(?: [0-9A-Za-z_]+)*)")
+_WITH_WARNINGS = "with warnings"
 _GOOD_RESULTS = frozenset({"done", "unchanged", "unknown-revision"})
 _SKIPPED_BY_DIFY = "Database migration skipped"
 
@@ -107,10 +116,17 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One request of CloudFormation: when it began, and a mark by which retried calls are the same call."""
+    """One request of CloudFormation.
+
+    Attributes:
+        token: A mark by which retried calls are the same call.
+        started_at: When it began, seconds.
+        finished: Revisions at which an earlier run was done with everything, separated by spaces; or empty.
+    """
 
     token: str
     started_at: float
+    finished: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,11 +199,26 @@ def begin(event: Event, *, now: float) -> dict[str, Any]:
     if event["RequestType"] == "Delete":
         return {"PhysicalResourceId": old_id}
     job = read_job(event["ResourceProperties"])
-    if old_id == job.started_by:
+    done, finished = read_id(old_id)
+    if done == job.started_by:
         LOG.info("%s is done already", job.started_by)
         return {"PhysicalResourceId": old_id}
     token = hashlib.sha256(event["RequestId"].encode()).hexdigest()[:24]
-    return {"PhysicalResourceId": old_id, STATE: {"Token": token, "StartedAt": now}}
+    return {
+        "PhysicalResourceId": old_id,
+        STATE: {"Token": token, "StartedAt": now, "Finished": finished},
+    }
+
+
+def read_id(physical_id: str) -> tuple[str, str]:
+    """What was migrated last, as in ``Job.started_by``, and the revisions, separated by spaces."""
+    name, key, revisions = [*physical_id.split("/"), "", ""][:3]
+    return f"{name}/{key}", revisions.replace("+", " ")
+
+
+def write_id(done: str, finished: str) -> str:
+    """The physical id that says so."""
+    return f"{done}/{finished.replace(' ', '+')}" if finished else done
 
 
 def read_job(properties: Mapping[str, Any]) -> Job:
@@ -231,7 +262,8 @@ def advance(event: Event, *, ecs: ECSClient, logs: CloudWatchLogsClient, now: fl
         DeployError: If the migration failed; the text is CloudFormation's reason.
     """
     job = read_job(event["ResourceProperties"])
-    run = Run(token=event[STATE]["Token"], started_at=float(event[STATE]["StartedAt"]))
+    state = event[STATE]
+    run = Run(token=state["Token"], started_at=float(state["StartedAt"]), finished=state.get("Finished", ""))
     try:
         decision = decide(job, run, family_tasks(ecs, job), now)
         LOG.info("%s: %s", decision.step.value, decision.text)
@@ -243,7 +275,7 @@ def advance(event: Event, *, ecs: ECSClient, logs: CloudWatchLogsClient, now: fl
         LOG.info("asked again later: %s", error)
         return {"IsComplete": False}
     if decision.step is Step.FINISH and decision.task is not None:
-        return _finish(job, decision.task, _last_lines(logs, job, decision.task))
+        return _finish(job, run, decision.task, _last_lines(logs, job, decision.task))
     if decision.step is Step.FAIL:
         lines = _last_lines(logs, job, decision.task) if decision.task and decision.task.is_stopped else []
         raise DeployError(_with_lines(decision.text, lines))
@@ -342,14 +374,15 @@ def _seconds(moment: datetime | None, default: float) -> float:
 
 
 def _start(ecs: ECSClient, job: Job, run: Run, number: int, now: float) -> None:
-    """Start one task; without capacity nothing happens, and the next poll tries again.
+    """Start one task; without capacity or quota nothing happens, and the next poll tries again.
 
     Raises:
-        DeployError: If ECS refuses for another reason.
+        DeployError: If ECS refuses for another reason, or for want of quota after a quarter of an hour.
     """
     # The token makes a call that is repeated before the task shows in the list the same call. The minute is
     # in it because ECS may answer a repeated call with the old answer, "no capacity" included.
-    minute = int(now - run.started_at) // 60
+    waited = now - run.started_at
+    minute = int(waited) // 60
     answer = ecs.run_task(
         cluster=job.cluster,
         taskDefinition=job.task_definition,
@@ -357,6 +390,7 @@ def _start(ecs: ECSClient, job: Job, run: Run, number: int, now: float) -> None:
         launchType="FARGATE",
         startedBy=job.started_by,
         clientToken=f"{run.token}-{number}-{minute}",
+        overrides=_overrides(job, run),
         networkConfiguration={
             "awsvpcConfiguration": {
                 "subnets": list(job.subnets),
@@ -367,11 +401,20 @@ def _start(ecs: ECSClient, job: Job, run: Run, number: int, now: float) -> None:
     )
     for failure in answer.get("failures", []):
         reason = f"{failure.get('reason', '')} {failure.get('detail', '')}".strip()
-        if not any(text in reason.lower() for text in _PASSING_FAILURES):
+        passing = _PASSING_FAILURES + (_QUOTA_FAILURES if waited < _QUOTA_SECONDS else ())
+        if not any(text in reason.lower() for text in passing):
             raise DeployError(f"ECS did not start the migration task: {reason}")
         LOG.info("no task started: %s", reason)
     for item in answer.get("tasks", []):
         LOG.info("started %s", item["taskArn"])
+
+
+def _overrides(job: Job, run: Run) -> TaskOverrideTypeDef:
+    """What the task is told beyond its definition."""
+    if not run.finished:
+        return {}
+    told: KeyValuePairTypeDef = {"name": _FINISHED, "value": run.finished}
+    return {"containerOverrides": [{"name": job.container, "environment": [told]}]}
 
 
 def _passes(error: Exception, seconds: float) -> bool:
@@ -395,17 +438,20 @@ def _last_lines(logs: CloudWatchLogsClient, job: Job, task: Task) -> list[str]:
     return [event.get("message", "").rstrip() for event in answer["events"]]
 
 
-def _finish(job: Job, task: Task, lines: Sequence[str]) -> dict[str, Any]:
+def _finish(job: Job, run: Run, task: Task, lines: Sequence[str]) -> dict[str, Any]:
     verdict = judge(lines)
     if not verdict.is_good:
         text = f"the migration task {task.arn} did not migrate: {verdict.result}: {verdict.text}"
         raise DeployError(_with_lines(text, lines))
-    warning = verdict.text if verdict.result == "unknown-revision" else ""
-    if warning:
-        LOG.warning("%s: %s", task.arn, warning)
+    went_back = verdict.result == "unknown-revision"
+    warning = verdict.text if went_back or _WITH_WARNINGS in verdict.text else ""
+    LOG.log(logging.WARNING if warning else logging.INFO, "%s: %s", task.arn, verdict.text)
+    reached = _REVISIONS.match(verdict.text)
+    # An older image leaves the newer schema as it is, and with it what was done to that.
+    finished = run.finished if went_back else reached[1] if reached else ""
     return {
         "IsComplete": True,
-        "PhysicalResourceId": job.started_by,
+        "PhysicalResourceId": write_id(job.started_by, finished),
         "Data": _data(verdict.result, task=task.arn, warning=warning),
     }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from dify_cdk.report.containers import RoleRow
@@ -14,29 +13,19 @@ from dify_cdk.report.cost.charge import (
     counted,
     is_decided_later,
     number,
-    number_or,
     setting,
     shown,
     times,
     word_or,
 )
 from dify_cdk.report.cost.network import address
-from dify_cdk.report.template import Resource, Template, items, mapping
+from dify_cdk.report.placement import Share, capacity, split
+from dify_cdk.report.template import Resource, items, mapping
 
 _SERVICE = "AWS::ECS::Service"
 _TASK_DEFINITION = "AWS::ECS::TaskDefinition"
-_ASSOCIATIONS = "AWS::ECS::ClusterCapacityProviderAssociations"
-_PROVIDERS = ("FARGATE", "FARGATE_SPOT")
 _FREE_STORAGE_GB = 20  # of every task
 _BILLED_AS = "AWS Fargate"
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """Tasks of a service on one kind of capacity."""
-
-    spot: bool
-    tasks: float | None
 
 
 def ecs_service(resource: Resource, site: Site) -> Iterator[Charge]:
@@ -47,10 +36,10 @@ def ecs_service(resource: Resource, site: Site) -> Iterator[Charge]:
     """
     task = site.view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
     row = next((row for row in site.roles if row.service == resource.id), None)
-    if row is None or (capacity := _capacity(site.view, resource, task)) is None:
+    if row is None or (strategy := capacity(site.view, resource, task)) is None:
         return
     tasks = _running(row, site.usage.busy_share)
-    for share in _split(capacity, tasks):
+    for share in split(strategy, tasks):
         yield from _size(row, task, share, site.hours)
         yield from _storage(task, share, site.hours)
     network = setting(resource, "NetworkConfiguration", "AwsvpcConfiguration")
@@ -81,7 +70,7 @@ def _running(row: RoleRow, busy: float) -> float | None:
     return fewest + busy * max(most - fewest, 0)
 
 
-def _size(row: RoleRow, task: Resource | None, share: _Share, hours: float) -> Iterator[Charge]:
+def _size(row: RoleRow, task: Resource | None, share: Share, hours: float) -> Iterator[Charge]:
     system = word_or(setting(task, "RuntimePlatform", "OperatingSystemFamily") if task else None, "LINUX")
     processor = row.architecture.lower() if system == "LINUX" else f"{row.architecture}.{system}".lower()
     gb = times(number(row.memory_mib), 1 / 1024)
@@ -101,7 +90,7 @@ def _size(row: RoleRow, task: Resource | None, share: _Share, hours: float) -> I
         )
 
 
-def _storage(task: Resource | None, share: _Share, hours: float) -> Iterator[Charge]:
+def _storage(task: Resource | None, share: Share, hours: float) -> Iterator[Charge]:
     size = setting(task, "EphemeralStorage", "SizeInGiB") if task else None
     if size is None:
         return
@@ -116,61 +105,6 @@ def _storage(task: Resource | None, share: _Share, hours: float) -> Iterator[Cha
         unit="GB-hour",
         formula=f"{counted(share.tasks, 'task')} x {size_in_words} x {shown(hours)} h",
     )
-
-
-def _capacity(view: Template, service: Resource, task: Resource | None) -> list[object] | None:
-    """The strategy by which tasks are placed; None if they run on instances."""
-    launch = service.properties.get("LaunchType")
-    strategy = items(service.properties.get("CapacityProviderStrategy"))
-    if not strategy and launch is None:
-        strategy = _default_strategy(view, service)
-    if (
-        not strategy
-        and launch is None
-        and task
-        and "FARGATE" in items(task.properties.get("RequiresCompatibilities"))
-    ):
-        launch = "FARGATE"
-    if launch is not None:
-        strategy = [{"CapacityProvider": launch, "Weight": 1}]
-    providers = [entry.get("CapacityProvider") if isinstance(entry, Mapping) else None for entry in strategy]
-    on_instances = all(isinstance(name, str) and name not in _PROVIDERS for name in providers)
-    return None if on_instances else strategy
-
-
-def _default_strategy(view: Template, service: Resource) -> list[object]:
-    cluster = view.find(service.properties.get("Cluster"), "AWS::ECS::Cluster")
-    if cluster is None:
-        return []
-    for association in view.of_type(_ASSOCIATIONS):
-        if view.find(association.properties.get("Cluster")) is cluster:
-            return items(association.properties.get("DefaultCapacityProviderStrategy"))
-    return items(cluster.properties.get("DefaultCapacityProviderStrategy"))
-
-
-def _split(strategy: list[object], tasks: float | None) -> list[_Share]:
-    """Tasks on demand and on Spot: first the bases, then the rest by weight."""
-    entries = [_entry(entry) for entry in strategy]
-    if tasks is None or any(entry is None for entry in entries):
-        return [_Share(False, None)]
-    known = [entry for entry in entries if entry is not None]
-    placed = dict.fromkeys(_PROVIDERS, 0.0)
-    rest = tasks
-    for provider, base, _ in known:
-        taken = min(base, rest)
-        placed[provider] += taken
-        rest -= taken
-    weights = sum(weight for _, _, weight in known)
-    for provider, _, weight in known:
-        placed[provider] += rest * weight / weights if weights else rest / len(known)
-    return [_Share(provider == "FARGATE_SPOT", count) for provider, count in placed.items() if count]
-
-
-def _entry(entry: object) -> tuple[str, float, float] | None:
-    if not isinstance(entry, Mapping) or entry.get("CapacityProvider") not in _PROVIDERS:
-        return None
-    base, weight = number_or(entry.get("Base"), 0), number_or(entry.get("Weight"), 0)
-    return None if base is None or weight is None else (entry["CapacityProvider"], base, weight)
 
 
 RULES: Mapping[str, Rule] = MappingProxyType({_SERVICE: ecs_service, "AWS::ECS::Cluster": ecs_cluster})

@@ -125,6 +125,7 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "Custom::DifyDatabaseInit",
         "Custom::DifyMigration",
         "Custom::DifyServiceDiscovery",
+        "Custom::DifyServiceRole",
         "Custom::DifySmtpCredentials",
         "Custom::LogRetention",
         "Custom::S3AutoDeleteObjects",

@@ -20,7 +20,7 @@ from dify_cdk.report.drawing.layout import (
 from dify_cdk.report.drawing.text_width import shortened
 from dify_cdk.report.graph.model import Graph, Tier
 
-_WIDTH = 240.0
+_WIDTH = 238.0
 
 
 def lay_out_tall(graph: Graph) -> Layout:
