@@ -41,9 +41,9 @@ def test_v4_by_hand(templates: Callable[[str], Template]) -> None:
 
 
 def test_what_runs_on_spot_by_hand(templates: Callable[[str], Template]) -> None:
-    """On Spot: worker 1, sandbox 0.25, proxy 0.25; on demand: api 0.5, web 0.25, plugin daemon 1."""
+    """On Spot: worker 1, beat, sandbox and proxy 0.25 each; on demand: api 0.5, web 0.25, plugin daemon 1."""
     found = _demand(templates("v4_low_cost"))
-    assert found.steady == Processors(on_demand=1.75, spot=1.5)
+    assert found.steady == Processors(on_demand=1.75, spot=1.75)
     assert found.rollout == Processors(on_demand=4, spot=3)
 
 
