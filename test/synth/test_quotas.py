@@ -44,7 +44,7 @@ def test_what_runs_on_spot_by_hand(templates: Callable[[str], Template]) -> None
     """On Spot: worker 1, beat, sandbox and proxy 0.25 each; on demand: api 0.5, web 0.25, plugin daemon 1."""
     found = _demand(templates("v4_low_cost"))
     assert found.steady == Processors(on_demand=1.75, spot=1.75)
-    assert found.rollout == Processors(on_demand=4, spot=3)
+    assert found.rollout == Processors(on_demand=4, spot=3.25)
 
 
 def test_only_where_functions_answer_they_take_executions(templates: Callable[[str], Template]) -> None:
