@@ -24,7 +24,7 @@ ENTRY_GOAL_SECONDS = 0.3
 _PRELUDE = """
 import json, sys
 from pathlib import Path
-from dify_cdk._assets import use_wheel_node
+from dify_cdk.cdk_helpers.assets import use_wheel_node
 use_wheel_node()
 
 def peaks():
@@ -51,7 +51,7 @@ cdk.Stack(app, "Empty")
 app.synth()
 """
 _V1 = """
-from dify_cdk._synth import synthesize
+from dify_cdk.cli.synth_example import synthesize
 synthesize("v1", Path(sys.argv[1]))
 """
 _COMPARE = """

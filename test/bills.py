@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dify_cdk.report.prices import load_prices
-from dify_cdk.report.pricing import (
+from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.cost.pricing import (
     MonthlyCost,
     monthly_cost,
 )
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import ZERO, Usage
+from dify_cdk.report.cost.usage import ZERO, Usage
+from dify_cdk.report.templates.subject import Part, Subject
 
 PRICES = load_prices()
 LATER = {"Ref": "SomeParameter"}

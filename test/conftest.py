@@ -6,7 +6,7 @@ import os
 
 import hypothesis
 
-from dify_cdk._assets import use_wheel_node
+from dify_cdk.cdk_helpers.assets import use_wheel_node
 
 # Validation is a test of its own (synth/test_validation.py), not a cost of every synthesis.
 os.environ["CDK_VALIDATION"] = "false"

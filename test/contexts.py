@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dify_cdk.environment import Context, DataEndpoints, Door
-from dify_cdk.limits import Limits
+from dify_cdk.dify.environment import Context, DataEndpoints, Door
+from dify_cdk.dify.limits import Limits
 
 ENDPOINTS = DataEndpoints(
     database_host="database.example", cache_host="cache.example", bucket_name="dify-files", region="eu-west-1"

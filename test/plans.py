@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dify_cdk.report.plan import Action, Conflict, Plan, ResourceChange, plan
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.plan.plan import Action, Conflict, Plan, ResourceChange, plan
+from dify_cdk.report.templates.subject import Part, Subject
 
 Resources = Mapping[str, Mapping[str, Any]]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dify_cdk._assets import examples_dir
+from dify_cdk.cdk_helpers.assets import examples_dir
 
 REGION = "us-east-1"
 EXAMPLES = sorted(path.stem for path in examples_dir().glob("v*.py"))

@@ -11,11 +11,11 @@ from datetime import date
 from typing import Any
 
 from dify_cdk.report.comparison import Compared, Comparison
+from dify_cdk.report.cost.pricing import MonthlyCost
+from dify_cdk.report.cost.usage import ZERO
 from dify_cdk.report.inventory import Inventory, read
-from dify_cdk.report.limits import Limit, effective_limits
-from dify_cdk.report.pricing import MonthlyCost
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import ZERO
+from dify_cdk.report.limits.limits import Limit, effective_limits
+from dify_cdk.report.templates.subject import Part, Subject
 from support import TEMPLATES
 
 Resources = dict[str, Any]

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dify_cdk.roles import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_ROLES, Role
 
 DATA = Path(__file__).parents[1] / "test" / "data"
 NAMES_FILE = DATA / "dify-env.json"

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
 from dify_defaults import canonical
 
 ENV = "docker/.env.example"

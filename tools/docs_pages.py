@@ -16,21 +16,21 @@ from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 
-from dify_cdk._synth import synthesize
-from dify_cdk.environment import TABLE, Default
+from dify_cdk.cli.synth_example import synthesize
+from dify_cdk.dify.components import BACKEND_ROLES
+from dify_cdk.dify.environment import TABLE, Default
+from dify_cdk.dify.rotation import RENEWALS
 from dify_cdk.report.comparison import compare, inventories
-from dify_cdk.report.diagram import diagram
-from dify_cdk.report.limits import Limit, effective_limits
-from dify_cdk.report.plan import Plan, plan
-from dify_cdk.report.prices import Prices, load_prices
-from dify_cdk.report.pricing import MonthlyCost, monthly_cost
+from dify_cdk.report.cost.prices import Prices, load_prices
+from dify_cdk.report.cost.pricing import MonthlyCost, monthly_cost
+from dify_cdk.report.cost.usage import USAGES, ZERO
+from dify_cdk.report.diagram.svg import diagram
+from dify_cdk.report.limits.limits import Limit, effective_limits
+from dify_cdk.report.output.markdown import to_markdown
+from dify_cdk.report.plan.plan import Plan, plan
 from dify_cdk.report.quotas import QUOTAS, Demand, demand
-from dify_cdk.report.render.markdown import to_markdown
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.template import Template
-from dify_cdk.report.usage import USAGES, ZERO
-from dify_cdk.roles import BACKEND_ROLES
-from dify_cdk.rotation import RENEWALS
+from dify_cdk.report.templates.subject import Part, Subject
+from dify_cdk.report.templates.template import Template
 from dify_defaults import Row, Topic, Verdict, read_table
 
 ROOT = Path(__file__).parents[1]

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dify_cdk._synth import synthesize
-from dify_cdk.roles import Role
+from dify_cdk.cli.synth_example import synthesize
+from dify_cdk.dify.components import Role
 
 sys.path.append(str(Path(__file__).parents[1] / "test"))  # run as a program, pytest's path is not set
 from callers import Callers

@@ -25,7 +25,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.request import urlopen
 
-from dify_cdk.report.prices import EVERYWHERE, PRICES_FILE, UNITS, parse_prices
+from dify_cdk.report.cost.prices import EVERYWHERE, PRICES_FILE, UNITS, parse_prices
 
 BASE = "https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws"
 HOME = "us-east-1"  # where what is the same everywhere is looked up

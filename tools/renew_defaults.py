@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dify_cdk.roles import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_ROLES, Role
 from dify_defaults import DEFAULTS_FILE, Row, Table, Verdict, read_table, written
 from dify_sources import Defaults, Found, read_trees, version_of
 

@@ -6,79 +6,79 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dify_cdk.access import Access
-    from dify_cdk.alarms import AlarmThresholds
-    from dify_cdk.backup import DifyBackup
-    from dify_cdk.bedrock import Bedrock
-    from dify_cdk.cache import Cache, CacheSize
-    from dify_cdk.data import DifyData
-    from dify_cdk.database import Database, DatabaseCapacity
-    from dify_cdk.domain import Domain
-    from dify_cdk.environment import Purpose
-    from dify_cdk.frontends._images import CloudBuild, LocalBuild, ReadyImages
-    from dify_cdk.frontends._uploads import Uploads
+    from dify_cdk.data.backup import DifyBackup
+    from dify_cdk.data.cache import Cache, CacheSize
+    from dify_cdk.data.data import DifyData
+    from dify_cdk.data.database import Database, DatabaseCapacity
+    from dify_cdk.data.storage import Storage
+    from dify_cdk.dify.components import Role
+    from dify_cdk.dify.environment import Purpose
+    from dify_cdk.dify.limits import Limits
+    from dify_cdk.dify.release import DifyRelease
     from dify_cdk.frontends.alb import AlbScheme, CloudFrontEdge, DifyAlbFrontend
     from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
     from dify_cdk.frontends.http_api import DifyHttpApiFrontend, Throttle
+    from dify_cdk.frontends.parts.lambda_images import CloudBuild, LocalBuild, ReadyImages
+    from dify_cdk.frontends.parts.uploads import Uploads
     from dify_cdk.frontends.protocol import DifyFrontend
-    from dify_cdk.functions import FunctionSize
-    from dify_cdk.limits import Limits
-    from dify_cdk.login import Login
-    from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
     from dify_cdk.monitoring import DifyMonitoring
     from dify_cdk.network import DifyNetwork, Egress
-    from dify_cdk.plugins import Plugins
-    from dify_cdk.release import DifyRelease
-    from dify_cdk.roles import Role
-    from dify_cdk.sandbox import Sandbox
-    from dify_cdk.sizes import Architecture, RoleSize, Scaling, Spot
-    from dify_cdk.storage import Storage
-    from dify_cdk.web_acl import WebAcl
-    from dify_cdk.workers import DifyWorkers
+    from dify_cdk.options.access import Access
+    from dify_cdk.options.alarms import AlarmThresholds
+    from dify_cdk.options.bedrock import Bedrock
+    from dify_cdk.options.domain import Domain
+    from dify_cdk.options.function_size import FunctionSize
+    from dify_cdk.options.login import Login
+    from dify_cdk.options.mail import MailSecurity, SesMail, SmtpMail
+    from dify_cdk.options.plugins import Plugins
+    from dify_cdk.options.sandbox import Sandbox
+    from dify_cdk.options.sizes import Architecture, RoleSize, Scaling, Spot
+    from dify_cdk.options.web_acl import WebAcl
+    from dify_cdk.workers.workers import DifyWorkers
 
 _MODULES = {
-    "Access": "access",
-    "AlarmThresholds": "alarms",
+    "Access": "options.access",
+    "AlarmThresholds": "options.alarms",
     "AlbScheme": "frontends.alb",
-    "Architecture": "sizes",
-    "Bedrock": "bedrock",
-    "Cache": "cache",
-    "CacheSize": "cache",
-    "CloudBuild": "frontends._images",
+    "Architecture": "options.sizes",
+    "Bedrock": "options.bedrock",
+    "Cache": "data.cache",
+    "CacheSize": "data.cache",
+    "CloudBuild": "frontends.parts.lambda_images",
     "CloudFrontEdge": "frontends.alb",
-    "Database": "database",
-    "DatabaseCapacity": "database",
+    "Database": "data.database",
+    "DatabaseCapacity": "data.database",
     "DifyAlbFrontend": "frontends.alb",
-    "DifyBackup": "backup",
+    "DifyBackup": "data.backup",
     "DifyCloudFrontLambdaFrontend": "frontends.cloudfront_lambda",
-    "DifyData": "data",
+    "DifyData": "data.data",
     "DifyFrontend": "frontends.protocol",
     "DifyHttpApiFrontend": "frontends.http_api",
     "DifyMonitoring": "monitoring",
     "DifyNetwork": "network",
-    "DifyRelease": "release",
-    "DifyWorkers": "workers",
-    "Domain": "domain",
+    "DifyRelease": "dify.release",
+    "DifyWorkers": "workers.workers",
+    "Domain": "options.domain",
     "Egress": "network",
-    "FunctionSize": "functions",
-    "Limits": "limits",
-    "LocalBuild": "frontends._images",
-    "Login": "login",
-    "MailSecurity": "mail",
-    "Plugins": "plugins",
-    "Purpose": "environment",
-    "ReadyImages": "frontends._images",
-    "Role": "roles",
-    "RoleSize": "sizes",
-    "Sandbox": "sandbox",
-    "Scaling": "sizes",
-    "SesMail": "mail",
-    "SmtpMail": "mail",
-    "Spot": "sizes",
-    "Storage": "storage",
+    "FunctionSize": "options.function_size",
+    "Limits": "dify.limits",
+    "LocalBuild": "frontends.parts.lambda_images",
+    "Login": "options.login",
+    "MailSecurity": "options.mail",
+    "Plugins": "options.plugins",
+    "Purpose": "dify.environment",
+    "ReadyImages": "frontends.parts.lambda_images",
+    "Role": "dify.components",
+    "RoleSize": "options.sizes",
+    "Sandbox": "options.sandbox",
+    "Scaling": "options.sizes",
+    "SesMail": "options.mail",
+    "SmtpMail": "options.mail",
+    "Spot": "options.sizes",
+    "Storage": "data.storage",
     "Throttle": "frontends.http_api",
-    "Uploads": "frontends._uploads",
-    "WebAcl": "web_acl",
+    "Uploads": "frontends.parts.uploads",
+    "WebAcl": "options.web_acl",
 }
 
 __all__ = [

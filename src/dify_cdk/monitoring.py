@@ -18,15 +18,15 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from dify_cdk._deploy import log_group
-from dify_cdk._fargate import RoleService
-from dify_cdk._queue import QueueMetrics
-from dify_cdk.alarms import PERIOD_MINUTES, AlarmThresholds
-from dify_cdk.data import DifyData
+from dify_cdk.cdk_helpers.custom_resources import log_group
+from dify_cdk.data.data import DifyData
 from dify_cdk.frontends.alb import DifyAlbFrontend
 from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
 from dify_cdk.frontends.http_api import DifyHttpApiFrontend
-from dify_cdk.workers import DifyWorkers
+from dify_cdk.options.alarms import PERIOD_MINUTES, AlarmThresholds
+from dify_cdk.workers.component_service import RoleService
+from dify_cdk.workers.queue_metrics import QueueMetrics
+from dify_cdk.workers.workers import DifyWorkers
 
 if TYPE_CHECKING:
     from cdk_monitoring_constructs import CustomMetricWithAlarm, MonitoringFacade

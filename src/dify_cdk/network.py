@@ -12,9 +12,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IDependable
 
-from dify_cdk._acknowledge import acknowledge
-from dify_cdk._assets import nat_script
 from dify_cdk._checks import is_token, require_list
+from dify_cdk.cdk_helpers.assets import nat_script
+from dify_cdk.cdk_helpers.nag import acknowledge
 
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 

@@ -18,7 +18,7 @@ from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
 from dify_cdk import DifyAlbFrontend, DifyRelease, DifyWorkers, Domain, Login
-from dify_cdk._assets import examples_dir
+from dify_cdk.cdk_helpers.assets import examples_dir
 
 _EDGE_CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/00000000-0000-0000-0000-000000000000"
 

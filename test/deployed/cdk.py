@@ -16,7 +16,7 @@ import pytest
 import dify_cdk
 from deployed.emulator import ACCOUNT, REGION, Emulator
 from deployed.tools import PROGRAMS, ROOT
-from dify_cdk._assets import examples_dir
+from dify_cdk.cdk_helpers.assets import examples_dir
 
 STACK = "Dify"
 _APP = Path(__file__).parent / "app.py"

@@ -15,9 +15,9 @@ from deployed.cdk import STACK, Outcome
 from deployed.emulator import REGION
 from deployed.stages import State, observe
 from deployed.world import World
-from dify_cdk._assets import examples_dir
-from dify_cdk.report.plan import Action, plan
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.report.plan.plan import Action, plan
+from dify_cdk.report.templates.subject import Part, Subject
 from support import recommended_flags
 
 Build = Callable[[cdk.App], object]

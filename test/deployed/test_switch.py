@@ -37,8 +37,8 @@ from deployed.switching import (
 )
 from deployed.world import World
 from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyHttpApiFrontend, DifyNetwork, DifyWorkers, Egress
-from dify_cdk.report.plan import Action
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
+from dify_cdk.report.plan.plan import Action
 from support import DATA
 
 pytestmark = pytest.mark.slow

@@ -48,8 +48,8 @@ from deployed.stages import (
 )
 from deployed.targets import Answer, ask, start_targets
 from deployed.world import World
-from dify_cdk.roles import Role
-from dify_cdk.routes import route_of, served
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.routes import route_of, served
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
 

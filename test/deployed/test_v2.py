@@ -44,7 +44,7 @@ from deployed.stages import (
 )
 from deployed.targets import Answer, ask
 from deployed.world import World
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
 

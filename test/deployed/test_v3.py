@@ -55,8 +55,8 @@ from deployed.stages import (
 )
 from deployed.targets import MEBIBYTE, PRETENDED, TLS, Answer, ask
 from deployed.world import World
-from dify_cdk.environment import secret_variables
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import secret_variables
 from dockerfiles import DOCKER
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
 

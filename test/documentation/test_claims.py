@@ -11,13 +11,21 @@ from functools import cache
 import pytest
 
 import dify_cdk
-from dify_cdk import _service_role, database, environment, functions, sizes, viewer_function
-from dify_cdk.connections import DEFAULT_POOLS
-from dify_cdk.frontends import _alb, _authorizer, _uploads, alb, cloudfront_lambda, http_api
-from dify_cdk.frontends._access_logs import _LOG_DAYS
-from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
+from dify_cdk.cdk_helpers import service_role as _service_role
+from dify_cdk.data import database
+from dify_cdk.dify import environment
+from dify_cdk.dify.connections import DEFAULT_POOLS
+from dify_cdk.dify.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
+from dify_cdk.frontends import alb, cloudfront_lambda, http_api
+from dify_cdk.frontends.parts import ip_authorizer as _authorizer
+from dify_cdk.frontends.parts import load_balancer as _alb
+from dify_cdk.frontends.parts import uploads as _uploads
+from dify_cdk.frontends.parts import viewer_function
+from dify_cdk.frontends.parts.access_logs import _LOG_DAYS
 from dify_cdk.network import ENDPOINT_SERVICES
-from dify_cdk.report.prices import load_prices
+from dify_cdk.options import function_size as functions
+from dify_cdk.options import sizes
+from dify_cdk.report.cost.prices import load_prices
 from dify_cdk.report.quotas import QUOTAS
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 from documentation.shell import Command, commands
@@ -39,7 +47,7 @@ def usd(key: str, units: float = 1) -> str:
     return f"{amount.quantize(Decimal('0.01'), ROUND_HALF_UP)} USD".replace(".00 ", " ")
 
 
-UPLOADS, WEB_ACL = "src/dify_cdk/frontends/_uploads.py", "src/dify_cdk/web_acl.py"
+UPLOADS, WEB_ACL = "src/dify_cdk/frontends/parts/uploads.py", "src/dify_cdk/options/web_acl.py"
 # Page or module, and what it has to say as long as the code says the same.
 CLAIMS = [
     ("README.md", f"answers end after {HTTP_API.request_timeout_seconds} seconds and do not stream"),

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from dify_cdk.environment import TABLE, Default
+from dify_cdk.dify.environment import TABLE, Default
 from dify_defaults import Verdict, read_table
 from documentation.pages import PAGES, ROOT, name_of
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from dify_cdk import cli
-from dify_cdk._init import variants
-from dify_cdk.rotation import RENEWALS, Renewal
+from dify_cdk.cli.init_app import variants
+from dify_cdk.dify.rotation import RENEWALS, Renewal
 from documentation.pages import JAPANESE, PAGES, ROOT, Block, blocks, name_of, read
 from documentation.shell import Command, check_aws, commands
 

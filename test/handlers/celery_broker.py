@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dify_cdk.environment import BROKER_DATABASE
+from dify_cdk.dify.environment import BROKER_DATABASE
 
 TOKEN = "t" * 43
 QUEUES = ("dataset", "mail", "schedule_poller", "workflow_based_app_execution")

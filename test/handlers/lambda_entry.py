@@ -27,9 +27,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from dify_cdk._assets import node_binary
-from dify_cdk.environment import secret_variables
-from dify_cdk.roles import Role
+from dify_cdk.cdk_helpers.assets import node_binary
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import secret_variables
 
 DOCKER = Path(__file__).parents[2] / "src" / "dify_cdk" / "docker"
 START = DOCKER / "api_lambda" / "start.py"

@@ -20,7 +20,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from dify_cdk._assets import handler_dir, node_binary
+from dify_cdk.cdk_helpers.assets import handler_dir, node_binary
 
 HASH = "x-amz-content-sha256"
 MOVED = "x-dify-authorization"

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_cdk._assets import handler_dir, node_binary
+from dify_cdk.cdk_helpers.assets import handler_dir, node_binary
 
 FOLDER = handler_dir("ip_authorizer")
 BITS = {4: 32, 6: 128}

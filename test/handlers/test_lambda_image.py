@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 
-from dify_cdk._assets import node_binary
+from dify_cdk.cdk_helpers.assets import node_binary
 from dockerfiles import DOCKER, Dockerfile, Instruction, read
 from handlers.lambda_entry import (
     KEY,

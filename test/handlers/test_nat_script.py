@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk._assets import nat_script
+from dify_cdk.cdk_helpers.assets import nat_script
 
 # Of a program each call takes the next answer, [exit code, output]; the last one is repeated.
 PROGRAM = """\

@@ -17,7 +17,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from dify_cdk._assets import handler_dir
+from dify_cdk.cdk_helpers.assets import handler_dir
 
 SECRET_ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:Origin-AbCdEf"
 OLD, RIGHT, NEW, WRONG = "0" * 31 + "a", "r" * 32, "n" * 32, "w" * 32

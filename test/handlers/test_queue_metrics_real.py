@@ -12,7 +12,7 @@ import pytest
 import queue_metrics
 from queue_metrics import BrokerError, Look, look_at_cache, open_tls
 
-from dify_cdk.environment import BROKER_DATABASE
+from dify_cdk.dify.environment import BROKER_DATABASE
 from handlers.celery_broker import PLACES, TOKEN, Broker, missing_program, start_broker, until
 from handlers.lambda_entry import KEY, SECRET_KEY, FakeAws, serve
 from handlers.lambda_entry import TOKEN as SESSION

@@ -30,7 +30,7 @@ from typing import TypeVar
 
 import pytest
 
-from dify_cdk import squid
+from dify_cdk.dify import ssrf_proxy as squid
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from dify_cdk._assets import node_binary
-from dify_cdk.viewer_function import code
+from dify_cdk.cdk_helpers.assets import node_binary
+from dify_cdk.frontends.parts.viewer_function import code
 
 BITS = {4: 32, 6: 128}
 TOKENS = {"${Token[TOKEN.12]}": "192.0.2.7", "${Token[TOKEN.13]}": "198.51.100.9"}

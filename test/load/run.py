@@ -16,7 +16,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from dify_cdk._assets import examples_dir, use_wheel_node
+from dify_cdk.cdk_helpers.assets import examples_dir, use_wheel_node
 
 # W3005: dependencies the CDK writes although a reference implies them; W3010: zone names.
 IGNORED_CHECKS = ["W3005", "W3010"]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.access import Access
-from dify_cdk.domain import Domain
+from dify_cdk.options.access import Access
+from dify_cdk.options.domain import Domain
 
 if TYPE_CHECKING:
     from aws_cdk import aws_certificatemanager as acm

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.alarms import AlarmThresholds
+from dify_cdk.options.alarms import AlarmThresholds
 
 
 def test_every_threshold_has_a_default_and_can_be_switched_off() -> None:

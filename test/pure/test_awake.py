@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bills import LATER, priced, service
-from dify_cdk.report.awake import can_pause
-from dify_cdk.report.template import Resource, Template
-from dify_cdk.report.usage import Usage
+from dify_cdk.report.cost.usage import Usage
+from dify_cdk.report.templates.template import Resource, Template
+from dify_cdk.report.traffic.awake import can_pause
 
 CLUSTER = {"Type": "AWS::RDS::DBCluster", "Properties": {}}
 DAEMON = "111122223333.dkr.ecr.us-east-1.amazonaws.com/hub/langgenius/dify-plugin-daemon:0.6.10-local"

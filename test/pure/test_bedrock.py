@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dify_cdk.bedrock import Bedrock
+from dify_cdk.options.bedrock import Bedrock
 from iam import ACCOUNT, allows
 
 INVOKE = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")

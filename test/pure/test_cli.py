@@ -16,13 +16,15 @@ from pathlib import Path
 import botocore.session
 import pytest
 
-from dify_cdk import _init, _synth, cli
-from dify_cdk._synth import SynthError, SynthesizedStack
+from dify_cdk import cli
 from dify_cdk.cli import _compare, _shared
-from dify_cdk.report import prices
+from dify_cdk.cli import init_app as _init
+from dify_cdk.cli import synth_example as _synth
+from dify_cdk.cli.synth_example import SynthError, SynthesizedStack
+from dify_cdk.report.cost import prices
+from dify_cdk.report.cost.usage import USAGES
 from dify_cdk.report.inventory import Message
 from dify_cdk.report.regions import REGIONS
-from dify_cdk.report.usage import USAGES
 
 TEMPLATES = Path(__file__).parents[1] / "data" / "templates"
 SHOP, MAILBOX, ODD = (

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from dify_cdk import _init, _synth, cli
-from dify_cdk._synth import SynthesizedStack
+from dify_cdk import cli
 from dify_cdk.cli import _shared
-from dify_cdk.report.plan import Action, Plan
-from dify_cdk.report.render.plan_document import SCHEMA, to_json
-from dify_cdk.report.render.plans import to_markdown, to_table
+from dify_cdk.cli import init_app as _init
+from dify_cdk.cli import synth_example as _synth
+from dify_cdk.cli.synth_example import SynthesizedStack
+from dify_cdk.report.output.plan_json import SCHEMA, to_json
+from dify_cdk.report.output.plans import to_markdown, to_table
+from dify_cdk.report.plan.plan import Action, Plan
 from plans import Resources, between, between_apps, one, stack
 from template_parts import att, ref
 

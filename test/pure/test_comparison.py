@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dify_cdk.report.comparison import BreakEven, Comparison, compare, inventories
-from dify_cdk.report.html import to_html
+from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.cost.pricing import CostLine, MonthlyCost
+from dify_cdk.report.cost.usage import USAGES, ZERO
 from dify_cdk.report.inventory import Message
-from dify_cdk.report.limits import Limit
-from dify_cdk.report.prices import load_prices
-from dify_cdk.report.pricing import CostLine, MonthlyCost
-from dify_cdk.report.render.costs import by_service, items
-from dify_cdk.report.render.document import to_json
-from dify_cdk.report.render.limits import limits as limit_table
-from dify_cdk.report.render.markdown import to_markdown
-from dify_cdk.report.render.table import to_table
-from dify_cdk.report.render.words import money
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import USAGES, ZERO
+from dify_cdk.report.limits.limits import Limit
+from dify_cdk.report.output.compare_json import to_json
+from dify_cdk.report.output.costs import by_service, items
+from dify_cdk.report.output.html_page import to_html
+from dify_cdk.report.output.limits import limits as limit_table
+from dify_cdk.report.output.markdown import to_markdown
+from dify_cdk.report.output.table import to_table
+from dify_cdk.report.output.words import money
+from dify_cdk.report.templates.subject import Part, Subject
 from pure.test_inventory import DOCUMENTS, damaged
 from support import TEMPLATES
 from template_parts import (

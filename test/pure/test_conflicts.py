@@ -9,8 +9,8 @@ from typing import Any
 import botocore.session
 import pytest
 
-from dify_cdk.report.plan import Action
-from dify_cdk.report.switching.unique_keys import UNIQUE_KEYS, rows_for
+from dify_cdk.report.plan.plan import Action
+from dify_cdk.report.plan.unique_keys import UNIQUE_KEYS, rows_for
 from plans import Resources, action, between, between_apps, kinds, one, stack, the_conflict
 from template_parts import att, ref
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_cdk.connections import (
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.connections import (
     DEFAULT_POOLS,
     FUNCTION_POOLS,
     Part,
@@ -16,7 +17,6 @@ from dify_cdk.connections import (
     pools_for,
     too_many,
 )
-from dify_cdk.roles import Role
 
 capacities = st.integers(2, 512).map(lambda halves: halves / 2)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import pytest
 
 from bills import EITHER, LATER, PRICES, cost, one, priced, service, strategy, subject
-from dify_cdk.report.pricing import (
+from dify_cdk.report.cost.pricing import (
     monthly_cost,
 )
-from dify_cdk.report.usage import ZERO, Usage
+from dify_cdk.report.cost.usage import ZERO, Usage
 
 
 class TestTasks:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from bills import LATER, cost, database, one, priced
-from dify_cdk.report.usage import Usage
+from dify_cdk.report.cost.usage import Usage
 
 
 class TestData:

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import pytest
 
 from bills import EITHER, LATER, PRICES, cost, edge, http_api, one, part, priced
-from dify_cdk.report.pricing import (
+from dify_cdk.report.cost.pricing import (
     monthly_cost,
 )
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import Usage
+from dify_cdk.report.cost.usage import Usage
+from dify_cdk.report.templates.subject import Part, Subject
 
 
 class TestTheNetwork:

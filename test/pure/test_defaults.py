@@ -9,9 +9,11 @@ from dataclasses import replace
 import pytest
 
 from contexts import BUFFERED, STREAMING, context
-from dify_cdk import connections, environment, sandbox, squid
-from dify_cdk.connections import FUNCTION_POOLS, pools_for
-from dify_cdk.environment import (
+from dify_cdk.dify import connections, environment
+from dify_cdk.dify import ssrf_proxy as squid
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.connections import FUNCTION_POOLS, pools_for
+from dify_cdk.dify.environment import (
     TABLE,
     Context,
     Default,
@@ -20,9 +22,9 @@ from dify_cdk.environment import (
     plain_variables,
     secret_variables,
 )
-from dify_cdk.release import DifyRelease
-from dify_cdk.roles import Role
-from dify_cdk.sandbox import Sandbox
+from dify_cdk.dify.release import DifyRelease
+from dify_cdk.options import sandbox
+from dify_cdk.options.sandbox import Sandbox
 from dify_defaults import (
     DEFAULTS_FILE,
     Mark,

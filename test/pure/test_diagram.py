@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.report.diagram import COLOURS, DARK_COLOURS, connections, describe, diagram, draw
-from dify_cdk.report.drawing.layout import LABEL_SIZE, Box, Layout, Line, Shape, label_of, runs_inward
-from dify_cdk.report.drawing.tall import lay_out_tall
-from dify_cdk.report.drawing.text_width import shortened, text_width, wrapped
-from dify_cdk.report.drawing.wide import lay_out_wide
-from dify_cdk.report.graph.model import VIEWER, Edge, Flow, Graph, Node, Tier
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.diagram.layout import LABEL_SIZE, Box, Layout, Line, Shape, label_of, runs_inward
+from dify_cdk.report.diagram.model import VIEWER, Edge, Flow, Graph, Node, Tier
+from dify_cdk.report.diagram.svg import COLOURS, DARK_COLOURS, connections, describe, diagram, draw
+from dify_cdk.report.diagram.tall import lay_out_tall
+from dify_cdk.report.diagram.text_width import shortened, text_width, wrapped
+from dify_cdk.report.diagram.wide import lay_out_wide
+from dify_cdk.report.templates.subject import Part, Subject
 from support import TEMPLATES
 
 SVG = "{http://www.w3.org/2000/svg}"

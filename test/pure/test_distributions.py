@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dify_cdk.report.distributions import DISTRIBUTION
 from dify_cdk.report.inventory import Inventory, read
-from dify_cdk.report.listeners import RouteRow
+from dify_cdk.report.traffic.distribution_rows import DISTRIBUTION
+from dify_cdk.report.traffic.listeners import RouteRow
 
 
 def _read(behaviors: list[dict[str, Any]], origins: list[dict[str, Any]], **resources: object) -> Inventory:

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 import pytest
 from hatchling.builders.wheel import WheelBuilder
 
-from dify_cdk._assets import node_binary
-from dify_cdk.environment import TABLE, SecretField
-from dify_cdk.roles import PORTS, Role
+from dify_cdk.cdk_helpers.assets import node_binary
+from dify_cdk.dify.components import PORTS, Role
+from dify_cdk.dify.environment import TABLE, SecretField
 from dify_defaults import known_names
 from dockerfiles import DOCKER, IMAGES, Dockerfile, instructions_in, read
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dify_cdk._assets import docker_dir, handler_dir
+from dify_cdk.cdk_helpers.assets import docker_dir, handler_dir
 
 
 def test_edge_function_and_adapter_mean_the_same_header() -> None:
@@ -17,7 +17,7 @@ def test_edge_function_and_adapter_mean_the_same_header() -> None:
 
 def test_distribution_and_authorizer_mean_the_same_header() -> None:
     authorizer = (handler_dir("origin_authorizer") / "authorizer.py").read_text(encoding="utf-8")
-    uploads = (handler_dir("origin_authorizer").parents[1] / "frontends" / "_uploads.py").read_text(
+    uploads = (handler_dir("origin_authorizer").parents[1] / "frontends" / "parts" / "uploads.py").read_text(
         encoding="utf-8"
     )
     (header,) = re.findall(r'^ORIGIN_HEADER = "([\w-]+)"', uploads, re.MULTILINE)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contexts import BUFFERED, CONTEXTS, NO_DOOR, STREAMING, context
-from dify_cdk.environment import (
+from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.environment import (
     TABLE,
     Context,
     Default,
@@ -22,7 +23,6 @@ from dify_cdk.environment import (
     require_free,
     secret_variables,
 )
-from dify_cdk.roles import BACKEND_ROLES, Role
 from dify_defaults import dropped_names, known_names
 
 every_context = pytest.mark.parametrize("where", CONTEXTS.values(), ids=CONTEXTS)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.report.graph.model import VIEWER, Edge, Flow, Graph, Node, Tier
-from dify_cdk.report.graph.reader import read_graph
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.diagram.model import VIEWER, Edge, Flow, Graph, Node, Tier
+from dify_cdk.report.diagram.reader import read_graph
+from dify_cdk.report.templates.subject import Part, Subject
 from support import TEMPLATES
 from template_parts import att, ref, resource
 

@@ -17,16 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dify_cdk.report.comparison import BreakEven, Compared, Comparison, compare, inventories
-from dify_cdk.report.html import to_html
+from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.cost.pricing import CostLine, MonthlyCost
+from dify_cdk.report.cost.usage import USAGES, Usage
 from dify_cdk.report.inventory import Message
-from dify_cdk.report.limits import Limit
-from dify_cdk.report.page import costs, differences
-from dify_cdk.report.page.markup import Html, el, fitting, join, link, table
-from dify_cdk.report.prices import load_prices
-from dify_cdk.report.pricing import CostLine, MonthlyCost
-from dify_cdk.report.render.crossings import crossings
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import USAGES, Usage
+from dify_cdk.report.limits.limits import Limit
+from dify_cdk.report.output import html_costs as costs
+from dify_cdk.report.output import html_sections as differences
+from dify_cdk.report.output.crossings import crossings
+from dify_cdk.report.output.html_page import to_html
+from dify_cdk.report.output.html_text import Html, el, fitting, join, link, table
+from dify_cdk.report.templates.subject import Part, Subject
 from support import TEMPLATES
 
 REPORT = Path(__file__).parents[2] / "src" / "dify_cdk" / "report"

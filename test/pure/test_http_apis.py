@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dify_cdk.report.http_apis import HTTP_API
 from dify_cdk.report.inventory import Inventory, read
-from dify_cdk.report.listeners import Destination, RouteRow
+from dify_cdk.report.traffic.api_rows import HTTP_API
+from dify_cdk.report.traffic.listeners import Destination, RouteRow
 
 
 def _ref(id: str) -> dict[str, str]:

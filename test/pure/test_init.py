@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dify_cdk import _init
-from dify_cdk._assets import examples_dir
-from dify_cdk._init import InitError, architectures, variants, write_app
+from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.cli import init_app as _init
+from dify_cdk.cli.init_app import InitError, architectures, variants, write_app
 
 NAMES = {"app.py", "cdk.json", "requirements.txt", "README.md", ".gitignore"}
 

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.report import containers, listeners, template
-from dify_cdk.report.containers import RoleRow
-from dify_cdk.report.distributions import DISTRIBUTION
-from dify_cdk.report.http_apis import HTTP_API
 from dify_cdk.report.inventory import OTHER_DOORS, Inventory, read
-from dify_cdk.report.listeners import Destination, RouteRow
-from dify_cdk.report.render.document import to_json
-from dify_cdk.report.render.markdown import to_markdown
-from dify_cdk.report.render.table import to_table
-from dify_cdk.report.template import Template
+from dify_cdk.report.output.compare_json import to_json
+from dify_cdk.report.output.markdown import to_markdown
+from dify_cdk.report.output.table import to_table
+from dify_cdk.report.templates import template
+from dify_cdk.report.templates.template import Template
+from dify_cdk.report.traffic import containers, listeners
+from dify_cdk.report.traffic.api_rows import HTTP_API
+from dify_cdk.report.traffic.containers import RoleRow
+from dify_cdk.report.traffic.distribution_rows import DISTRIBUTION
+from dify_cdk.report.traffic.listeners import Destination, RouteRow
 from support import TEMPLATES
 from template_parts import comparison, load
 

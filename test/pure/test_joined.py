@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_cdk.report.joined import join
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.templates.joined import join
+from dify_cdk.report.templates.subject import Part, Subject
 
 
 def part(name: str, resources: object, **other: object) -> Part:

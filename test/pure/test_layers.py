@@ -18,44 +18,35 @@ import dify_cdk
 PACKAGE = Path(dify_cdk.__file__).parent
 
 
-def _modules_in(name: str) -> set[str]:
-    """The modules of a folder that is one layer, with the folders in it, or of a single file."""
-    return {name, *(name_of(path) for path in (PACKAGE / name).rglob("*.py"))}
-
-
 def name_of(path: Path) -> str:
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
 
 
-# A public module of the folder is a way in; the package itself and the shape they share are none.
-FRONTENDS = {name for name in _modules_in("frontends") if "._" not in name} - {
-    "frontends",
-    "frontends.protocol",
-}
+# Rooms: a folder, or a module beside the folders. From top to bottom; a room may use those below it.
+ROOMS = (
+    *("monitoring", "frontends", "workers", "data", "network", "cdk_helpers"),
+    *("options", "dify", "_checks"),
+)
+PURE_ROOMS = ("options", "dify", "_checks", "report")  # start no CDK
+# On the side: what reads templates uses nothing of the rest, and nothing of the rest uses the tools.
+REPORT, TOOLS = "report", ("cli", "__main__")
+REPORT_ROOMS = (
+    *("output", "comparison", "quotas", "plan", "diagram", "cost", "limits"),
+    *("inventory", "traffic", "templates", "regions", "phrases"),
+)
+# The command line makes assets and examples by modules of its own; only these start a CDK, when called.
+SYNTHESIZES = {"cli.synth_example"}
 
-# From top to bottom. A module may import what stands below it, and its neighbours unless that is a circle.
-LAYERS = {
-    "tools": {"_init", "_mirror", "_synth", "__main__", *_modules_in("cli")},
-    "operations": {"backup", "monitoring"},
-    "frontends": FRONTENDS,
-    "parts of frontends": _modules_in("frontends") - FRONTENDS,
-    "workers": {"workers"},
-    "tasks": {"migration", "_fargate", "_mail", "_mesh", "_queue"},
-    "data": {"data"},
-    "blocks": {"database", "database_init", "cache", "storage"},
-    "network": {"network"},
-    "helpers": {"_acknowledge", "_deploy", "_exec", "_models", "_prefix_list", "_secrets", "_service_role"},
-    "report": _modules_in("report"),
-    "tables": {"roles", "routes", "environment", "connections", "release", "limits", "sizes", "functions"}
-    | {"access", "domain", "login", "web_acl", "viewer_function"}  # who enters, and by which name
-    | {"sandbox", "squid", "plugins", "mail", "bedrock", "llrt"}  # what runs inside and what it may reach
-    | {"alarms", "rotation"}
-    | {"_assets", "_checks", "_levers"},
-}
-RANKS = {module: rank for rank, modules in enumerate(reversed(LAYERS.values())) for module in modules}
 
-PURE = LAYERS["tables"] | LAYERS["report"] | _modules_in("cli") | {"_init", "_mirror"}
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def report_room_of(module: str) -> str:
+    return module.removeprefix(f"{REPORT}.").partition(".")[0]
+
+
 CDK = {"aws_cdk", "constructs", "jsii"}
 BUILD = {"cdklabs"}  # of the extra ``cloud-build``: drawn in only when images are built in AWS
 MONITORING = {"cdk_monitoring_constructs"}  # of the extra ``monitoring``: drawn in by its construct only
@@ -129,6 +120,14 @@ MODULES = {
 SUBMODULES = {name: found for name, found in MODULES.items() if name}
 
 
+PURE = {name for name in SUBMODULES if room_of(name) in (*PURE_ROOMS, "cli")} - SYNTHESIZES
+# A public module of the folder is an entry point; the package itself and the shape they share are none.
+FRONTENDS = {name for name in SUBMODULES if name.startswith("frontends.") and name.count(".") == 1} - {
+    "frontends.protocol",
+    "frontends.parts",
+}
+
+
 def python(code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
@@ -139,9 +138,9 @@ class TestTheReader:
     def test_it_tells_when_something_is_imported(self) -> None:
         source = """
 import os.path
-from dify_cdk import squid
+from dify_cdk.dify import ssrf_proxy
 from dify_cdk.frontends import alb
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
 if TYPE_CHECKING:
     import aws_cdk as cdk
 try:
@@ -156,9 +155,9 @@ class C:
         found = [(one.module, one.when) for one in imports(ast.parse(source))]
         assert found == [
             ("os.path", "start"),
-            ("dify_cdk.squid", "start"),
+            ("dify_cdk.dify.ssrf_proxy", "start"),
             ("dify_cdk.frontends.alb", "start"),
-            ("dify_cdk.roles", "start"),
+            ("dify_cdk.dify.components", "start"),
             ("aws_cdk", "types"),
             ("rich", "start"),
             ("json", "start"),
@@ -167,44 +166,62 @@ class C:
 
     def test_it_reads_the_whole_package(self) -> None:
         assert {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"} == FRONTENDS
-        assert {"routes", "frontends.alb", "report.inventory", "cli"} <= MODULES.keys()
-        assert {one.own for one in MODULES["workers"]} >= {"data", "_fargate", "roles"}
+        assert {"dify.routes", "frontends.alb", "report.inventory", "cli"} <= MODULES.keys()
+        assert {one.own for one in MODULES["workers.workers"]} >= {"data.data", "workers.component_service"}
         assert len(HANDLERS) >= 4
 
 
 class TestLayers:
+    def test_every_room_has_a_place(self) -> None:
+        assert {room_of(module) for module in SUBMODULES} == {*ROOMS, REPORT, *TOOLS}
+        inside = {report_room_of(module) for module in SUBMODULES if module.startswith("report.")}
+        assert inside == set(REPORT_ROOMS)
+
     @pytest.mark.parametrize("module", SUBMODULES)
     def test_imports_point_down(self, module: str) -> None:
-        assert module in RANKS, f"give {module} its place in LAYERS"
+        room = room_of(module)
+        below = {*ROOMS[ROOMS.index(room) :]} if room in ROOMS else {REPORT}
+        if room in TOOLS:
+            below = {*TOOLS, REPORT, *PURE_ROOMS, "cdk_helpers"}
         up = [
             f"line {one.line}: {one.module}"
             for one in MODULES[module]
-            if one.own is not None and RANKS.get(one.own, 99) > RANKS[module]
+            if one.own and room_of(one.own) not in below
         ]
         assert up == []
+
+    @pytest.mark.parametrize("module", sorted(one for one in SUBMODULES if one.startswith("report.")))
+    def test_imports_point_down_inside_the_report(self, module: str) -> None:
+        below = REPORT_ROOMS[REPORT_ROOMS.index(report_room_of(module)) :]
+        own = [one for one in MODULES[module] if one.own and one.own.startswith("report.")]
+        assert [
+            f"line {one.line}: {one.module}" for one in own if report_room_of(one.own or "") not in below
+        ] == []
 
     def test_there_is_no_circle(self) -> None:
         graph = {name: {one.own for one in found if one.own} for name, found in SUBMODULES.items()}
         order = list(TopologicalSorter(graph).static_order())
-        assert order.index("roles") < order.index("workers")
+        assert order.index("dify.components") < order.index("workers.workers")
 
     @pytest.mark.parametrize("module", SUBMODULES)
     def test_the_public_names_are_for_users_and_not_for_the_package_itself(self, module: str) -> None:
         """``from dify_cdk import DifyData`` inside would hide a dependency from the rule above."""
         assert [one.line for one in MODULES[module] if one.module == "dify_cdk"] == []
 
-    @pytest.mark.parametrize("module", sorted(FRONTENDS & MODULES.keys()))
+    @pytest.mark.parametrize("module", sorted(FRONTENDS))
     def test_frontends_never_import_one_another(self, module: str) -> None:
         assert {one.own for one in MODULES[module]} & FRONTENDS == set()
 
-    @pytest.mark.parametrize("module", sorted((LAYERS["report"] | LAYERS["tools"]) & MODULES.keys()))
-    def test_report_and_command_line_import_no_constructs(self, module: str) -> None:
-        allowed = LAYERS["report"] | LAYERS["tables"] | LAYERS["tools"]
-        assert {one.own for one in MODULES[module] if one.own} <= allowed
+    @pytest.mark.parametrize("room", [*ROOMS, REPORT])
+    def test_a_folder_says_in_one_sentence_what_it_answers(self, room: str) -> None:
+        folder = PACKAGE / room
+        if folder.is_dir():
+            text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
+            assert len(text) > 20, f"{room}/__init__.py"
 
-    @pytest.mark.parametrize("module", sorted(LAYERS["report"] & MODULES.keys()))
-    def test_reports_need_templates_only(self, module: str) -> None:
-        assert {one.own for one in MODULES[module] if one.own} <= LAYERS["report"]
+    def test_no_two_modules_differ_by_an_underscore_only(self) -> None:
+        plain = [".".join(part.strip("_") for part in name.split(".")) for name in SUBMODULES]
+        assert sorted(set(plain)) == sorted(plain)
 
     def test_the_package_itself_imports_nothing_when_loaded(self) -> None:
         started = {one.root for one in MODULES[""] if one.when == "start"}
@@ -212,13 +229,13 @@ class TestLayers:
 
 
 class TestPureModules:
-    @pytest.mark.parametrize("module", sorted((PURE | {"_synth"}) & MODULES.keys()))
+    @pytest.mark.parametrize("module", sorted(PURE | SYNTHESIZES))
     def test_nothing_but_the_standard_library_is_imported_at_start(self, module: str) -> None:
         started = {one.root for one in MODULES[module] if one.when == "start"}
         assert started - sys.stdlib_module_names <= {"dify_cdk"}
 
     def test_importing_them_all_starts_no_cdk(self) -> None:
-        modules = sorted(PURE & MODULES.keys())
+        modules = sorted(PURE)
         code = f"""
 import sys, json, importlib
 found = {{}}
@@ -233,16 +250,13 @@ print(json.dumps(found))
         assert len(found) == len(modules) + 1
         assert {name: loaded for name, loaded in found.items() if loaded} == {}
 
-    def test_the_tables_of_the_whole_design_exist(self) -> None:
-        assert LAYERS["tables"] <= MODULES.keys()
-
 
 class TestThirdParties:
     @pytest.mark.parametrize("module", SUBMODULES)
     def test_only_the_dependencies_of_the_project_are_used(self, module: str) -> None:
         """So that no module of a handler is imported by its bare name either."""
         allowed = CDK | {"dify_cdk"} | (RICH if module.startswith(("report", "cli")) else set())
-        allowed |= BUILD if module == "frontends._images" else set()
+        allowed |= BUILD if module == "frontends.parts.lambda_images" else set()
         allowed |= MONITORING if module == "monitoring" else set()
         assert {one.root for one in MODULES[module]} - sys.stdlib_module_names <= allowed
 

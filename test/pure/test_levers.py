@@ -6,9 +6,9 @@ import itertools
 
 import pytest
 
-from dify_cdk._levers import lever_warnings
-from dify_cdk.roles import Role
-from dify_cdk.sizes import DEFAULT_SIZES, RoleSize, Spot
+from dify_cdk.dify.components import Role
+from dify_cdk.options.savings import lever_warnings
+from dify_cdk.options.sizes import DEFAULT_SIZES, RoleSize, Spot
 
 RISKY = {
     Role.API: "nobody can use Dify",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dify_cdk.report.limits import CLASSES
-from dify_cdk.report.ways.verdict import NOT_SERVED, UNKNOWN
+from dify_cdk.report.limits.limits import CLASSES
+from dify_cdk.report.limits.verdict import NOT_SERVED, UNKNOWN
 from template_parts import (
     ALL_VIEWER,
     ARN,

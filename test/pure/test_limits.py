@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dify_cdk
-from dify_cdk.report.facts import Fact, fact, facts
-from dify_cdk.report.limits import CLASSES
-from dify_cdk.report.ways.verdict import UNKNOWN
-from dify_cdk.report.ways.way import matches
-from dify_cdk.roles import Role
-from dify_cdk.routes import ROUTES, route_of
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.routes import ROUTES, route_of
+from dify_cdk.report.limits.limits import CLASSES
+from dify_cdk.report.limits.verdict import UNKNOWN
+from dify_cdk.report.traffic.facts import Fact, fact, facts
+from dify_cdk.report.traffic.hops import matches
 from support import TEMPLATES
 from template_parts import (
     ARN,

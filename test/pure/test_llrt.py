@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_cdk.llrt import check_bootstrap
-from dify_cdk.sizes import Architecture
+from dify_cdk.options.llrt import check_bootstrap
+from dify_cdk.options.sizes import Architecture
 
 X86_64, AARCH64 = 62, 183
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.environment import secret_options
-from dify_cdk.mail import MailSecurity, SesMail, SmtpMail
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import secret_options
+from dify_cdk.options.mail import MailSecurity, SesMail, SmtpMail
 from dify_defaults import known_names
 
 ADDRESS = "dify@example.com"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from dify_cdk import cli
-from dify_cdk._mirror import TOOLS, images, mirror_script
 from dify_cdk.cli import _mirror
-from dify_cdk.release import REPOSITORIES, DifyRelease, ecr_registry
-from dify_cdk.roles import Role
+from dify_cdk.cli.mirror_script import TOOLS, images, mirror_script
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.release import REPOSITORIES, DifyRelease, ecr_registry
 from dockerfiles import DOCKER
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.report.plan import Action, Plan, plan
-from dify_cdk.report.render.plan_document import to_json
-from dify_cdk.report.render.plans import to_markdown
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.report.output.plan_json import to_json
+from dify_cdk.report.output.plans import to_markdown
+from dify_cdk.report.plan.plan import Action, Plan, plan
+from dify_cdk.report.templates.subject import Part, Subject
 from plans import Resources, action, between, between_apps, change, one, stack
 from template_parts import att, ref
 

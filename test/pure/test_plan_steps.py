@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.report.plan import Action, Plan, Step
+from dify_cdk.report.plan.plan import Action, Plan, Step
 from plans import Resources, between, between_apps, one, stack
 from template_parts import att, ref
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dify_cdk.plugins import Plugins
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
+from dify_cdk.options.plugins import Plugins
 from dify_defaults import known_names
 
 URL = "http://pypi.example.internal:8080/simple"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.report.prices import EVERYWHERE, PRICES_FILE, UNITS, load_prices, parse_prices
+from dify_cdk.report.cost.prices import EVERYWHERE, PRICES_FILE, UNITS, load_prices, parse_prices
 from dify_cdk.report.regions import REGIONS
 
 DOCUMENT: dict[str, Any] = json.loads(PRICES_FILE.read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ import pytest
 
 from bills import LATER, PRICES, cost, database, edge, http_api, part, service, strategy, subject
 from dify_cdk.report.cost.free import FREE_TYPES
-from dify_cdk.report.prices import Price, Prices
-from dify_cdk.report.pricing import (
+from dify_cdk.report.cost.prices import Price, Prices
+from dify_cdk.report.cost.pricing import (
     NOT_COUNTED,
     RULES,
     SHARED_RULES,
@@ -22,8 +22,8 @@ from dify_cdk.report.pricing import (
     floor,
     monthly_cost,
 )
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import USAGES, ZERO, Usage
+from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
+from dify_cdk.report.templates.subject import Part, Subject
 from support import TEMPLATES
 
 

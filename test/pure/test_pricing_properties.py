@@ -14,12 +14,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dify_cdk.report.cost.free import FREE_TYPES
-from dify_cdk.report.prices import UNITS, load_prices
-from dify_cdk.report.pricing import RULES, SHARED_RULES, MonthlyCost, break_even, floor, monthly_cost
+from dify_cdk.report.cost.prices import UNITS, load_prices
+from dify_cdk.report.cost.pricing import RULES, SHARED_RULES, MonthlyCost, break_even, floor, monthly_cost
+from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.quotas import demand
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.template import Template
-from dify_cdk.report.usage import USAGES, ZERO, Usage
+from dify_cdk.report.templates.subject import Part, Subject
+from dify_cdk.report.templates.template import Template
 
 ROOT = Path(__file__).parents[1]
 PRICES = load_prices()

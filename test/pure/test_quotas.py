@@ -9,7 +9,7 @@ import pytest
 
 from bills import EITHER, LATER, service, strategy
 from dify_cdk.report.quotas import QUOTAS, Demand, Processors, demand
-from dify_cdk.report.template import Template
+from dify_cdk.report.templates.template import Template
 from template_parts import att, ref, resource
 
 TARGET = "ApplicationAutoScaling::ScalableTarget"

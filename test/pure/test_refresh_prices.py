@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.report.prices import EVERYWHERE, PRICES_FILE, parse_prices
+from dify_cdk.report.cost.prices import EVERYWHERE, PRICES_FILE, parse_prices
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "test" / "data" / "price-list" / "AmazonECS.us-east-1.csv"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.release import DifyRelease
-from dify_cdk.roles import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.release import DifyRelease
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ecs as ecs

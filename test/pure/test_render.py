@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.report.containers import RoleRow
+from dify_cdk.report.cost.pricing import MonthlyCost
 from dify_cdk.report.inventory import Inventory, Message, read
-from dify_cdk.report.listeners import Destination, Listener, RouteRow
-from dify_cdk.report.pricing import MonthlyCost
-from dify_cdk.report.render import document
-from dify_cdk.report.render.document import to_json
-from dify_cdk.report.render.resources import differing_types, only_in
-from dify_cdk.report.render.table import to_table
-from dify_cdk.report.render.words import short_image
+from dify_cdk.report.output import compare_json as document
+from dify_cdk.report.output.compare_json import to_json
+from dify_cdk.report.output.resources import differing_types, only_in
+from dify_cdk.report.output.table import to_table
+from dify_cdk.report.output.words import short_image
+from dify_cdk.report.traffic.containers import RoleRow
+from dify_cdk.report.traffic.listeners import Destination, Listener, RouteRow
 from template_parts import comparison, load
 
 ESCAPE = "\x1b"

@@ -13,7 +13,7 @@ import pytest
 
 import dify_sources as sources
 import renew_defaults
-from dify_cdk.roles import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_ROLES, Role
 from dify_defaults import Ignored, Row, Table, Topic, Verdict, read_table, written
 
 DIFY = {

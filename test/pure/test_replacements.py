@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from dify_cdk.report.switching.replacements import TypeRules, published, rules_of
+from dify_cdk.report.plan.replacements import TypeRules, published, rules_of
 
 ROOT = Path(__file__).parents[2]
 SNAPSHOTS = ROOT / "test" / "synth" / "__snapshots__"

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from dify_cdk.environment import Purpose
-from dify_cdk.rotation import RENEWALS, Renewal, SecretRenewal, renewal_of
+from dify_cdk.dify.environment import Purpose
+from dify_cdk.dify.rotation import RENEWALS, Renewal, SecretRenewal, renewal_of
 
 
 def test_every_purpose_has_one_row() -> None:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.roles import Role
-from dify_cdk.routes import (
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.routes import (
     NEVER_PUBLIC,
     ROUTES,
     RouteClass,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dify_cdk import sandbox
-from dify_cdk.roles import Role
-from dify_cdk.sandbox import Sandbox
+from dify_cdk.dify.components import Role
+from dify_cdk.options import sandbox
+from dify_cdk.options.sandbox import Sandbox
 from dify_defaults import known_names
 
 

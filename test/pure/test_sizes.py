@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.roles import Role
-from dify_cdk.sizes import (
+from dify_cdk.dify.components import Role
+from dify_cdk.options.sizes import (
     DEFAULT_SIZES,
     SINGLETON_ROLES,
     RoleSize,

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from dify_cdk import squid
+from dify_cdk.dify import ssrf_proxy as squid
 
 TOKEN = "${Token[TOKEN.123]}"
 

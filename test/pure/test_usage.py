@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_cdk.report.usage import USAGES, ZERO, Usage, read_usage
+from dify_cdk.report.cost.usage import USAGES, ZERO, Usage, read_usage
 
 NAMES = [field.name for field in fields(Usage)]
 SIZES = ["small", "team", "company"]

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_cdk.access import Access
-from dify_cdk.viewer_function import MAX_CODE_BYTES, code
+from dify_cdk.frontends.parts.viewer_function import MAX_CODE_BYTES, code
+from dify_cdk.options.access import Access
 
 TOKEN = "${Token[TOKEN.12]}"
 OFFICE = ("203.0.113.0/24", "198.51.100.7/32")

@@ -8,7 +8,7 @@ import aws_cdk as cdk
 import pytest
 
 from dify_cdk import DifyData, DifyWorkers
-from dify_cdk._synth import synthesize
+from dify_cdk.cli.synth_example import synthesize
 from support import EXAMPLES, REGION, Template
 from synth.installation import data_in
 

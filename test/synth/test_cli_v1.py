@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from dify_cdk import _init, _synth, cli
-from dify_cdk.release import DifyRelease
-from dify_cdk.roles import NAMED_ROLES, PORTS, Role
-from dify_cdk.routes import NEVER_PUBLIC, alb_rules
+from dify_cdk import cli
+from dify_cdk.cli import init_app as _init
+from dify_cdk.cli import synth_example as _synth
+from dify_cdk.dify.components import NAMED_ROLES, PORTS, Role
+from dify_cdk.dify.release import DifyRelease
+from dify_cdk.dify.routes import NEVER_PUBLIC, alb_rules
 
 REGION = "ap-northeast-1"
 

@@ -22,8 +22,8 @@ from dify_cdk import (
     Plugins,
     Role,
 )
-from dify_cdk._mirror import mirror_script
-from dify_cdk.roles import BACKEND_ROLES
+from dify_cdk.cli.mirror_script import mirror_script
+from dify_cdk.dify.components import BACKEND_ROLES
 from iam import allows, statements_of, text
 from support import REGION, Template, strings
 from synth.installation import synthesized

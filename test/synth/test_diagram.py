@@ -8,17 +8,18 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dify_cdk._synth import synthesize
-from dify_cdk.report.diagram import diagram
-from dify_cdk.report.drawing.layout import Shape, runs_inward
-from dify_cdk.report.graph.model import Flow, Graph, Tier
-from dify_cdk.report.graph.reader import read_graph
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.cli.synth_example import synthesize
+from dify_cdk.report.diagram.layout import Shape, runs_inward
+from dify_cdk.report.diagram.model import Flow, Graph, Tier
+from dify_cdk.report.diagram.reader import read_graph
+from dify_cdk.report.diagram.svg import diagram
+from dify_cdk.report.templates.subject import Part, Subject
 from support import VARIANTS, Template
 
 Edges = dict[str, set[str]]
 
-# What runs in every variant calls the same: CALLERS and DATA_CALLERS of dify_cdk.roles, drawn from templates.
+# What runs in every variant calls the same: CALLERS and DATA_CALLERS of dify_cdk.dify.components, drawn from
+# templates.
 CALLS: Edges = {
     "api": {"plugin_daemon", "sandbox", "ssrf_proxy"},
     "web": {"api"},

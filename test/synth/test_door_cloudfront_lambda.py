@@ -22,8 +22,8 @@ from dify_cdk import (
     ReadyImages,
     Uploads,
 )
-from dify_cdk.environment import secret_variables
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import secret_variables
 from dify_defaults import known_names
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template, strings

@@ -26,13 +26,13 @@ from dify_cdk import (
     Uploads,
     WebAcl,
 )
-from dify_cdk._assets import examples_dir
-from dify_cdk.limits import EDGE_READ_TIMEOUT_SECONDS, Limits
-from dify_cdk.report.facts import fact
-from dify_cdk.report.limits import Limit, effective_limits
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.ways.edge import FORWARD_EVERYTHING
-from dify_cdk.report.ways.verdict import NOT_SERVED, UNKNOWN
+from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits
+from dify_cdk.report.limits.limits import Limit, effective_limits
+from dify_cdk.report.limits.verdict import NOT_SERVED, UNKNOWN
+from dify_cdk.report.templates.subject import Part, Subject
+from dify_cdk.report.traffic.cloudfront import FORWARD_EVERYTHING
+from dify_cdk.report.traffic.facts import fact
 from support import VARIANTS
 from synth.installation import OFFICE, certificate_in, workers_in, zone_in
 
@@ -265,7 +265,7 @@ def test_two_doors_are_told_apart(app: cdk.App) -> None:
 
 
 def test_the_constructs_and_the_facts_know_the_same_numbers() -> None:
-    from dify_cdk.limits import DOORS as PROMISES
+    from dify_cdk.dify.limits import DOORS as PROMISES
 
     assert fact("cloudfront.read_timeout_quota").value == EDGE_READ_TIMEOUT_SECONDS
     assert PROMISES["DifyAlbFrontend"].request_timeout_seconds == fact("alb.idle_timeout_most").value

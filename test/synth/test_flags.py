@@ -9,8 +9,8 @@ import aws_cdk as cdk
 from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import Limits
-from dify_cdk._assets import examples_dir
-from dify_cdk.environment import Door
+from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.dify.environment import Door
 from support import REGION, Template, normalise
 from synth.installation import synthesized, workers_in
 

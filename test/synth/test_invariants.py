@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.environment import Purpose, secret_variables
-from dify_cdk.release import DifyRelease
-from dify_cdk.roles import BACKEND_ROLES, NAMED_ROLES, Role
+from dify_cdk.dify.components import BACKEND_ROLES, NAMED_ROLES, Role
+from dify_cdk.dify.environment import Purpose, secret_variables
+from dify_cdk.dify.release import DifyRelease
 from dify_defaults import dropped_names, known_names, read_table
 from iam import text
 from support import VARIANTS, Template, strings

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dify_cdk import Role
-from dify_cdk.environment import CACHE_PORT
+from dify_cdk.dify.environment import CACHE_PORT
 from dify_servers import celery, most_at_once, redis, results_of_jobs, without
 from servers import free_port, require_program
 from support import VARIANTS, Template

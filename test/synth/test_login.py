@@ -20,7 +20,7 @@ from dify_cdk import (
     Egress,
     Login,
 )
-from dify_cdk.routes import ROUTES, RouteClass
+from dify_cdk.dify.routes import ROUTES, RouteClass
 from support import Template
 from synth.installation import HOST, OFFICE, certificate_in, synthesized
 

@@ -11,14 +11,14 @@ import pytest
 
 from browser import NAMES, Browser, browser, decode, find_chromium
 from dify_cdk.report.comparison import Comparison, compare, inventories
-from dify_cdk.report.diagram import diagram
-from dify_cdk.report.drawing.layout import Shape
-from dify_cdk.report.html import to_html
+from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.cost.usage import USAGES
+from dify_cdk.report.diagram.layout import Shape
+from dify_cdk.report.diagram.svg import diagram
 from dify_cdk.report.inventory import Message
-from dify_cdk.report.page.costs import total
-from dify_cdk.report.prices import load_prices
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import USAGES
+from dify_cdk.report.output.html_costs import total
+from dify_cdk.report.output.html_page import to_html
+from dify_cdk.report.templates.subject import Part, Subject
 from support import REGION, VARIANTS, Template
 
 pytestmark = pytest.mark.slow

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from dify_cdk._synth import synthesize
-from dify_cdk.report.prices import load_prices
-from dify_cdk.report.pricing import MonthlyCost, floor, monthly_cost
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import USAGES, Usage
+from dify_cdk.cli.synth_example import synthesize
+from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.cost.pricing import MonthlyCost, floor, monthly_cost
+from dify_cdk.report.cost.usage import USAGES, Usage
+from dify_cdk.report.templates.subject import Part, Subject
 from support import REGION, VARIANTS, Template
 
 PRICES = load_prices()

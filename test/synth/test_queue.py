@@ -24,13 +24,13 @@ from dify_cdk import (
     RoleSize,
     Scaling,
 )
-from dify_cdk._assets import handler_dir
-from dify_cdk.report.graph.reader import read_graph
-from dify_cdk.report.prices import load_prices
-from dify_cdk.report.pricing import monthly_cost
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.report.usage import USAGES
-from dify_cdk.sizes import DEFAULT_SIZES, DEFAULT_WAITING_JOBS
+from dify_cdk.cdk_helpers.assets import handler_dir
+from dify_cdk.options.sizes import DEFAULT_SIZES, DEFAULT_WAITING_JOBS
+from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.cost.pricing import monthly_cost
+from dify_cdk.report.cost.usage import USAGES
+from dify_cdk.report.diagram.reader import read_graph
+from dify_cdk.report.templates.subject import Part, Subject
 from iam import text
 from support import REGION, Template, strings
 from synth.installation import OFFICE, data_in, synthesized

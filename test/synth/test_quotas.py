@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dify_cdk.report.quotas import Demand, Processors, demand
-from dify_cdk.report.template import Template as View
+from dify_cdk.report.templates.template import Template as View
 from support import Template
 
 

@@ -22,8 +22,8 @@ from dify_cdk import (
     Role,
     SesMail,
 )
-from dify_cdk._secrets import KEY_LENGTH
-from dify_cdk.rotation import RENEWALS, Renewal, renewal_of
+from dify_cdk.data.secrets import KEY_LENGTH
+from dify_cdk.dify.rotation import RENEWALS, Renewal, renewal_of
 from support import REGION, Template
 from synth.test_contract import CONTRACT, stateful_ids
 

@@ -24,7 +24,7 @@ from dify_cdk import (
     Scaling,
     Spot,
 )
-from dify_cdk.sizes import DEFAULT_SIZES, SCALABLE_ROLES
+from dify_cdk.options.sizes import DEFAULT_SIZES, SCALABLE_ROLES
 from support import REGION, Template
 from synth.installation import OFFICE, data_in, synthesized
 

@@ -9,7 +9,7 @@ import pytest
 from aws_cdk import aws_ecs as ecs
 
 from dify_cdk import DifyAlbFrontend, DifyData, DifyWorkers, Role, RoleSize, Scaling
-from dify_cdk.report.template import references
+from dify_cdk.report.templates.template import references
 from iam import ACCOUNT, allows, statements_of
 from support import Template
 from synth.installation import OFFICE, synthesized

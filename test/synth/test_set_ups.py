@@ -19,12 +19,12 @@ from dify_cdk import (
     Role,
     RoleSize,
 )
-from dify_cdk._assets import examples_dir
-from dify_cdk.report.limits import effective_limits
-from dify_cdk.report.prices import load_prices
-from dify_cdk.report.pricing import floor
-from dify_cdk.report.subject import Part, Subject
-from dify_cdk.workers import DEFAULT_SCHEDULER
+from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.cost.pricing import floor
+from dify_cdk.report.limits.limits import effective_limits
+from dify_cdk.report.templates.subject import Part, Subject
+from dify_cdk.workers.workers import DEFAULT_SCHEDULER
 from support import REGION, Template
 
 EXAMPLE = examples_dir() / "v4_low_cost.py"

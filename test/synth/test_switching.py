@@ -9,9 +9,9 @@ from itertools import permutations
 
 import pytest
 
-from dify_cdk._synth import synthesize
-from dify_cdk.report.plan import Action, Plan, plan
-from dify_cdk.report.subject import Part, Subject
+from dify_cdk.cli.synth_example import synthesize
+from dify_cdk.report.plan.plan import Action, Plan, plan
+from dify_cdk.report.templates.subject import Part, Subject
 from support import DATA, EXAMPLES, REGION, VARIANTS, Template
 
 AWAY = "ap-northeast-1"  # not where edge functions are: v3 has a second stack there

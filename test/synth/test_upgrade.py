@@ -20,7 +20,7 @@ from dify_cdk import (
     DifyWorkers,
     Role,
 )
-from dify_cdk.release import REPOSITORIES
+from dify_cdk.dify.release import REPOSITORIES
 from support import Template
 from synth.installation import OFFICE, data_in, synthesized
 from synth.test_contract import CONTRACT, stateful_ids

@@ -51,7 +51,7 @@ def test_validator_and_nag_find_nothing(results: dict[str, Any], variant: str) -
 def test_validator_reports_a_mistake(tmp_path: Path) -> None:
     """The check above can fail: an unknown property is found."""
     program = (
-        "import sys; from dify_cdk._assets import use_wheel_node; use_wheel_node()\n"
+        "import sys; from dify_cdk.cdk_helpers.assets import use_wheel_node; use_wheel_node()\n"
         "import aws_cdk as cdk\n"
         "flags = {'@aws-cdk/core:validateAgainstDefaultRules': True}\n"
         "app = cdk.App(context=flags, outdir=sys.argv[1], analytics_reporting=False)\n"

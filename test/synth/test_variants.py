@@ -17,9 +17,9 @@ from dify_cdk import (
     DifyFrontend,
     DifyHttpApiFrontend,
 )
-from dify_cdk.environment import TABLE, Context, DataEndpoints, Door, plain_variables
-from dify_cdk.limits import Limits
-from dify_cdk.roles import Role
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import TABLE, Context, DataEndpoints, Door, plain_variables
+from dify_cdk.dify.limits import Limits
 from support import VARIANTS, Template, normalise
 from synth.installation import synthesized, workers_in
 

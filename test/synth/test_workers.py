@@ -26,7 +26,7 @@ from dify_cdk import (
     Sandbox,
     Spot,
 )
-from dify_cdk.workers import DEFAULT_SCHEDULER
+from dify_cdk.workers.workers import DEFAULT_SCHEDULER
 from support import REGION, Template, recommended_flags
 from synth.installation import data_in, synthesized
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from dify_cdk._assets import examples_dir, use_wheel_node
+from dify_cdk.cdk_helpers.assets import examples_dir, use_wheel_node
 
 
 def main(region: str, outdir: str, *variants: str) -> int:

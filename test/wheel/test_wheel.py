@@ -178,13 +178,16 @@ def test_the_metadata_says_what_is_needed(metadata: Message) -> None:
 
 
 def test_the_installed_package_is_not_the_checkout(installed: Installed) -> None:
-    program = "import dify_cdk._assets as a; print(a.__file__, a.examples_dir(), a.node_binary(), sep='\\n')"
+    program = (
+        "import dify_cdk.cdk_helpers.assets as a; "
+        "print(a.__file__, a.examples_dir(), a.node_binary(), sep='\\n')"
+    )
     for line in installed.run("python", "-c", program).stdout.splitlines():
         assert Path(line).is_relative_to(installed.folder / "venv")
 
 
 def test_the_installed_package_knows_its_prices(installed: Installed) -> None:
-    program = "from dify_cdk.report.prices import load_prices; print(*load_prices().regions)"
+    program = "from dify_cdk.report.cost.prices import load_prices; print(*load_prices().regions)"
     assert "us-east-1" in installed.run("python", "-c", program).stdout.split()
 
 

@@ -15,10 +15,10 @@ from dify_cdk.cli import _shared as shared
 
 if TYPE_CHECKING:
     from dify_cdk.report.comparison import Comparison
+    from dify_cdk.report.cost.prices import Prices
+    from dify_cdk.report.cost.usage import Usage
     from dify_cdk.report.inventory import Inventory
-    from dify_cdk.report.prices import Prices
-    from dify_cdk.report.subject import Subject
-    from dify_cdk.report.usage import Usage
+    from dify_cdk.report.templates.subject import Subject
 
     Read = tuple[Subject, tuple[Inventory, ...]]
 
@@ -87,7 +87,7 @@ def add(commands: shared.Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     shared.check_output(arguments)
     from dify_cdk.report.comparison import compare
-    from dify_cdk.report.prices import load_prices
+    from dify_cdk.report.cost.prices import load_prices
 
     region = shared.check_region(arguments.region)
     variants = arguments.variants or ([] if arguments.templates else shared.architectures())
@@ -114,7 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _usage(arguments: argparse.Namespace) -> tuple[str, Usage]:
-    from dify_cdk.report.usage import USAGES, read_usage
+    from dify_cdk.report.cost.usage import USAGES, read_usage
 
     if arguments.usage_file is None:
         return arguments.usage, USAGES[arguments.usage]
@@ -183,18 +183,18 @@ def _warn(prices: Prices, comparison: Comparison) -> None:
 
 def _text(comparison: Comparison, arguments: argparse.Namespace) -> str:
     if arguments.format == "json":
-        from dify_cdk.report.render.document import to_json
+        from dify_cdk.report.output.compare_json import to_json
 
         return to_json(comparison)
     if arguments.format == "html":
-        from dify_cdk.report.html import to_html
+        from dify_cdk.report.output.html_page import to_html
 
         return to_html(comparison)
     if arguments.format == "markdown":
-        from dify_cdk.report.render.markdown import to_markdown
+        from dify_cdk.report.output.markdown import to_markdown
 
         return to_markdown(comparison)
-    from dify_cdk.report.render.table import to_table
+    from dify_cdk.report.output.table import to_table
 
     out = arguments.out
     return to_table(

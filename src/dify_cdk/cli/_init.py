@@ -24,7 +24,7 @@ def add(commands: shared.Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from dify_cdk import _init
+    from dify_cdk.cli import init_app as _init
 
     try:
         files = _init.write_app(arguments.variant, arguments.folder)

@@ -43,8 +43,8 @@ def add(commands: shared.Commands) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from dify_cdk._mirror import mirror_script
-    from dify_cdk.release import DifyRelease
+    from dify_cdk.cli.mirror_script import mirror_script
+    from dify_cdk.dify.release import DifyRelease
 
     versions = arguments.releases or [DifyRelease().version]
     try:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from dify_cdk.cli import _shared as shared
 
 if TYPE_CHECKING:
-    from dify_cdk.report.plan import Plan
-    from dify_cdk.report.subject import Subject
+    from dify_cdk.report.plan.plan import Plan
+    from dify_cdk.report.templates.subject import Subject
 
 _FORMATS = ("table", "markdown", "json")
 
@@ -43,7 +43,7 @@ def add(commands: shared.Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     shared.check_output(arguments)
-    from dify_cdk.report.plan import plan
+    from dify_cdk.report.plan.plan import plan
 
     region = shared.check_region(arguments.region)
     names = (arguments.before, arguments.after)
@@ -85,10 +85,10 @@ def _distinct(subjects: Sequence[Subject], names: Sequence[str]) -> Sequence[Sub
 
 def _text(result: Plan, format: str, out: Path | None) -> str:
     if format == "json":
-        from dify_cdk.report.render.plan_document import to_json
+        from dify_cdk.report.output.plan_json import to_json
 
         return to_json(result)
-    from dify_cdk.report.render.plans import to_markdown, to_table
+    from dify_cdk.report.output.plans import to_markdown, to_table
 
     if format == "markdown":
         return to_markdown(result)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from dify_cdk._synth import SynthesizedStack
-    from dify_cdk.report.files import Source
+    from dify_cdk.cli.synth_example import SynthesizedStack
     from dify_cdk.report.inventory import Message
-    from dify_cdk.report.subject import Subject
+    from dify_cdk.report.templates.files import Source
+    from dify_cdk.report.templates.subject import Subject
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -85,14 +85,14 @@ def add_output(command: argparse.ArgumentParser, formats: Sequence[str]) -> None
 
 def variants() -> list[str]:
     """The names of the examples."""
-    from dify_cdk import _init
+    from dify_cdk.cli import init_app as _init
 
     return _init.variants()
 
 
 def architectures() -> list[str]:
     """The names of the examples that are an architecture each."""
-    from dify_cdk import _init
+    from dify_cdk.cli import init_app as _init
 
     return _init.architectures()
 
@@ -150,7 +150,7 @@ def synthesize(variant: str, folder: Path, region: str | None) -> tuple[Synthesi
     Raises:
         UsageError: If it cannot be synthesized.
     """
-    from dify_cdk import _synth
+    from dify_cdk.cli import synth_example as _synth
 
     try:
         with progress(f"synthesizing {variant}"):
@@ -165,7 +165,7 @@ def subject(variant: str, region: str | None) -> tuple[Subject, tuple[Synthesize
     Raises:
         UsageError: If it cannot be synthesized.
     """
-    from dify_cdk.report.subject import Part, Subject
+    from dify_cdk.report.templates.subject import Part, Subject
 
     with tempfile.TemporaryDirectory(prefix="dify-cdk-") as folder:
         stacks = synthesize(variant, Path(folder), region)
@@ -183,7 +183,7 @@ def source(path: Path, hint: str = "") -> Source:
     Raises:
         UsageError: If it cannot be read.
     """
-    from dify_cdk.report.files import TemplateFileError, read_source
+    from dify_cdk.report.templates.files import TemplateFileError, read_source
 
     try:
         return read_source(path)
@@ -193,7 +193,7 @@ def source(path: Path, hint: str = "") -> Source:
 
 def ends_of(paths: Sequence[Path]) -> list[str]:
     """The end of each path, from where they differ: what is long makes columns narrow."""
-    from dify_cdk.report.files import short_name
+    from dify_cdk.report.templates.files import short_name
 
     whole = [path.absolute() for path in paths]
     parents = [set(path.parents) for path in whole]

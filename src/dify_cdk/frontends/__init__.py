@@ -1,1 +1,1 @@
-"""The ways in to Dify, one module each; the constructs are exported by ``dify_cdk``."""
+"""Where users enter: one module for each frontend."""

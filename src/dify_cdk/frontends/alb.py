@@ -14,20 +14,20 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk._fargate import PLUGIN_DAEMON_IDLE_SECONDS, RoleService
-from dify_cdk.access import Access
-from dify_cdk.domain import Domain
-from dify_cdk.environment import Door
-from dify_cdk.frontends._alb import LoadBalancer
-from dify_cdk.frontends._domain import DomainName
-from dify_cdk.frontends._edge import Behavior, Edge
-from dify_cdk.frontends._login import CognitoLogin
-from dify_cdk.frontends._same_stack import require_same_stack
-from dify_cdk.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
-from dify_cdk.login import Login
-from dify_cdk.roles import BACKEND_ROLES, Role
-from dify_cdk.web_acl import WebAcl
-from dify_cdk.workers import DifyWorkers
+from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.environment import Door
+from dify_cdk.dify.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
+from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.cognito import CognitoLogin
+from dify_cdk.frontends.parts.distribution import Behavior, Edge
+from dify_cdk.frontends.parts.load_balancer import LoadBalancer
+from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.options.access import Access
+from dify_cdk.options.domain import Domain
+from dify_cdk.options.login import Login
+from dify_cdk.options.web_acl import WebAcl
+from dify_cdk.workers.component_service import PLUGIN_DAEMON_IDLE_SECONDS, RoleService
+from dify_cdk.workers.workers import DifyWorkers
 
 _DEFAULT_TIMEOUT_SECONDS = 600
 _NAME = "DifyAlbFrontend"

@@ -12,34 +12,34 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
-from dify_cdk._acknowledge import acknowledge, acknowledge_basic_execution
-from dify_cdk._assets import handler_dir
 from dify_cdk._checks import is_token
-from dify_cdk._deploy import LOG_DAYS
-from dify_cdk._fargate import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
-from dify_cdk.access import Access
-from dify_cdk.domain import Domain
-from dify_cdk.environment import Door
-from dify_cdk.frontends._domain import DomainName
-from dify_cdk.frontends._edge import Behavior, Edge
-from dify_cdk.frontends._functions import PublicName, RoleFunction
-from dify_cdk.frontends._global_name import global_name
-from dify_cdk.frontends._images import LambdaImages, LocalBuild
-from dify_cdk.frontends._same_stack import require_same_stack
-from dify_cdk.frontends._uploads import (
+from dify_cdk.cdk_helpers.assets import handler_dir
+from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
+from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import Door
+from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
+from dify_cdk.dify.routes import cloudfront_behaviors
+from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.component_function import PublicName, RoleFunction
+from dify_cdk.frontends.parts.distribution import Behavior, Edge
+from dify_cdk.frontends.parts.lambda_images import LambdaImages, LocalBuild
+from dify_cdk.frontends.parts.names import global_name
+from dify_cdk.frontends.parts.uploads import (
     HttpApiUploads,
     UploadDoor,
     Uploads,
     VpcOriginUploads,
     upload_patterns,
 )
-from dify_cdk.functions import DEFAULT_API, DEFAULT_WEB, FunctionSize
-from dify_cdk.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
-from dify_cdk.roles import Role
-from dify_cdk.routes import cloudfront_behaviors
-from dify_cdk.sizes import with_room_for_proxy
-from dify_cdk.web_acl import WebAcl
-from dify_cdk.workers import DifyWorkers
+from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.options.access import Access
+from dify_cdk.options.domain import Domain
+from dify_cdk.options.function_size import DEFAULT_API, DEFAULT_WEB, FunctionSize
+from dify_cdk.options.sizes import with_room_for_proxy
+from dify_cdk.options.web_acl import WebAcl
+from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
+from dify_cdk.workers.workers import DifyWorkers
 
 DEFAULT_IMAGES = LocalBuild()
 

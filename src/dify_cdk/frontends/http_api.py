@@ -11,19 +11,19 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk._fargate import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
-from dify_cdk.access import Access
-from dify_cdk.domain import Domain
-from dify_cdk.environment import Door
-from dify_cdk.frontends._authorizer import IpAuthorizer
-from dify_cdk.frontends._domain import DomainName
-from dify_cdk.frontends._http_api import PrivateApi, ip_address_type
-from dify_cdk.frontends._same_stack import require_same_stack
-from dify_cdk.limits import DOORS, Limits, require_carries
-from dify_cdk.roles import Role
-from dify_cdk.routes import http_api_routes
-from dify_cdk.sizes import with_room_for_proxy
-from dify_cdk.workers import DifyWorkers
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import Door
+from dify_cdk.dify.limits import DOORS, Limits, require_carries
+from dify_cdk.dify.routes import http_api_routes
+from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.ip_authorizer import IpAuthorizer
+from dify_cdk.frontends.parts.private_http_api import PrivateApi, ip_address_type
+from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.options.access import Access
+from dify_cdk.options.domain import Domain
+from dify_cdk.options.sizes import with_room_for_proxy
+from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
+from dify_cdk.workers.workers import DifyWorkers
 
 _NAME = "DifyHttpApiFrontend"
 _DEFAULT_CACHE_SECONDS = 300

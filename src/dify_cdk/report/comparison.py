@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import combinations
 
+from dify_cdk.report.cost.prices import Prices
+from dify_cdk.report.cost.pricing import MonthlyCost, break_evens, floor, monthly_cost
+from dify_cdk.report.cost.usage import Usage
 from dify_cdk.report.inventory import Inventory, Message, read, read_view
-from dify_cdk.report.joined import join
-from dify_cdk.report.limits import Limit, effective_limits
-from dify_cdk.report.prices import Prices
-from dify_cdk.report.pricing import MonthlyCost, break_evens, floor, monthly_cost
-from dify_cdk.report.subject import Subject
-from dify_cdk.report.usage import Usage
+from dify_cdk.report.limits.limits import Limit, effective_limits
+from dify_cdk.report.templates.joined import join
+from dify_cdk.report.templates.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,11 +10,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dify_cdk.report.containers import RoleRow, read_roles
-from dify_cdk.report.distributions import read_distributions
-from dify_cdk.report.http_apis import is_followed, read_http_apis
-from dify_cdk.report.listeners import Listener, read_listeners
-from dify_cdk.report.template import Template
+from dify_cdk.report.templates.template import Template
+from dify_cdk.report.traffic.api_rows import is_followed, read_http_apis
+from dify_cdk.report.traffic.containers import RoleRow, read_roles
+from dify_cdk.report.traffic.distribution_rows import read_distributions
+from dify_cdk.report.traffic.listeners import Listener, read_listeners
 
 OTHER_DOORS = (
     "AWS::ApiGateway::RestApi",

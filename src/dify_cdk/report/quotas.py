@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dify_cdk.report.containers import RoleRow, read_roles
 from dify_cdk.report.cost.charge import number, number_or, setting, times
-from dify_cdk.report.cost.deployments import deployment_only
-from dify_cdk.report.cost.traffic import ALIAS, FUNCTION, VERSION, function_of
-from dify_cdk.report.facts import Fact, fact
-from dify_cdk.report.placement import capacity, runs_on_fargate, split
-from dify_cdk.report.template import Template
+from dify_cdk.report.cost.load import ALIAS, FUNCTION, VERSION, function_of
+from dify_cdk.report.cost.placement import capacity, runs_on_fargate, split
+from dify_cdk.report.templates.deployments import deployment_only
+from dify_cdk.report.templates.template import Template
+from dify_cdk.report.traffic.containers import RoleRow, read_roles
+from dify_cdk.report.traffic.facts import Fact, fact
 
 _SERVICE = "AWS::ECS::Service"
 _TASK_DEFINITION = "AWS::ECS::TaskDefinition"

@@ -1,7 +1,8 @@
 """Custom resource that makes sure a service-linked role of AWS exists before its service needs it.
 
 Some services make their role at their first call in an account and use it in the same second, when IAM does
-not know it everywhere yet: the first deployment fails, the second one works. See ``dify_cdk._service_role``
+not know it everywhere yet: the first deployment fails, the second one works. See
+``dify_cdk.cdk_helpers.service_role``
 for which ones. ``AWS::IAM::ServiceLinkedRole`` is no way out: it fails where the role exists already.
 
 Properties of the resource::

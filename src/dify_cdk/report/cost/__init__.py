@@ -1,1 +1,1 @@
-"""What single resources cost: one module per service, each with its rules by resource type."""
+"""What an architecture costs in a month."""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from dify_cdk.report.containers import RoleRow
-from dify_cdk.report.template import Resource, Template
-from dify_cdk.report.usage import Usage
+from dify_cdk.report.cost.usage import Usage
+from dify_cdk.report.templates.template import Resource, Template
+from dify_cdk.report.traffic.containers import RoleRow
 
 _SMALL = 0.01  # below it, digits after the point say nothing
 
@@ -24,7 +24,7 @@ class Charge:
         service: The service as AWS bills it.
         what: What is paid for.
         quantity: Single things in a month (requests, hours, GB); None if the template does not say.
-        unit: The unit in which they are sold, a key of :data:`dify_cdk.report.prices.UNITS`.
+        unit: The unit in which they are sold, a key of :data:`dify_cdk.report.cost.prices.UNITS`.
         formula: How the quantity came about, in words.
     """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from dify_cdk.report.awake import SMALLEST_AWAKE_ACU, can_pause
 from dify_cdk.report.cost.charge import (
     Charge,
     Rule,
@@ -19,7 +18,8 @@ from dify_cdk.report.cost.charge import (
     times,
     word_or,
 )
-from dify_cdk.report.template import Resource, Template
+from dify_cdk.report.templates.template import Resource, Template
+from dify_cdk.report.traffic.awake import SMALLEST_AWAKE_ACU, can_pause
 
 _CLUSTER = "AWS::RDS::DBCluster"
 _INSTANCE = "AWS::RDS::DBInstance"

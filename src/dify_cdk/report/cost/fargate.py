@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from dify_cdk.report.containers import RoleRow
 from dify_cdk.report.cost.charge import (
     Charge,
     Rule,
@@ -19,8 +18,9 @@ from dify_cdk.report.cost.charge import (
     word_or,
 )
 from dify_cdk.report.cost.network import address
-from dify_cdk.report.placement import Share, capacity, split
-from dify_cdk.report.template import Resource, items, mapping
+from dify_cdk.report.cost.placement import Share, capacity, split
+from dify_cdk.report.templates.template import Resource, items, mapping
+from dify_cdk.report.traffic.containers import RoleRow
 
 _SERVICE = "AWS::ECS::Service"
 _TASK_DEFINITION = "AWS::ECS::TaskDefinition"

@@ -17,8 +17,8 @@ from dify_cdk.report.cost.charge import (
     times,
     word_or,
 )
-from dify_cdk.report.cost.traffic import ALIAS, FUNCTION, VERSION, function_of, runs_at_the_edge
-from dify_cdk.report.template import Resource, Template, items
+from dify_cdk.report.cost.load import ALIAS, FUNCTION, VERSION, function_of, runs_at_the_edge
+from dify_cdk.report.templates.template import Resource, Template, items
 
 _DEFAULT_MB = 128
 _FREE_STORAGE_MB = 512

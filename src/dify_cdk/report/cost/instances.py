@@ -16,7 +16,7 @@ from dify_cdk.report.cost.charge import (
     word_or,
 )
 from dify_cdk.report.cost.network import address
-from dify_cdk.report.template import Resource, Template, items, references
+from dify_cdk.report.templates.template import Resource, Template, items, references
 
 _ROOT_GB = 8
 """Root volume (gp3) of Amazon Linux 2023 where the template names none.

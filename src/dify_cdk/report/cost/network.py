@@ -17,7 +17,7 @@ from dify_cdk.report.cost.charge import (
     times,
     word_or,
 )
-from dify_cdk.report.template import Resource
+from dify_cdk.report.templates.template import Resource
 
 _VPC = "Amazon VPC"
 _NAT = "AWS::EC2::NatGateway"

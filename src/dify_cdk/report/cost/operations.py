@@ -17,7 +17,7 @@ from dify_cdk.report.cost.charge import (
     shown,
     word_or,
 )
-from dify_cdk.report.template import Resource, items, references
+from dify_cdk.report.templates.template import Resource, items, references
 
 _CLOUDWATCH = "Amazon CloudWatch"
 _DAYS_PER_MONTH = 730 / 24

@@ -1,0 +1,1 @@
+"""What constructs need of the CDK: custom resources, acknowledgements, prefix lists, assets."""

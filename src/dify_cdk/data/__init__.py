@@ -1,0 +1,1 @@
+"""What holds data: database, cache, bucket and secrets."""

@@ -1,0 +1,246 @@
+"""Everything of Dify that must survive: database, cache, bucket and secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from dify_cdk._checks import require_match
+from dify_cdk.cdk_helpers.service_role import RDS, ServiceRole
+from dify_cdk.data.cache import Cache, CacheSize
+from dify_cdk.data.database import MASTER_USER, Database, DatabaseCapacity
+from dify_cdk.data.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
+from dify_cdk.data.secrets import KEY_LENGTH, define_secret, rotated
+from dify_cdk.data.storage import Storage
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
+from dify_cdk.dify.rotation import Renewal, renewal_of, require_count
+from dify_cdk.network import require_two_zones, tiers_of
+
+DEFAULT_CAPACITY = DatabaseCapacity()
+DEFAULT_CACHE_SIZE = CacheSize()
+
+_INIT_PASSWORD_LENGTH = 30  # Dify accepts no longer one
+
+_GENERATED = {  # purpose to what the console shows
+    Purpose.SECRET_KEY: "Dify: SECRET_KEY, signs sessions and links to files",
+    Purpose.INIT_PASSWORD: "Dify: asked once by /install",
+    Purpose.SANDBOX_KEY: "Dify: key between api and sandbox",
+    Purpose.PLUGIN_DAEMON_KEY: "Dify: key between api and plugin daemon",
+    Purpose.INNER_API_KEY: "Dify: key between plugin daemon and api",
+}
+
+
+class DifyData(Construct):
+    """The stateful half of Dify, which every frontend and every variant shares.
+
+    Defines an Aurora PostgreSQL Serverless v2 cluster with pgvector, a Valkey cache, a versioned bucket, one
+    secret per purpose, and a custom resource that creates roles, databases and extensions.
+
+    Nothing is lost by default: the cluster is protected from deletion and leaves a snapshot, the rest is
+    retained when the stack is deleted or a resource replaced.
+
+    Args:
+        vpc: Network to live in: of a ``DifyNetwork``, or any other with private subnets in two zones.
+        subnets: Subnets for database and cache. Default: the isolated subnets, else the private ones.
+        capacity: How far the database scales. Default: 0.5 to 4 ACU, one writer.
+        cache_size: Node type and replicas of the cache. Default: two small nodes in two zones.
+        secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, so that an installation that
+            moves in keeps the visitors of its published web apps and the OAuth clients of the whole
+            installation. Keys to other stored credentials are in the bucket. Default: one is generated.
+        snapshot_identifier: Snapshot that the cluster starts from. Removing it later replaces the cluster.
+            What its master user made in ``main``, ``pgvector`` and ``dify_plugin`` becomes the roles' that
+            Dify logs in as; what others made stays theirs. Default: an empty cluster.
+        master_user: Name of the master user, which a snapshot brings along. Changing it later replaces the
+            cluster.
+        rotation: How often passwords and keys have been renewed. Raise it by one and deploy, and they get new
+            values: those of the database roles and the master user, the keys between roles, and the
+            credentials for Amazon SES. Every task and function that has one is replaced; for the minutes in
+            between, requests and jobs of the old ones may fail. The old secrets stay, so that a failed
+            deployment can go back to them: delete them afterwards. ``SECRET_KEY``, ``INIT_PASSWORD`` and the
+            cache token keep their values, unless you have put new ones into their secrets before: see
+            :data:`dify_cdk.dify.rotation.RENEWALS`.
+        removal_policy: What a stack delete does to the stateful resources: ``RETAIN`` or ``DESTROY`` for all
+            of them. Default: a snapshot of the cluster, and everything else is retained.
+
+    Raises:
+        ValueError: If the subnets lie in one zone, ``rotation`` is no count, or ``removal_policy`` is another
+            one than those named.
+
+    Example:
+        >>> data = DifyData(stack, "Data", vpc=network.vpc)
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        vpc: ec2.IVpc,
+        subnets: Sequence[ec2.ISubnet] | None = None,
+        capacity: DatabaseCapacity = DEFAULT_CAPACITY,
+        cache_size: CacheSize = DEFAULT_CACHE_SIZE,
+        secret_key: secretsmanager.ISecret | None = None,
+        snapshot_identifier: str | None = None,
+        master_user: str = MASTER_USER,
+        rotation: int = 0,
+        removal_policy: cdk.RemovalPolicy | None = None,
+    ) -> None:
+        super().__init__(scope, id)
+        if removal_policy not in (None, cdk.RemovalPolicy.RETAIN, cdk.RemovalPolicy.DESTROY):
+            raise ValueError(
+                f"DifyData.removal_policy must be RETAIN, DESTROY or left out, got {removal_policy}"
+            )
+        if master_user in (MAIN_ROLE, PLUGIN_ROLE):
+            raise ValueError(
+                f"DifyData.master_user must not be {master_user}, which is a role that Dify logs in as"
+            )
+        meaning = "1 to 63 letters, digits and underscores, the first one a letter"
+        require_match("DifyData.master_user", master_user, "[A-Za-z][A-Za-z0-9_]{0,62}", meaning)
+        require_count("DifyData.rotation", rotation)
+        data_subnets = tiers_of(vpc, data=subnets).data
+        require_two_zones("DifyData", data_subnets)
+        self._vpc = vpc
+        self._rotation = rotation
+        self._replicas: set[str] = set()
+        kept = removal_policy or cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+        self._database = Database(
+            self,
+            "Database",
+            vpc=vpc,
+            subnets=data_subnets,
+            capacity=capacity,
+            removal_policy=removal_policy or cdk.RemovalPolicy.SNAPSHOT,
+            snapshot_identifier=snapshot_identifier,
+            master_user=master_user,
+            rotation=rotation,
+        )
+        self._database.cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=RDS).resource)
+        self._cache = Cache(
+            self, "Cache", vpc=vpc, subnets=data_subnets, size=cache_size, removal_policy=kept
+        )
+        self._storage = Storage(self, "Storage", removal_policy=kept)
+        self._secrets = self._define_secrets(kept, secret_key)
+        self._init = DatabaseInit(
+            self,
+            "DatabaseInit",
+            database=self._database,
+            roles=[
+                DatabaseRole(name=MAIN_ROLE, secret=self._secrets[Purpose.DATABASE]),
+                DatabaseRole(name=PLUGIN_ROLE, secret=self._secrets[Purpose.PLUGIN_DATABASE]),
+            ],
+        )
+
+    @property
+    def vpc(self) -> ec2.IVpc:
+        """The network."""
+        return self._vpc
+
+    @property
+    def database(self) -> Database:
+        """The Aurora cluster."""
+        return self._database
+
+    @property
+    def cache(self) -> Cache:
+        """The Valkey cache."""
+        return self._cache
+
+    @property
+    def storage(self) -> Storage:
+        """The bucket."""
+        return self._storage
+
+    @property
+    def rotation(self) -> int:
+        """How often passwords and keys have been renewed."""
+        return self._rotation
+
+    @property
+    def initialization(self) -> Construct:
+        """Depend on it before using the database: roles, databases and extensions exist afterwards."""
+        return self._init.resource
+
+    @property
+    def database_identity(self) -> str:
+        """Changes when the databases are other ones than before, so that they have to be migrated."""
+        return f"{self._database.cluster.cluster_identifier}/{LAYOUT_REVISION}"
+
+    @property
+    def endpoints(self) -> DataEndpoints:
+        """Where the containers find it all."""
+        return DataEndpoints(
+            database_host=self._database.endpoint,
+            cache_host=self._cache.endpoint,
+            bucket_name=self._storage.bucket.bucket_name,
+            region=cdk.Stack.of(self).region,
+        )
+
+    @property
+    def read_init_password_command(self) -> str:
+        """The shell command that shows the password which ``/install`` asks for."""
+        arn = self.secret(Purpose.INIT_PASSWORD).secret_arn
+        return f"aws secretsmanager get-secret-value --query SecretString --output text --secret-id {arn}"
+
+    def secret(self, purpose: Purpose) -> secretsmanager.ISecret:
+        """The secret of one purpose."""
+        return self._secrets[purpose]
+
+    def replicate_secret_key(self, region: str) -> bool:
+        """Keep ``SECRET_KEY`` in another region as well, for a copy of the data there.
+
+        Args:
+            region: The other region.
+
+        Returns:
+            Whether it is replicated: not if the secret is one that was passed in.
+        """
+        secret = self._secrets[Purpose.SECRET_KEY]
+        if not isinstance(secret, secretsmanager.Secret):
+            return False
+        if region not in self._replicas:  # one that is named twice is refused at deployment
+            self._replicas.add(region)
+            secret.add_replica_region(region)
+        return True
+
+    def grant_access(self, grantee: iam.IGrantable, role: Role) -> iam.Grant:
+        """Allow what a role does with the bucket: the plugin daemon only below its own prefixes.
+
+        Args:
+            grantee: Usually the task role.
+            role: One of the roles that use data.
+        """
+        prefixes = STORAGE_PREFIXES if role is Role.PLUGIN_DAEMON else ()
+        return self._storage.grant_objects(grantee, *prefixes)
+
+    def _define_secrets(
+        self, removal_policy: cdk.RemovalPolicy, secret_key: secretsmanager.ISecret | None
+    ) -> dict[Purpose, secretsmanager.ISecret]:
+        secrets: dict[Purpose, secretsmanager.ISecret] = {
+            Purpose.CACHE_TOKEN: self._cache.token,
+            Purpose.BROKER_URL: self._cache.broker_url,
+        }
+        for purpose, user in ((Purpose.DATABASE, MAIN_ROLE), (Purpose.PLUGIN_DATABASE, PLUGIN_ROLE)):
+            secrets[purpose] = define_secret(
+                self,
+                self._secret_id(purpose),
+                f"Dify: database role {user}",
+                removal_policy,
+                username=user,
+            )
+        for purpose, description in _GENERATED.items():
+            if purpose is Purpose.SECRET_KEY and secret_key is not None:
+                secrets[purpose] = secret_key
+                continue
+            length = _INIT_PASSWORD_LENGTH if purpose is Purpose.INIT_PASSWORD else KEY_LENGTH
+            id = self._secret_id(purpose)
+            secrets[purpose] = define_secret(self, id, description, removal_policy, length=length)
+        return secrets
+
+    def _secret_id(self, purpose: Purpose) -> str:
+        return rotated(purpose, self._rotation if renewal_of(purpose) is Renewal.BY_DEPLOYING else 0)

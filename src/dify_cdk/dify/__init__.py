@@ -1,0 +1,1 @@
+"""What Dify is: its components, routes, variables and limits. Imports no CDK."""

@@ -1,0 +1,594 @@
+"""The environment of every role, from one table.
+
+Each row names the variable, the roles that read it, its value and, for the error message of a clash, what
+to use instead of setting it by hand. A value is text, a function of the :class:`Context`, or a
+:class:`SecretField` or :class:`SecretOption`, which never appear in a template.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dify_cdk.dify.components import BACKEND_ROLES, PORTS, Role, private_url
+from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
+from dify_cdk.dify.limits import Limits
+
+
+class Purpose(StrEnum):
+    """What a secret is for. Every purpose has a secret of its own."""
+
+    SECRET_KEY = "SecretKey"
+    INIT_PASSWORD = "InitPassword"
+    DATABASE = "DatabaseUser"
+    PLUGIN_DATABASE = "PluginDatabaseUser"
+    CACHE_TOKEN = "CacheToken"
+    BROKER_URL = "BrokerUrl"
+    SANDBOX_KEY = "SandboxKey"
+    PLUGIN_DAEMON_KEY = "PluginDaemonKey"
+    INNER_API_KEY = "InnerApiKey"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretField:
+    """A secret, or one field of a JSON secret."""
+
+    purpose: Purpose
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretOption:
+    """A secret that a caller chose through an argument; without the argument there is no variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Default:
+    """What a variable holds unless an argument or the user's own variables say something else.
+
+    For what is a size or a habit and not architecture: whoever knows better may set it.
+
+    Attributes:
+        value: Text, or what makes it of the :class:`Context`; None leaves it to the component's own default.
+    """
+
+    value: str | Callable[[Context], str | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataEndpoints:
+    """Where the stateful parts are; the strings may be tokens."""
+
+    database_host: str
+    cache_host: str
+    bucket_name: str
+    region: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Door:
+    """What a frontend tells Dify about itself.
+
+    Attributes:
+        scheme: ``http`` or ``https``, as the browser sees it.
+        host: Host name without port, may be a token.
+        limits: What the frontend can carry.
+        idle_seconds: How long the hop before the containers keeps a connection that is not in use. A
+            container that closes first answers the request that is just on its way with a reset.
+        internal: Whether the host has private addresses only.
+        collaboration: Whether ``api_websocket`` runs behind it.
+    """
+
+    scheme: str
+    host: str
+    limits: Limits
+    idle_seconds: int
+    internal: bool = False
+    collaboration: bool = False
+
+    @property
+    def url(self) -> str:
+        """The public URL without a trailing slash."""
+        return f"{self.scheme}://{self.host}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What the values are made of.
+
+    Attributes:
+        data: Where the stateful parts are.
+        namespace: Name of the private DNS namespace.
+        door: The public way in; None for the migration, which runs before there is one.
+        pools: How many connections to the database each process may open, and jobs run at once.
+        options: Values of variables that a caller chose through an argument, by variable name.
+        secret_options: Names of the variables whose secrets a caller chose through an argument.
+    """
+
+    data: DataEndpoints
+    namespace: str
+    door: Door | None
+    pools: Pools = DEFAULT_POOLS
+    options: Mapping[str, str] = field(default_factory=dict)
+    secret_options: Collection[str] = ()
+
+
+Value = str | SecretField | SecretOption | Default | Callable[[Context], str | None]
+
+DATABASE_PORT = 5432
+CACHE_PORT = 6379
+MAIN_DATABASE = "main"
+VECTOR_DATABASE = "pgvector"
+PLUGIN_DATABASE = "dify_plugin"
+CACHE_DATABASE = 0
+BROKER_DATABASE = 1
+
+_MB = 1_000_000
+_MIB = 1 << 20  # Dify's own limits are multiples of it
+_DIFY_UPLOAD_MB = {  # Dify's own defaults, lowered where a door carries less
+    "UPLOAD_FILE_SIZE_LIMIT": 15,
+    "UPLOAD_IMAGE_FILE_SIZE_LIMIT": 10,
+    "UPLOAD_AUDIO_FILE_SIZE_LIMIT": 50,
+    "UPLOAD_VIDEO_FILE_SIZE_LIMIT": 100,
+    "UPLOAD_SKILL_FILE_SIZE_LIMIT": 50,
+    "ANNOTATION_IMPORT_FILE_SIZE_LIMIT": 2,
+}
+_PLUGIN_PACKAGE_BYTES = "52428800"  # what Dify's own Compose files allow; api's code allows less
+_PLUGIN_TIMEOUT_SECONDS = 600  # Dify's default; an inner hop must never give up before the outermost one
+_GUNICORN_TIMEOUT_SECONDS = 360
+_KEEP_ALIVE_MARGIN_SECONDS = 5
+_GRACEFUL_SECONDS = 110  # what is left of the two minutes between SIGTERM and SIGKILL goes to the way there
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variable.
+
+    Attributes:
+        name: Its name.
+        roles: Who reads it.
+        value: What it holds; None leaves it to the component's own default. A user may set what a
+            :class:`Default` holds.
+        instead: What a user sets instead of it.
+        free_when_unset: Whether a user may set it where ``value`` gives None: limits that no door imposes.
+    """
+
+    name: str
+    roles: tuple[Role, ...]
+    value: Value
+    instead: str = "the construct that defines it; its value follows from the architecture"
+    free_when_unset: bool = False
+
+
+def _url(context: Context) -> str | None:
+    return context.door.url if context.door else None
+
+
+def _socket_url(context: Context) -> str | None:
+    """Only where something answers: the editor works alone when its built-in address fails, no other."""
+    if context.door is None or not context.door.collaboration:
+        return None
+    return f"{'wss' if context.door.scheme == 'https' else 'ws'}://{context.door.host}"
+
+
+def _collaboration(context: Context) -> str | None:
+    """Dify's code has it on, and the editor then waits for a server."""
+    if context.door is None:
+        return None
+    return "true" if context.door.collaboration else "false"
+
+
+def _keep_alive(template: str) -> Callable[[Context], str | None]:
+    """A little longer than the hop before the container keeps a connection that is not in use."""
+
+    def text(context: Context) -> str | None:
+        if context.door is None:
+            return None
+        return template.format(seconds=context.door.idle_seconds + _KEEP_ALIVE_MARGIN_SECONDS)
+
+    return text
+
+
+def _endpoint_template(context: Context) -> str | None:
+    return f"{context.door.url}/e/{{hook_id}}" if context.door else None
+
+
+def _at_least(seconds: int) -> Callable[[Context], str | None]:
+    """An inner timeout: never under the door's, and never under Dify's own."""
+
+    def timeout(context: Context) -> str | None:
+        return str(max(seconds, context.door.limits.request_timeout_seconds)) if context.door else None
+
+    return timeout
+
+
+def _answer_timeout(context: Context) -> str | None:
+    """How long api waits for a plugin: where nothing streams, no longer than somebody waits for api."""
+    if context.door is None or context.door.limits.streaming:
+        return _plugin_timeout(context)
+    return str(context.door.limits.request_timeout_seconds)
+
+
+_gunicorn_timeout = _at_least(_GUNICORN_TIMEOUT_SECONDS)  # a stuck process, not a long request
+_plugin_timeout = _at_least(_PLUGIN_TIMEOUT_SECONDS)  # background jobs run plugins for nobody who waits
+
+
+def _execution_limit(context: Context) -> str | None:
+    """Only where nothing streams: there a longer run could not be answered any more."""
+    if context.door is None or context.door.limits.streaming:
+        return None
+    return str(context.door.limits.request_timeout_seconds)
+
+
+def _inner_call_timeout(context: Context) -> str | None:
+    """How long a plugin may use api: as long as it may run, though the daemon's default is four minutes."""
+    seconds = _plugin_timeout(context)
+    return None if seconds is None else f"{seconds}000"
+
+
+def _browser_timeout(context: Context) -> str | None:
+    return str(context.door.limits.request_timeout_seconds * 1000) if context.door else None
+
+
+def _upload_limit(megabytes: int) -> Callable[[Context], str | None]:
+    def limit(context: Context) -> str | None:
+        if context.door is None or context.door.limits.max_body_mb is None:
+            return None  # the door sets no limit: Dify's own default holds
+        return str(min(megabytes, int(context.door.limits.max_body_mb * _MB) // _MIB))
+
+    return limit
+
+
+def _pool(name: str) -> Callable[[Context], str]:
+    return lambda context: str(getattr(context.pools, name))
+
+
+def _option(name: str) -> Callable[[Context], str | None]:
+    return lambda context: context.options.get(name)
+
+
+def _inner(role: Role) -> Callable[[Context], str]:
+    return lambda context: private_url(role, context.namespace)
+
+
+def _database_host(context: Context) -> str:
+    return context.data.database_host
+
+
+def _cache_host(context: Context) -> str:
+    return context.data.cache_host
+
+
+def _bucket(context: Context) -> str:
+    return context.data.bucket_name
+
+
+def _region(context: Context) -> str:
+    return context.data.region
+
+
+_API = (Role.API, Role.API_WEBSOCKET)
+_WORKER = (Role.WORKER,)
+_BACKEND = BACKEND_ROLES
+_JOBS = tuple(role for role in BACKEND_ROLES if role not in _API)
+_WEBSOCKET = (Role.API_WEBSOCKET,)
+_DAEMON = (Role.PLUGIN_DAEMON,)
+_WEB = (Role.WEB,)
+_SANDBOX = (Role.SANDBOX,)
+_DOOR_OPTION = "domain= of the frontend"
+_TIMEOUT_OPTION = "request_timeout= of the frontend"
+_DATA_OPTION = "the arguments of DifyData"
+_SANDBOX_OPTION = "sandbox=Sandbox(...) of DifyWorkers"
+_PLUGIN_OPTION = "plugins=Plugins(...) of DifyWorkers"
+_MAIL_OPTION = "mail=SesMail(...) or SmtpMail(...) of DifyWorkers"
+_MAILERS = (Role.API, Role.WORKER)  # beat only queues what the worker sends
+_UPLOAD_OPTION = "a frontend that carries larger bodies"
+
+_START = (
+    Row("MODE", (Role.API, Role.API_WEBSOCKET), "api"),
+    Row("MODE", (Role.WORKER,), "worker"),
+    Row("MODE", (Role.BEAT,), "beat"),
+    Row("MODE", (Role.MIGRATION,), "migration"),
+    # The image's own class never closes an idle connection: ten of them, without any user, and nothing else
+    # is answered any more, /health included.
+    Row("SERVER_WORKER_CLASS", (Role.API,), Default("gevent")),
+    # A stream holds one, each inner call of a plugin another, and so does every idle one of the hop before.
+    Row("SERVER_WORKER_CONNECTIONS", (Role.API,), Default("500")),
+    Row(
+        "GUNICORN_CMD_ARGS",
+        _API,
+        Default(_keep_alive(f"--keep-alive={{seconds}} --graceful-timeout={_GRACEFUL_SECONDS}")),
+    ),
+    # gunicorn takes SCRIPT_NAME from a header of whoever is listed, and every sidecar is loopback, its
+    # default: the header would move a request to another path, past the routes of the frontend.
+    Row("FORWARDED_ALLOW_IPS", _API, "", "nothing: a client could call any path of api with it"),
+    Row("SERVER_WORKER_CLASS", _WEBSOCKET, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"),
+    Row("SERVER_WORKER_AMOUNT", _WEBSOCKET, "1"),  # a session belongs to one process
+    Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, "1000"),
+    Row("MIGRATION_ENABLED", (Role.API, Role.API_WEBSOCKET, Role.WORKER, Role.BEAT), "false"),
+    Row("MIGRATION_ENABLED", (Role.MIGRATION,), "true"),
+    Row("DEPLOYMENT_EDITION", (*_BACKEND, Role.WEB), "COMMUNITY"),
+    Row("LOG_OUTPUT_FORMAT", (*_BACKEND, Role.PLUGIN_DAEMON), "json"),
+    Row("LOG_FILE", _BACKEND, ""),
+    Row("CHECK_UPDATE_URL", _BACKEND, ""),
+    Row("SCARF_NO_ANALYTICS", _BACKEND, Default("true")),
+    Row("SWAGGER_UI_ENABLED", _BACKEND, Default("false")),  # served without a log-in
+    Row("ENABLE_OAUTH_BEARER", _BACKEND, Default("false")),
+    # Green threads of one process. Every streamed workflow is one of its jobs, and may wait for another.
+    Row("CELERY_WORKER_AMOUNT", _WORKER, Default(_pool("jobs"))),
+)
+
+_PUBLIC = (
+    Row("CONSOLE_API_URL", (*_BACKEND, Role.WEB), _url, _DOOR_OPTION),
+    Row("CONSOLE_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("SERVICE_API_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("APP_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("APP_API_URL", _WEB, _url, _DOOR_OPTION),
+    Row("TRIGGER_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("FILES_URL", _BACKEND, _url, _DOOR_OPTION),
+    Row("ENDPOINT_URL_TEMPLATE", _BACKEND, _endpoint_template, _DOOR_OPTION),
+    Row("CONSOLE_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
+    Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
+    Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOOR_OPTION),
+    Row("ENABLE_COLLABORATION_MODE", _BACKEND, _collaboration, "collaboration= of the frontend"),
+    Row("GUNICORN_TIMEOUT", _API, _gunicorn_timeout, _TIMEOUT_OPTION),
+    Row("PLUGIN_DAEMON_TIMEOUT", _API, _answer_timeout, _TIMEOUT_OPTION),
+    Row("PLUGIN_DAEMON_TIMEOUT", _JOBS, _plugin_timeout, _TIMEOUT_OPTION),
+    Row("PLUGIN_MAX_EXECUTION_TIMEOUT", _DAEMON, _plugin_timeout, _TIMEOUT_OPTION),
+    Row("DIFY_BACKWARDS_INVOCATION_READ_TIMEOUT", _DAEMON, Default(_inner_call_timeout), _TIMEOUT_OPTION),
+    Row("APP_MAX_EXECUTION_TIME", _API, _execution_limit, _TIMEOUT_OPTION, free_when_unset=True),
+    # Streamed runs are the worker's, but so are those that nobody waits for: whoever has them sets another.
+    Row("APP_MAX_EXECUTION_TIME", _JOBS, Default(_execution_limit), _TIMEOUT_OPTION),
+    Row("KEEP_ALIVE_TIMEOUT", _WEB, Default(_keep_alive("{seconds}000"))),
+    Row("TEXT_GENERATION_TIMEOUT_MS", _WEB, _browser_timeout, _TIMEOUT_OPTION),
+    Row("WORKFLOW_GENERATION_TIMEOUT_MS", _WEB, _browser_timeout, _TIMEOUT_OPTION),
+    *(
+        Row(name, _BACKEND, _upload_limit(size), _UPLOAD_OPTION, free_when_unset=True)
+        for name, size in _DIFY_UPLOAD_MB.items()
+    ),
+    # Also for what api downloads itself, which no door carries.
+    Row("PLUGIN_MAX_PACKAGE_SIZE", _BACKEND, Default(_PLUGIN_PACKAGE_BYTES)),
+)
+
+_DATABASE = (
+    Row("DB_TYPE", (*_BACKEND, Role.PLUGIN_DAEMON), "postgresql", _DATA_OPTION),
+    Row("DB_HOST", (*_BACKEND, Role.PLUGIN_DAEMON), _database_host, _DATA_OPTION),
+    Row("DB_PORT", (*_BACKEND, Role.PLUGIN_DAEMON), str(DATABASE_PORT), _DATA_OPTION),
+    Row("DB_DATABASE", _BACKEND, MAIN_DATABASE, _DATA_OPTION),
+    Row("DB_DATABASE", _DAEMON, PLUGIN_DATABASE, _DATA_OPTION),
+    Row("DB_USERNAME", _BACKEND, SecretField(Purpose.DATABASE, "username"), _DATA_OPTION),
+    Row("DB_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _DATA_OPTION),
+    Row("DB_USERNAME", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "username"), _DATA_OPTION),
+    Row("DB_PASSWORD", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "password"), _DATA_OPTION),
+    Row("DB_SSL_MODE", _DAEMON, "require", _DATA_OPTION),
+    Row("DB_EXTRAS", _BACKEND, "sslmode=require", _DATA_OPTION),
+    Row("PGSSLMODE", _BACKEND, "require", _DATA_OPTION),  # libpq reads it: covers pgvector's own pool
+    Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and with min_acu=0
+    Row("SQLALCHEMY_POOL_SIZE", _BACKEND, Default(_pool("size"))),
+    Row("SQLALCHEMY_MAX_OVERFLOW", _BACKEND, Default(_pool("overflow"))),
+    Row("PGVECTOR_MAX_CONNECTION", _BACKEND, Default(_pool("vectors"))),
+    Row("DB_MAX_OPEN_CONNS", _DAEMON, Default(_pool("plugins"))),
+    Row("VECTOR_STORE", _BACKEND, "pgvector", _DATA_OPTION),
+    Row("PGVECTOR_HOST", _BACKEND, _database_host, _DATA_OPTION),
+    Row("PGVECTOR_PORT", _BACKEND, str(DATABASE_PORT), _DATA_OPTION),
+    Row("PGVECTOR_USER", _BACKEND, SecretField(Purpose.DATABASE, "username"), _DATA_OPTION),
+    Row("PGVECTOR_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _DATA_OPTION),
+    Row("PGVECTOR_DATABASE", _BACKEND, VECTOR_DATABASE, _DATA_OPTION),
+)
+
+_CACHE = (
+    Row("REDIS_HOST", (*_BACKEND, Role.PLUGIN_DAEMON), _cache_host, _DATA_OPTION),
+    Row("REDIS_PORT", (*_BACKEND, Role.PLUGIN_DAEMON), str(CACHE_PORT), _DATA_OPTION),
+    Row("REDIS_USERNAME", (*_BACKEND, Role.PLUGIN_DAEMON), "", _DATA_OPTION),
+    Row("REDIS_PASSWORD", (*_BACKEND, Role.PLUGIN_DAEMON), SecretField(Purpose.CACHE_TOKEN), _DATA_OPTION),
+    Row("REDIS_DB", (*_BACKEND, Role.PLUGIN_DAEMON), str(CACHE_DATABASE), _DATA_OPTION),
+    Row("REDIS_USE_SSL", (*_BACKEND, Role.PLUGIN_DAEMON), "true", _DATA_OPTION),
+    # The plugin daemon refuses to start with CERT_REQUIRED and no CA file; unset it verifies as well.
+    Row("REDIS_SSL_CERT_REQS", _BACKEND, "CERT_REQUIRED", _DATA_OPTION),
+    Row("CELERY_BROKER_URL", _BACKEND, SecretField(Purpose.BROKER_URL), _DATA_OPTION),
+    Row("CELERY_BACKEND", _BACKEND, "redis", _DATA_OPTION),
+)
+
+_STORAGE = (
+    Row("STORAGE_TYPE", _BACKEND, "s3", _DATA_OPTION),
+    Row("S3_USE_AWS_MANAGED_IAM", (*_BACKEND, Role.PLUGIN_DAEMON), "true", _DATA_OPTION),
+    Row("S3_BUCKET_NAME", _BACKEND, _bucket, _DATA_OPTION),
+    Row("S3_REGION", _BACKEND, _region, _DATA_OPTION),
+    Row("PLUGIN_STORAGE_TYPE", _DAEMON, "aws_s3", _DATA_OPTION),
+    Row("PLUGIN_STORAGE_OSS_BUCKET", _DAEMON, _bucket, _DATA_OPTION),
+    Row("AWS_REGION", _DAEMON, _region, _DATA_OPTION),
+    Row("S3_USE_AWS", _DAEMON, "true", _DATA_OPTION),
+    Row("S3_USE_PATH_STYLE", _DAEMON, "false", _DATA_OPTION),
+)
+
+STORAGE_PREFIXES = ("plugin", "plugin_packages", "assets", "persistence")
+"""Prefixes below which the plugin daemon keeps its objects; changing one loses the plugins."""
+
+_PLUGINS = (
+    Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Role.PLUGIN_DAEMON)),
+    Row("PLUGIN_DAEMON_KEY", _BACKEND, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    Row("SERVER_KEY", _DAEMON, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    Row("INNER_API_KEY_FOR_PLUGIN", _BACKEND, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    Row("DIFY_INNER_API_KEY", _DAEMON, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    Row("DIFY_INNER_API_URL", _DAEMON, _inner(Role.API)),
+    Row("INTERNAL_FILES_URL", _BACKEND, _inner(Role.API)),
+    Row("PLUGIN_WORKING_PATH", _DAEMON, "/app/storage/cwd"),
+    Row("PLUGIN_INSTALLED_PATH", _DAEMON, STORAGE_PREFIXES[0]),
+    Row("PLUGIN_PACKAGE_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[1]),
+    Row("PLUGIN_MEDIA_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[2]),
+    Row("PERSISTENCE_STORAGE_PATH", _DAEMON, STORAGE_PREFIXES[3]),
+    Row("PLUGIN_REMOTE_INSTALLING_ENABLED", _DAEMON, "true"),  # off, the console's debugging page fails
+    Row("PLUGIN_REMOTE_INSTALLING_HOST", _DAEMON, "127.0.0.1"),
+    Row("PLUGIN_REMOTE_INSTALLING_PORT", _DAEMON, "5003"),
+    Row("FORCE_VERIFYING_SIGNATURE", _DAEMON, "true"),
+    Row("SERVER_PORT", _DAEMON, str(PORTS[Role.PLUGIN_DAEMON])),
+    Row("PLATFORM", _DAEMON, "local"),
+    # Seconds to install the packages of one plugin. A whole installation counts as failed a minute later,
+    # however many plugins it brings.
+    Row("PYTHON_ENV_INIT_TIMEOUT", _DAEMON, Default("600")),
+    Row("HEALTH_API_LOG_ENABLED", _DAEMON, Default("false")),
+)
+
+_CODE = (
+    Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Role.SANDBOX)),
+    Row("CODE_EXECUTION_API_KEY", _BACKEND, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    Row("SANDBOX_PORT", _SANDBOX, str(PORTS[Role.SANDBOX])),
+    Row("WORKER_TIMEOUT", _SANDBOX, _option("WORKER_TIMEOUT"), _SANDBOX_OPTION),
+    Row("CODE_EXECUTION_READ_TIMEOUT", _BACKEND, Default(_option("CODE_EXECUTION_READ_TIMEOUT"))),
+    Row("ENABLE_NETWORK", _SANDBOX, "true"),
+    Row("HTTP_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
+    Row("HTTPS_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
+    Row("ALLOWED_SYSCALLS", _SANDBOX, _option("ALLOWED_SYSCALLS"), _SANDBOX_OPTION),
+    Row("PIP_MIRROR_URL", _SANDBOX, _option("PIP_MIRROR_URL"), _SANDBOX_OPTION),
+    Row("GIN_MODE", (Role.SANDBOX, Role.PLUGIN_DAEMON), "release"),
+    Row("SSRF_PROXY_HTTP_URL", _BACKEND, _inner(Role.SSRF_PROXY)),
+    Row("SSRF_PROXY_HTTPS_URL", _BACKEND, _inner(Role.SSRF_PROXY)),
+)
+
+_PAGES = (
+    Row("HOSTNAME", _WEB, "0.0.0.0"),  # Next.js binds to what this names; Fargate sets its own otherwise
+    Row("PORT", _WEB, str(PORTS[Role.WEB])),
+    Row("SERVER_CONSOLE_API_URL", _WEB, _inner(Role.API)),
+    Row("NEXT_PUBLIC_ENABLE_AGENT_V2", _WEB, "false"),  # needs the agent backend, which is not deployed
+    Row("NEXT_TELEMETRY_DISABLED", _WEB, "1"),
+)
+
+_KEYS = (
+    Row("SECRET_KEY", _BACKEND, SecretField(Purpose.SECRET_KEY), "secret_key= of DifyData"),
+    Row("INIT_PASSWORD", _BACKEND, SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
+)
+
+_OFFLINE = (
+    *(
+        Row(name, _BACKEND, _option(name), _PLUGIN_OPTION, free_when_unset=True)
+        for name in (
+            "MARKETPLACE_ENABLED",
+            "ENABLE_CHECK_UPGRADABLE_PLUGIN_TASK",
+            "CREATORS_PLATFORM_FEATURES_ENABLED",
+            "HOSTED_FETCH_APP_TEMPLATES_MODE",
+            "HOSTED_FETCH_PIPELINE_TEMPLATES_MODE",
+        )
+    ),
+    # The sandbox has a variable of the same name for an index of its own.
+    Row("PIP_MIRROR_URL", _DAEMON, _option("PLUGIN_PIP_MIRROR_URL"), _PLUGIN_OPTION, free_when_unset=True),
+    *(
+        Row(name, _DAEMON, _option(name), _PLUGIN_OPTION, free_when_unset=True)
+        for name in ("PIP_MIRROR_AUTO_DETECT", "PLUGIN_IGNORE_UV_LOCK")
+    ),
+)
+
+_MAIL = (
+    *(
+        Row(name, _MAILERS, _option(name), _MAIL_OPTION, free_when_unset=True)
+        for name in (
+            "MAIL_TYPE",
+            "MAIL_DEFAULT_SEND_FROM",
+            "SMTP_SERVER",
+            "SMTP_PORT",
+            "SMTP_USE_TLS",
+            "SMTP_OPPORTUNISTIC_TLS",
+        )
+    ),
+    Row("SMTP_USERNAME", _MAILERS, SecretOption(), _MAIL_OPTION, free_when_unset=True),
+    Row("SMTP_PASSWORD", _MAILERS, SecretOption(), _MAIL_OPTION, free_when_unset=True),
+)
+
+TABLE: tuple[Row, ...] = (
+    *_START,
+    *_PUBLIC,
+    *_DATABASE,
+    *_CACHE,
+    *_STORAGE,
+    *_PLUGINS,
+    *_CODE,
+    *_PAGES,
+    *_KEYS,
+    *_OFFLINE,
+    *_MAIL,
+)
+"""Every variable of every role."""
+
+
+def plain_variables(role: Role, context: Context, extras: Collection[str] = ()) -> dict[str, str]:
+    """The variables of a role whose values may be read by everybody.
+
+    Args:
+        role: Who reads them.
+        context: What their values are made of.
+        extras: Names of the variables that a user sets: they take the place of a :class:`Default`.
+    """
+    rows = [row for row in TABLE if role in row.roles]
+    taken = {name.upper() for name in extras}
+    free = {row.name for row in rows if isinstance(row.value, Default) and row.name in taken}
+    values = {row.name: _plain(row.value, context) for row in rows if row.name not in free}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _plain(value: Value, context: Context) -> str | None:
+    if isinstance(value, SecretField | SecretOption):
+        return None
+    if isinstance(value, Default):
+        value = value.value
+    return value if isinstance(value, str) else value(context)
+
+
+def secret_variables(role: Role) -> dict[str, SecretField]:
+    """The variables of a role that are filled from secrets when the container starts."""
+    return {row.name: row.value for row in TABLE if role in row.roles and isinstance(row.value, SecretField)}
+
+
+def secret_options(role: Role) -> tuple[str, ...]:
+    """The variables of a role that are filled from secrets of the caller's, if the caller gives some."""
+    return tuple(row.name for row in TABLE if role in row.roles and isinstance(row.value, SecretOption))
+
+
+def _is_free(row: Row, context: Context) -> bool:
+    """Whether a user may set the variable of a row."""
+    if isinstance(row.value, Default):
+        return True
+    if isinstance(row.value, SecretOption):
+        unset = row.name not in context.secret_options
+    else:
+        unset = _plain(row.value, context) is None
+    return row.free_when_unset and unset
+
+
+_GUNICORN_TRUST = ("--forwarded-allow-ips", "--forwarder-headers")
+
+
+def require_free(role: Role, extras: Mapping[str, object], context: Context) -> None:
+    """Check the variables a user adds.
+
+    Sizes and habits are free, and so are limits that the door does not impose: a user may know better.
+
+    Raises:
+        ValueError: If a name is one the library sets, or is not a variable name; the message names the
+            argument to use instead. Or if a value would open what another one closes.
+    """
+    reserved = {row.name.upper(): row for row in TABLE if role in row.roles}
+    for name, value in extras.items():
+        if not name or "=" in name or any(c.isspace() for c in name):
+            raise ValueError(f"environment of role {role}: {name!r} is not a variable name")
+        row = reserved.get(name.upper())
+        if row is not None and not _is_free(row, context):
+            raise ValueError(f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}")
+        _require_safe(role, name.upper(), value, context)
+
+
+def _require_safe(role: Role, name: str, value: object, context: Context) -> None:
+    """Values that depend on others."""
+    if not isinstance(value, str):
+        return
+    if name == "GUNICORN_CMD_ARGS" and any(flag in value for flag in _GUNICORN_TRUST):
+        raise ValueError(
+            f"environment of role {role}: GUNICORN_CMD_ARGS must not hold {' or '.join(_GUNICORN_TRUST)}: a "
+            f"client could call any path of api by a header, got {value!r}"
+        )
+    timeout = context.options.get("WORKER_TIMEOUT")
+    if name == "CODE_EXECUTION_READ_TIMEOUT" and timeout and value.isdecimal() and int(value) <= int(timeout):
+        raise ValueError(
+            f"environment of role {role}: {name} must be more than the {timeout} seconds of "
+            f"Sandbox.timeout_seconds, got {value!r}"
+        )

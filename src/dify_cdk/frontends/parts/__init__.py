@@ -1,0 +1,1 @@
+"""What frontends are made of; frontends never import one another."""

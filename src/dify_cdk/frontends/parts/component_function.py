@@ -1,0 +1,297 @@
+"""api or web as a Lambda function with a function URL, from a container image with Lambda Web Adapter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduler_targets
+from constructs import Construct
+
+from dify_cdk._checks import is_token
+from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
+from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.connections import FUNCTION_POOLS
+from dify_cdk.dify.environment import Door, plain_variables, require_free
+from dify_cdk.dify.limits import Limits
+from dify_cdk.frontends.parts.lambda_images import LambdaImages
+from dify_cdk.options.function_size import FunctionSize
+from dify_cdk.workers.component_service import Platform, require_values
+
+ADAPTER_IDLE_SECONDS = 70
+"""Lambda Web Adapter keeps a connection for 4 seconds, but in an environment that is frozen between requests
+nobody counts them. Every fifth slow request was lost with gunicorn's 2 seconds, none with 75."""
+
+_ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_TOKEN_BYTES = 80  # about a long host name or ARN
+_WARM_PATHS = {Role.API: "/health", Role.WEB: "/favicon.ico"}  # cheap ones
+_HOST = "host.invalid"  # stands for the host name that only the running function learns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublicName:
+    """How the functions learn their public URL.
+
+    Attributes:
+        host: Own host name; None where only CloudFront's is there.
+        parameter: Name of the SSM parameter with the URL, for the latter case.
+        limits: What the way in carries.
+        collaboration: Whether ``api_websocket`` runs behind it.
+    """
+
+    host: str | None
+    parameter: str
+    limits: Limits
+    collaboration: bool
+
+
+class RoleFunction(Construct):
+    """A role of Dify as a Lambda function inside the network.
+
+    Its configuration holds no secret: the entry script of the image fetches the fields it is told to when
+    an environment starts.
+
+    Args:
+        role: ``api`` or ``web``.
+        platform: Where it runs, and from what.
+        name: How it learns its public URL.
+        size: Memory, time and concurrency.
+        images: Where the image comes from.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        role: Role,
+        platform: Platform,
+        name: PublicName,
+        size: FunctionSize,
+        images: LambdaImages,
+    ) -> None:
+        super().__init__(scope, id)
+        self._role = role
+        self._secrets = _by_secret(platform, role)
+        environment = self._environment(platform, name, size)
+        _require_room(role, environment)
+        self._function = lambda_.DockerImageFunction(
+            self,
+            "Function",
+            code=images.code(self, role, release=platform.release, architecture=platform.architecture),
+            architecture=lambda_architecture(platform.architecture),
+            memory_size=size.memory_mib,
+            timeout=cdk.Duration.seconds(size.timeout_seconds),
+            reserved_concurrent_executions=size.reserved_concurrency,
+            vpc=platform.data.vpc,
+            vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
+            security_groups=[platform.mesh.group(role)],
+            environment=environment,
+            log_group=log_group(self, "Logs"),
+            description=f"Dify: {role}",
+        )
+        self._grant(platform, name)
+        self._target = self._define_target(size)
+        if size.keep_warm_minutes is not None:
+            self._keep_warm(size.keep_warm_minutes)
+        self._url = self._target.add_function_url(
+            auth_type=lambda_.FunctionUrlAuthType.AWS_IAM, invoke_mode=lambda_.InvokeMode.RESPONSE_STREAM
+        )
+
+    @property
+    def function(self) -> lambda_.DockerImageFunction:
+        """The function."""
+        return self._function
+
+    @property
+    def url(self) -> lambda_.FunctionUrl:
+        """Its URL, which only CloudFront may call."""
+        return self._url
+
+    def _environment(self, platform: Platform, name: PublicName, size: FunctionSize) -> dict[str, str]:
+        door = Door(
+            scheme="https",
+            host=name.host or _HOST,
+            limits=name.limits,
+            idle_seconds=ADAPTER_IDLE_SECONDS,
+            collaboration=name.collaboration,
+        )
+        context = platform.context(door, FUNCTION_POOLS)
+        extras = platform.extras.get(self._role, {})
+        require_free(self._role, extras, context)
+        own = {variable: value for variable, value in extras.items() if isinstance(value, str)}
+        values = {**plain_variables(self._role, context, extras), **own}
+        if size.provisioned_concurrency:  # with true, an environment counts as ready while it still starts
+            values["AWS_LWA_ASYNC_INIT"] = "false"
+        late = {} if name.host else {key: text for key, text in values.items() if _HOST in text}
+        plain = {key: text for key, text in values.items() if key not in late}
+        if late:
+            plain["DIFY_CDK_URL_PARAMETER"] = name.parameter
+            plain["DIFY_CDK_URL_TEMPLATES"] = _compact({key: _template(text) for key, text in late.items()})
+        if self._secrets:
+            plain["DIFY_CDK_SECRETS"] = _compact(
+                [{"arn": arn, "env": variables} for arn, variables in self._secrets.items()]
+            )
+        return plain
+
+    def _grant(self, platform: Platform, name: PublicName) -> None:
+        role = self._function.role
+        assert role is not None
+        arns = {source.secret.secret_arn: None for source in platform.own_secrets_of(self._role).values()}
+        if arns:
+            statement = iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=list(arns))
+            self._function.add_to_role_policy(statement)
+            platform.data.grant_access(role, self._role)
+        for source in platform.chosen_secrets_of(self._role).values():
+            source.secret.grant_read(role)
+        for value in platform.extras.get(self._role, {}).values():
+            if isinstance(value, ecs.Secret):
+                value.grant_read(role)
+        if name.host is None:
+            parameter = cdk.Stack.of(self).format_arn(
+                service="ssm", resource="parameter", resource_name=name.parameter.lstrip("/")
+            )
+            self._function.add_to_role_policy(
+                iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[parameter])
+            )
+        acknowledge_vpc_execution(self._function)
+
+    def _keep_warm(self, minutes: int) -> None:
+        """Call the function as its URL would, so that the adapter passes a plain request on."""
+        path = _WARM_PATHS[self._role]
+        # The target's own role would lie at the stack.
+        caller = iam.Role(
+            self,
+            "KeepWarmRole",
+            assumed_by=iam.ServicePrincipal(
+                "scheduler.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": cdk.Stack.of(self).account}},
+            ),
+        )
+        target = scheduler_targets.LambdaInvoke(
+            self._target,
+            role=caller,
+            input=scheduler.ScheduleTargetInput.from_object(_url_event(path)),
+            # A call that was missed is no longer of use.
+            retry_attempts=0,
+            max_event_age=cdk.Duration.minutes(1),
+        )
+        scheduler.Schedule(
+            self,
+            "KeepWarm",
+            schedule=scheduler.ScheduleExpression.rate(cdk.Duration.minutes(minutes)),
+            target=target,
+            description=f"Dify: keeps one environment of {self._role} ready",
+        )
+        acknowledge_wildcards(caller, [f"{self._target.function_arn}:*"], "the function in any version")
+
+    def _define_target(self, size: FunctionSize) -> lambda_.Function | lambda_.Alias:
+        if not size.provisioned_concurrency:
+            return self._function
+        return lambda_.Alias(
+            self,
+            "Live",
+            alias_name="live",
+            version=self._function.current_version,
+            provisioned_concurrent_executions=size.provisioned_concurrency,
+        )
+
+
+def _url_event(path: str) -> dict[str, object]:
+    """What a function URL hands over for a GET request.
+
+    See https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+    """
+    http = {"method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1"}
+    context = {
+        "accountId": "anonymous",
+        "apiId": "keep-warm",
+        "domainName": "localhost",
+        "domainPrefix": "localhost",
+        "http": {**http, "userAgent": "keep-warm"},
+        "requestId": "keep-warm",
+        "routeKey": "$default",
+        "stage": "$default",
+        "time": "01/Jan/2026:00:00:00 +0000",
+        "timeEpoch": 1767225600000,
+    }
+    return {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": {"host": "localhost", "x-forwarded-proto": "https"},
+        "requestContext": context,
+        "isBase64Encoded": False,
+    }
+
+
+def _template(text: str) -> str:
+    return text.replace(f"https://{_HOST}", "{url}").replace(_HOST, "{host}")
+
+
+def _by_secret(platform: Platform, role: Role) -> dict[str, dict[str, str | None]]:
+    """ARN of each secret to its variables with their fields, so that an ARN stands there once."""
+    grouped: dict[str, dict[str, str | None]] = {}
+    for variable, source in platform.secrets_of(role).items():
+        grouped.setdefault(source.secret.secret_arn, {})[variable] = source.field
+    for variable, value in platform.extras.get(role, {}).items():
+        if not isinstance(value, str):
+            arn, name = _source(role, variable, value)
+            grouped.setdefault(arn, {})[variable] = name
+    return grouped
+
+
+def _source(role: Role, variable: str, value: object) -> tuple[str, str | None]:
+    """The secret and the field that a user's variable comes from, as the entry script asks for them.
+
+    Raises:
+        ValueError: If it is not the current version of a Secrets Manager secret.
+    """
+    where = f"environment of role {role}: {variable}"
+    if role is not Role.API:
+        raise ValueError(
+            f"{where} must be text where the role runs on AWS Lambda, which fetches secrets for api"
+        )
+    require_values(role, {variable: value})
+    assert isinstance(value, ecs.Secret)  # texts do not come here
+    if not value.has_field:
+        if ":ssm:" in value.arn:
+            raise ValueError(
+                f"{where} must come from Secrets Manager where the role runs on AWS Lambda, not from SSM"
+            )
+        return value.arn, None
+    arn, name, stage, version = value.arn.rsplit(":", 3)
+    if stage or version:
+        raise ValueError(
+            f"{where} must be the current version of its secret where the role runs on AWS Lambda, got "
+            f"{stage or version}"
+        )
+    return arn, name
+
+
+def _compact(value: object) -> str:
+    """JSON without blanks. The CDK's own function would lose nulls; ARNs need no escaping."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _require_room(role: Role, environment: Mapping[str, str]) -> None:
+    """A function's environment holds 4 KB; what tokens grow to is estimated."""
+    size = sum(len(name) + _length(text) for name, text in environment.items())
+    if size > _ENVIRONMENT_BYTES:
+        raise ValueError(
+            f"environment of role {role}: about {size} characters, but a Lambda function holds "
+            f"{_ENVIRONMENT_BYTES}: remove some of your own variables"
+        )
+
+
+def _length(text: str) -> int:
+    return max(len(text), _TOKEN_BYTES) if is_token(text) else len(text)

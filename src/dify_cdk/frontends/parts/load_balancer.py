@@ -1,0 +1,301 @@
+"""A load balancer with its listeners, target groups, access rules and logs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from dify_cdk._checks import is_token
+from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.prefix_lists import CLOUDFRONT, managed_prefix_list
+from dify_cdk.dify.components import HEALTH_PATHS, PORTS, Role
+from dify_cdk.dify.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rules
+from dify_cdk.frontends.parts.access_logs import define_log_bucket
+from dify_cdk.frontends.parts.cognito import CognitoLogin
+from dify_cdk.frontends.parts.names import global_name
+from dify_cdk.network import network_of, require_two_zones
+from dify_cdk.options.access import Access
+from dify_cdk.workers.component_service import Platform, RoleService
+
+_DRAIN_SECONDS = 30
+_RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
+_VPC_ORIGIN_NAME_LENGTH = 64
+_HTTP, _HTTPS = 80, 443
+
+
+class LoadBalancer(Construct):
+    """An application load balancer that knows Dify's routes.
+
+    Everything that belongs to one load balancer lives below it, target groups included: a target group
+    cannot serve two, so that a change of the scheme replaces the whole and nothing else.
+
+    Args:
+        platform: Where the services run.
+        public: Whether it has public addresses.
+        access: Who may enter. None lets nobody in but CloudFront, through a VPC origin.
+        certificate: Turns on TLS, and redirects HTTP to it; behind CloudFront there is no HTTP then. Default:
+            plain HTTP.
+        idle_timeout_seconds: Longest silence of a connection, 1 to 4000.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        platform: Platform,
+        public: bool,
+        access: Access | None,
+        certificate: acm.ICertificate | None,
+        idle_timeout_seconds: int,
+    ) -> None:
+        super().__init__(scope, id)
+        self._vpc = platform.data.vpc
+        dual_stack = _speaks_ipv6(self._vpc, access, public)
+        subnets = platform.tiers.public if public else platform.tiers.app
+        if not subnets:
+            raise ValueError(
+                f"a public load balancer needs public subnets, and vpc {self._vpc.node.path} has none: "
+                "add some, or pass scheme=AlbScheme.INTERNAL"
+            )
+        require_two_zones("a load balancer", subnets)
+        self._group = ec2.SecurityGroup(
+            self, "SecurityGroup", vpc=self._vpc, allow_all_outbound=False, description="Dify load balancer"
+        )
+        self._alb = elbv2.ApplicationLoadBalancer(
+            self,
+            "Alb",
+            vpc=self._vpc,
+            internet_facing=public,
+            vpc_subnets=ec2.SubnetSelection(subnets=subnets),
+            security_group=self._group,
+            drop_invalid_header_fields=True,
+            idle_timeout=cdk.Duration.seconds(idle_timeout_seconds),
+            ip_address_type=elbv2.IpAddressType.DUAL_STACK if dual_stack else elbv2.IpAddressType.IPV4,
+        )
+        self._alb.log_access_logs(self._define_log_bucket())
+        self._ports = _ports(certificate, redirects=access is not None)
+        if access is None:
+            self._admit_cloudfront()
+        else:
+            self._admit(access, dual_stack)
+        self._listener = self._define_listeners(certificate)
+
+    @property
+    def alb(self) -> elbv2.ApplicationLoadBalancer:
+        """The load balancer."""
+        return self._alb
+
+    def route(
+        self, services: Sequence[RoleService], login: CognitoLogin | None = None
+    ) -> dict[Role, elbv2.ApplicationTargetGroup]:
+        """Send each route of the table to the service that answers it, and the rest to web.
+
+        Args:
+            services: The services to register as targets.
+            login: What stands before pages and scripts. Default: nothing.
+
+        Returns:
+            The target group of every role that a route leads to, for services to register themselves.
+        """
+        own = {service.role: service for service in services}
+        roles = [*own, Role.PLUGIN_DAEMON]
+        groups = {role: self._define_targets(role, own.get(role)) for role in roles}
+        for rule in alb_rules(roles):
+            forward = elbv2.ListenerAction.forward([groups[rule.route.role]])
+            action = login.guard(rule.route.route_class, forward) if login else forward
+            self._define_rule(rule.route.construct_id, rule.priority, rule.patterns, action)
+        if Role.WEB not in groups:
+            self._listener.add_action("Default", action=elbv2.ListenerAction.fixed_response(404))
+            return groups
+        pages = elbv2.ListenerAction.forward([groups[Role.WEB]])
+        self._listener.add_action("Default", action=login.guard(RouteClass.PAGE, pages) if login else pages)
+        if login:
+            self._define_rule("Static", STATIC_PRIORITY, [STATIC_PATTERN], pages)
+        return groups
+
+    def allow_to(self, service: RoleService) -> None:
+        """Let the load balancer reach a service that registers its targets itself."""
+        port = ec2.Port.tcp(PORTS[service.role])
+        self._alb.connections.allow_to(service.service, port, "Load balancer")
+
+    def vpc_origin(self, read_timeout_seconds: int) -> cloudfront.IOrigin:
+        """The load balancer as CloudFront reaches it through a VPC origin, with TLS where it has any.
+
+        The origin's id names its protocol: one that a distribution uses cannot be changed, only replaced.
+
+        Args:
+            read_timeout_seconds: Longest silence of an answer.
+
+        Raises:
+            ValueError: If the network has no internet gateway, which AWS asks for although nothing is routed
+                there.
+        """
+        _require_internet_gateway(self._vpc)
+        return origins.VpcOrigin.with_vpc_origin(
+            self._define_vpc_origin(),
+            domain_name=self._alb.load_balancer_dns_name,
+            read_timeout=cdk.Duration.seconds(read_timeout_seconds),
+        )
+
+    def _define_vpc_origin(self) -> cloudfront.VpcOrigin:
+        secure = _HTTPS in self._ports
+        policies = cloudfront.OriginProtocolPolicy
+        id = "HttpsVpcOrigin" if secure else "HttpVpcOrigin"
+        origin = cloudfront.VpcOrigin(
+            self,
+            id,
+            endpoint=cloudfront.VpcOriginEndpoint.application_load_balancer(self._alb),
+            vpc_origin_name=global_name(self, id, longest=_VPC_ORIGIN_NAME_LENGTH),
+            protocol_policy=policies.HTTPS_ONLY if secure else policies.HTTP_ONLY,
+        )
+        # CloudFront refuses every change of one in use, tags included, and the L2 cannot leave them out:
+        # https://github.com/aws/aws-cdk/issues/35765
+        resource = origin.node.default_child
+        assert isinstance(resource, cloudfront.CfnVpcOrigin)
+        resource.add_property_deletion_override("Tags")
+        # Routes wait for the gateway to be attached; the VPC's own promise covers the gateway alone.
+        origin.node.add_dependency(
+            *(subnet.internet_connectivity_established for subnet in self._vpc.public_subnets)
+        )
+        return origin
+
+    def _define_rule(
+        self, id: str, priority: int, patterns: Sequence[str], action: elbv2.ListenerAction
+    ) -> None:
+        elbv2.ApplicationListenerRule(
+            self,
+            id,
+            listener=self._listener,
+            priority=priority,
+            conditions=[elbv2.ListenerCondition.path_patterns(list(patterns))],
+            action=action,
+        )
+
+    def _define_targets(self, role: Role, service: RoleService | None) -> elbv2.ApplicationTargetGroup:
+        targets = []
+        if service is not None:
+            target = service.service.load_balancer_target(container_name=role, container_port=PORTS[role])
+            targets.append(target)
+        return elbv2.ApplicationTargetGroup(
+            self,
+            f"{role.construct_id}Targets",
+            vpc=self._vpc,
+            port=PORTS[role],
+            protocol=elbv2.ApplicationProtocol.HTTP,
+            target_type=elbv2.TargetType.IP,
+            targets=targets,
+            deregistration_delay=cdk.Duration.seconds(_DRAIN_SECONDS),
+            stickiness_cookie_duration=cdk.Duration.days(1) if role is Role.API_WEBSOCKET else None,
+            health_check=elbv2.HealthCheck(
+                path=HEALTH_PATHS[role],
+                healthy_http_codes="200",
+                interval=cdk.Duration.seconds(30),
+                timeout=cdk.Duration.seconds(10),
+                healthy_threshold_count=2,
+                unhealthy_threshold_count=5,
+            ),
+        )
+
+    def _define_listeners(self, certificate: acm.ICertificate | None) -> elbv2.ApplicationListener:
+        if certificate is None:
+            return self._define_http(None)
+        if _HTTP in self._ports:
+            redirect = elbv2.ListenerAction.redirect(protocol="HTTPS", port=str(_HTTPS), permanent=True)
+            self._define_http(redirect)
+        return self._alb.add_listener(
+            "Https",
+            port=_HTTPS,
+            protocol=elbv2.ApplicationProtocol.HTTPS,
+            open=False,
+            certificates=[certificate],
+            ssl_policy=elbv2.SslPolicy.TLS13_RES,
+        )
+
+    def _define_http(self, action: elbv2.ListenerAction | None) -> elbv2.ApplicationListener:
+        # One id with and without TLS: CloudFormation adds before it removes, and a load balancer refuses a
+        # second listener on a port.
+        return self._alb.add_listener(
+            "Http", port=_HTTP, protocol=elbv2.ApplicationProtocol.HTTP, open=False, default_action=action
+        )
+
+    def _admit(self, access: Access, dual_stack: bool) -> None:
+        ipv6 = access.ipv6 if dual_stack else ()
+        for family, networks in (("IPv4", access.all_ipv4), ("IPv6", ipv6)):
+            most = _RULES_PER_GROUP // len(self._ports)
+            if len(networks) > most:
+                raise ValueError(
+                    f"Access lists {len(networks)} {family} networks, but a security group holds {most} "
+                    f"for the ports {', '.join(map(str, self._ports))}: merge some of them"
+                )
+            for network in networks:
+                peer = ec2.Peer.ipv4(network) if family == "IPv4" else ec2.Peer.ipv6(network)
+                for port in self._ports:
+                    self._group.add_ingress_rule(peer, ec2.Port.tcp(port), "Access")
+        if access.is_anyone:
+            acknowledge(self._group, {"AwsSolutions-EC23": "the caller wrote Access.anyone()"})
+        elif is_token(access.all_ipv4):
+            acknowledge(
+                self._group, {"AwsSolutions-EC23": "addresses known at deployment are the caller's choice"}
+            )
+
+    def _admit_cloudfront(self) -> None:
+        """One rule for every port a listener may have, as the list counts as 55 of the group's 60 rules.
+
+        A rule of another port would be added before the old one goes: too many, where TLS comes or goes.
+        """
+        peer = managed_prefix_list(self, "CloudFrontPrefixList", CLOUDFRONT)
+        self._group.add_ingress_rule(peer, ec2.Port.tcp_range(_HTTP, _HTTPS), "CloudFront")
+
+    def _define_log_bucket(self) -> s3.Bucket:
+        if is_token(cdk.Stack.of(self).region):
+            raise ValueError(
+                "a load balancer's access logs need the stack's region, give the stack "
+                "env=cdk.Environment(region=...)"
+            )
+        return define_log_bucket(self, s3.ObjectOwnership.BUCKET_OWNER_ENFORCED)
+
+
+def _ports(certificate: acm.ICertificate | None, *, redirects: bool) -> tuple[int, ...]:
+    """The listeners' ports.
+
+    No browser comes to a load balancer behind CloudFront, which speaks one protocol to it. A redirect on
+    port 80 would be what users get from the moment TLS is added until CloudFront has moved to port 443.
+    """
+    if certificate is None:
+        return (_HTTP,)
+    return (_HTTP, _HTTPS) if redirects else (_HTTPS,)
+
+
+def _speaks_ipv6(vpc: ec2.IVpc, access: Access | None, public: bool) -> bool:
+    """Whether the load balancer gets IPv6 addresses, which its subnets must be able to give."""
+    if access is None:
+        return False
+    listed = bool(access.ipv6) and not access.is_anyone
+    if listed and not public:
+        raise ValueError(
+            "Access.ipv6 cannot be used with an internal load balancer, which has IPv4 addresses only"
+        )
+    network = network_of(vpc)
+    if network is None:
+        return listed
+    if listed and not network.ipv6:
+        raise ValueError(f"Access.ipv6 needs IPv6 addresses, give {network.node.path} ipv6=True")
+    return network.ipv6 and public
+
+
+def _require_internet_gateway(vpc: ec2.IVpc) -> None:
+    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
+    if isinstance(vpc, ec2.Vpc) and not vpc.public_subnets:  # an imported one is not known well enough
+        raise ValueError(
+            f"CloudFront reaches a load balancer in a VPC with an internet gateway only, and {vpc.node.path} "
+            "has none: use another egress than Egress.ISOLATED, or scheme=AlbScheme.INTERNAL without edge="
+        )

@@ -1,0 +1,200 @@
+"""Where v3 sends what a signed function URL cannot take: uploads, and the plugin daemon's endpoints.
+
+Lambda@Edge hashes at most 1 MB of a body, so larger ones need another origin. The same small Fargate api
+that answers inside the network takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Protocol
+
+import aws_cdk as cdk
+from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_apigatewayv2_authorizers as authorizers
+from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+
+from dify_cdk.cdk_helpers.assets import handler_dir
+from dify_cdk.cdk_helpers.custom_resources import log_group
+from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
+from dify_cdk.data.secrets import define_secret
+from dify_cdk.dify.components import Role
+from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors
+from dify_cdk.frontends.parts.load_balancer import LoadBalancer
+from dify_cdk.frontends.parts.private_http_api import PrivateApi
+from dify_cdk.workers.component_service import Platform, RoleService
+from dify_cdk.workers.workers import DifyWorkers
+
+ORIGIN_HEADER = "x-dify-origin"
+_DISCOVERY_NAME = "api-lambda"
+_CACHE_SECONDS = 300
+_HTTP_API_READ_SECONDS = 60  # longer than the 30 seconds after which API Gateway answers itself
+
+
+class Uploads(StrEnum):
+    """How bodies over 1 MB, and requests to the plugin daemon, reach Dify behind CloudFront and Lambda.
+
+    Prices are AWS's list prices of us-east-1 in November 2026; ``dify-cdk compare`` computes them in full.
+    """
+
+    EDGE_SIGNED = "edge_signed"
+    """They do not: bodies end at 1 MB and ``/e/*`` is not served. Costs nothing more."""
+    HTTP_API = "http_api"
+    """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there.
+
+    Costs 1 USD for a million requests, each started 512 KB of a body counting as one; nothing by the hour.
+    """
+    VPC_ORIGIN = "vpc_origin"
+    """By path to an internal load balancer: no limit of size.
+
+    Costs 16.43 USD a month for the load balancer, whether it is used or not, and 5.84 USD a month for each
+    capacity unit in constant use.
+    """
+
+
+def upload_patterns() -> tuple[str, ...]:
+    """Path patterns that carry files, below the prefixes that api answers, and those of the plugin daemon."""
+    files = (pattern for route in ROUTES if route.role is Role.API for pattern in route.uploads)
+    hooks = (pattern for pattern, _ in cloudfront_behaviors([Role.PLUGIN_DAEMON]))
+    return (*files, *hooks)
+
+
+class UploadDoor(Protocol):
+    """A second origin for the patterns of :func:`upload_patterns`."""
+
+    @property
+    def origin(self) -> cloudfront.IOrigin:
+        """The origin."""
+        ...
+
+    @property
+    def keeps_host(self) -> bool:
+        """Whether it may see the viewer's Host header."""
+        ...
+
+    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+        """Let it lead to what runs inside the network, and to the plugin daemon."""
+        ...
+
+
+class HttpApiUploads(Construct):
+    """Uploads through an HTTP API that only this distribution can call: it proves itself with a header.
+
+    Args:
+        platform: Where the services run.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
+        super().__init__(scope, id)
+        # Stateless: a new value only has to reach CloudFront and the authorizer.
+        self._secret = define_secret(
+            self, "OriginHeader", "Dify: CloudFront proves itself with it", cdk.RemovalPolicy.DESTROY
+        )
+        self._api = PrivateApi(
+            self,
+            "PrivateApi",
+            platform=platform,
+            authorizer=self._define_authorizer(),
+            throttle=None,
+            default_endpoint=True,
+            dual_stack=False,  # CloudFront is the only caller
+        )
+        self._origin = origins.HttpOrigin(
+            self._api.host,
+            protocol_policy=cloudfront.OriginProtocolPolicy.HTTPS_ONLY,
+            read_timeout=cdk.Duration.seconds(_HTTP_API_READ_SECONDS),
+            custom_headers={ORIGIN_HEADER: self._secret.secret_value.unsafe_unwrap()},  # a dynamic reference
+        )
+
+    @property
+    def origin(self) -> cloudfront.IOrigin:
+        """The API's own endpoint."""
+        return self._origin
+
+    @property
+    def keeps_host(self) -> bool:
+        """API Gateway finds the API by its host name."""
+        return False
+
+    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+        """CloudFront chose the path already, so that two routes are enough. Its function set the headers."""
+        workers.claim("discovery name", _DISCOVERY_NAME)
+        api = services[Role.API]
+        api.join_service_connect(_DISCOVERY_NAME)
+        daemon = workers.services[Role.PLUGIN_DAEMON]
+        ends = {
+            "/e/{proxy+}": self._api.integrate(daemon, workers.admit_plugin_discovery(), {}),
+            "/{proxy+}": self._api.integrate(api, _DISCOVERY_NAME, {}),
+        }
+        for path, integration in ends.items():
+            self._api.api.add_routes(path=path, methods=[apigateway.HttpMethod.ANY], integration=integration)
+        self._api.finish()
+
+    def _define_authorizer(self) -> authorizers.HttpLambdaAuthorizer:
+        function = lambda_.Function(
+            self,
+            "Authorizer",
+            runtime=lambda_.Runtime.PYTHON_3_13,
+            architecture=lambda_.Architecture.ARM_64,
+            handler="authorizer.handler",
+            code=lambda_.Code.from_asset(
+                str(handler_dir("origin_authorizer")), exclude=["__pycache__", "*.pyc"]
+            ),
+            environment={"SECRET_ARN": self._secret.secret_arn},
+            description="Dify: lets requests of this distribution in",
+            timeout=cdk.Duration.seconds(10),
+            memory_size=256,
+            log_group=log_group(self, "AuthorizerLogs"),
+        )
+        self._secret.grant_read(function)
+        acknowledge(function, {"AwsSolutions-L1": "the runtime is pinned to what the handler is tested with"})
+        acknowledge_basic_execution(function)
+        return authorizers.HttpLambdaAuthorizer(
+            "Origin",
+            function,
+            response_types=[authorizers.HttpLambdaResponseType.SIMPLE],
+            identity_source=[f"$request.header.{ORIGIN_HEADER}"],
+            results_cache_ttl=cdk.Duration.seconds(_CACHE_SECONDS),
+        )
+
+
+class VpcOriginUploads(Construct):
+    """Uploads through an internal load balancer that only CloudFront can reach.
+
+    Args:
+        platform: Where the services run.
+        timeout_seconds: Longest silence of a request.
+    """
+
+    def __init__(self, scope: Construct, id: str, *, platform: Platform, timeout_seconds: int) -> None:
+        super().__init__(scope, id)
+        self._load_balancer = LoadBalancer(
+            self,
+            "InternalAlb",
+            platform=platform,
+            public=False,
+            access=None,
+            certificate=None,
+            idle_timeout_seconds=timeout_seconds,
+        )
+        self._origin = self._load_balancer.vpc_origin(timeout_seconds)
+
+    @property
+    def origin(self) -> cloudfront.IOrigin:
+        """The load balancer."""
+        return self._origin
+
+    @property
+    def keeps_host(self) -> bool:
+        """A load balancer takes any host name."""
+        return True
+
+    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+        """Register them and the plugin daemon as targets."""
+        groups = self._load_balancer.route(list(services.values()))
+        self._load_balancer.allow_to(workers.services[Role.PLUGIN_DAEMON])
+        workers.admit_plugin_targets(groups[Role.PLUGIN_DAEMON])

@@ -1,0 +1,1 @@
+"""What a caller chooses: frozen value objects that check themselves. Imports no CDK."""

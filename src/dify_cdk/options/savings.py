@@ -1,0 +1,51 @@
+"""What the cheap choices cost in service: warnings by id, for those who choose them knowingly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dify_cdk.dify.components import Role
+from dify_cdk.options.sizes import RoleSize
+
+_ALL_ON_SPOT: Mapping[Role, str] = MappingProxyType(
+    {
+        Role.API: "nobody can use Dify",
+        Role.WEB: "nobody can open Dify",
+        Role.PLUGIN_DAEMON: "no model and no tool answers until another task has installed every plugin",
+    }
+)
+"""What happens when AWS takes the last task of a role back; other roles only work later."""
+
+_NO_SCHEDULER = (
+    "scheduler=None: scheduled workflows, polled triggers, human-input timeouts, plugin upgrades and "
+    "clean-ups do not run"
+)
+_AWAKE = (
+    "DatabaseCapacity.min_acu=0 saves nothing: the plugin daemon asks the database every minute, with "
+    "scheduler=None as well, so that it never pauses and costs what min_acu=0.5 costs: leave min_acu out"
+)
+
+
+def lever_warnings(
+    sizes: Mapping[Role, RoleSize], *, has_scheduler: bool, database_pauses: bool
+) -> dict[str, str]:
+    """What to warn about, by the id with which it can be acknowledged.
+
+    Args:
+        sizes: Size of every role.
+        has_scheduler: Whether beat runs.
+        database_pauses: Whether the database would pause without connections.
+    """
+    found = {}
+    for role, effect in _ALL_ON_SPOT.items():
+        spot = sizes[role].spot
+        if spot is not None and spot.on_demand_base == 0:
+            found[f"DifyWorkersSpot{role.construct_id}"] = (
+                f"every task of {role} runs on Spot: while there is no spare capacity, {effect}"
+            )
+    if not has_scheduler:
+        found["DifyWorkersScheduler"] = _NO_SCHEDULER
+    if database_pauses:
+        found["DifyDatabaseAwake"] = _AWAKE
+    return found

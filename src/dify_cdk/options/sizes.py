@@ -1,0 +1,261 @@
+"""How large the container of a role is, and how many run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from dify_cdk._checks import is_token, require_literal, require_one_of, require_whole
+from dify_cdk.dify.components import Role, require_roles
+
+_FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
+    {
+        256: (512, 1024, 2048),
+        512: tuple(range(1024, 4096 + 1, 1024)),
+        1024: tuple(range(2048, 8192 + 1, 1024)),
+        2048: tuple(range(4096, 16384 + 1, 1024)),
+        4096: tuple(range(8192, 30720 + 1, 1024)),
+        8192: tuple(range(16384, 61440 + 1, 4096)),
+        16384: tuple(range(32768, 122880 + 1, 8192)),
+    }
+)
+
+_MAX_TASKS = 5000  # tasks of one service
+_MAX_WAITING = 1000
+_CPU_PERCENT = (10, 90)  # an idle role is above less already, and more is too late to start a task
+
+
+class Architecture(StrEnum):
+    """Processor of the tasks; the sandbox always runs on x86-64, where its syscall list is complete."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scaling:
+    """A number of tasks that follows their load: ECS holds their average CPU near a target.
+
+    Above the target for some minutes, tasks are added; well below it for a quarter of an hour, they are
+    taken away. A task that is taken away has two minutes to finish: a streamed answer or a job of the worker
+    that takes longer is cut off.
+
+    The worker also follows its queue, because one that waits for models uses little CPU however many jobs
+    wait. When for three minutes more than ``waiting_jobs`` wait for each worker, tasks are added, the more
+    the longer the queue is. They are taken away only when CPU and queue are both low, and never while the
+    queue cannot be measured. Jobs that run are not seen: behind an empty queue a task may be taken away
+    although all of its places are in use, with those two minutes to finish.
+
+    Every task opens its own connections to the database, whose number follows from its largest capacity.
+
+    Attributes:
+        max_tasks: Upper bound, more than ``min_tasks``, up to 5000.
+        min_tasks: Lower bound, 1 or more: no load can be measured on no task.
+        cpu_percent: The average to hold, in percent of the task's size, 10 to 90.
+        waiting_jobs: How many jobs may wait for each worker, 1 to 1000; only for the worker. Default: a
+            quarter of the jobs that one runs at once where the database is large. A job waits for about as
+            much of the time that jobs take: with jobs of eight minutes for the two that CloudFront bears.
+
+    Raises:
+        ValueError: If a value is out of range, or the bounds leave nothing to scale.
+
+    See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
+    and https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html
+    """
+
+    max_tasks: int
+    min_tasks: int = 1
+    cpu_percent: int = 60
+    waiting_jobs: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        require_whole("Scaling.min_tasks", self.min_tasks, 1, _MAX_TASKS)
+        require_whole("Scaling.max_tasks", self.max_tasks, 1, _MAX_TASKS)
+        require_whole("Scaling.cpu_percent", self.cpu_percent, *_CPU_PERCENT)
+        if self.waiting_jobs is not None:
+            require_whole("Scaling.waiting_jobs", self.waiting_jobs, 1, _MAX_WAITING)
+        if is_token(self.min_tasks) or is_token(self.max_tasks):
+            return
+        if self.min_tasks >= self.max_tasks:
+            raise ValueError(
+                f"Scaling.max_tasks must be more than min_tasks={self.min_tasks}, got {self.max_tasks}: "
+                "write tasks= with one number where nothing shall scale"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spot:
+    """Spare capacity for the tasks beyond a base: up to 70 percent cheaper, and AWS can take it back.
+
+    A task that AWS takes back is told to stop, as at a deployment, and ends after at most two minutes. ECS
+    starts another one as soon as there is spare capacity; on-demand capacity never stands in, so that tasks
+    may be missing for hours. What that means for a role that has no other task:
+
+    - ``api`` and ``web``: nobody can use Dify, which raises a warning. The default base prevents it.
+    - ``plugin_daemon``: no model and no tool answers until the next task has installed every plugin again,
+      which takes minutes. Raises a warning.
+    - ``worker``: documents and triggered workflows wait; a job that needs more than those minutes is lost.
+    - ``beat``: schedules that come due are late. ECS starts no second one before the first has stopped.
+    - ``sandbox`` and ``ssrf_proxy``: code and HTTP nodes fail.
+
+    The migration always runs on demand. Adding, changing or removing it updates the service in place.
+
+    Attributes:
+        on_demand_base: How many tasks stay on demand, 0 to 5000; only those beyond them run on Spot.
+
+    Raises:
+        ValueError: If ``on_demand_base`` is out of range.
+
+    See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+    """
+
+    on_demand_base: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the base."""
+        require_literal("Spot.on_demand_base", self.on_demand_base, "the capacity providers follow from it")
+        require_whole("Spot.on_demand_base", self.on_demand_base, 0, _MAX_TASKS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoleSize:
+    """Size and number of the tasks of one role.
+
+    Attributes:
+        cpu_units: 1024 are one vCPU; a size that Fargate offers: 256, 512, 1024, 2048, 4096, 8192, 16384.
+        memory_mib: Memory in MiB, one of the values that Fargate pairs with ``cpu_units``.
+        tasks: Number of tasks, 1 to 5000, or a :class:`Scaling` for api, web or worker.
+        spot: Spare capacity for some of the tasks. Default: all of them run on demand.
+
+    Raises:
+        ValueError: If Fargate does not offer the size, ``tasks`` is out of range, or ``spot`` keeps so many
+            tasks on demand that none is left.
+
+    See https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecs-taskdefinition.html
+    """
+
+    cpu_units: int
+    memory_mib: int
+    tasks: int | Scaling = 1
+    spot: Spot | None = None
+
+    def __post_init__(self) -> None:
+        """Check the pair against Fargate's table, and the number of tasks."""
+        require_one_of("RoleSize.cpu_units", self.cpu_units, _FARGATE_MEMORY_MIB.keys())
+        if not isinstance(self.tasks, Scaling):
+            require_whole("RoleSize.tasks", self.tasks, 1, _MAX_TASKS)
+        if self.spot is not None:
+            _require_effect(self.spot, self.most_tasks)
+        if is_token(self.cpu_units) or is_token(self.memory_mib):
+            return
+        allowed = _FARGATE_MEMORY_MIB[self.cpu_units]
+        if self.memory_mib not in allowed:
+            raise ValueError(
+                f"RoleSize.memory_mib must be one of {', '.join(map(str, allowed))} "
+                f"with cpu_units={self.cpu_units}, got {self.memory_mib}"
+            )
+
+    @property
+    def most_tasks(self) -> int:
+        """How many tasks run at most (may be a token)."""
+        return self.tasks.max_tasks if isinstance(self.tasks, Scaling) else self.tasks
+
+
+def _require_effect(spot: Spot, most_tasks: int) -> None:
+    if spot.on_demand_base < most_tasks or is_token(most_tasks):
+        return
+    raise ValueError(
+        f"RoleSize.spot has no effect: Spot.on_demand_base={spot.on_demand_base} keeps all of at most "
+        f"{most_tasks} tasks on demand; ask for more tasks, or for a smaller base"
+    )
+
+
+DEFAULT_SIZES: Mapping[Role, RoleSize] = MappingProxyType(
+    {
+        Role.API: RoleSize(cpu_units=512, memory_mib=2048),
+        Role.API_WEBSOCKET: RoleSize(cpu_units=256, memory_mib=1024),
+        Role.WEB: RoleSize(cpu_units=256, memory_mib=1024),
+        Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048),
+        Role.BEAT: RoleSize(cpu_units=256, memory_mib=1024),
+        # Installs two plugins at a time, each with its Python packages, against a clock.
+        Role.PLUGIN_DAEMON: RoleSize(cpu_units=1024, memory_mib=2048),
+        Role.SANDBOX: RoleSize(cpu_units=256, memory_mib=512),
+        Role.SSRF_PROXY: RoleSize(cpu_units=256, memory_mib=512),
+        Role.MIGRATION: RoleSize(cpu_units=512, memory_mib=2048),
+    }
+)
+"""Floors that hold with a handful of users; every installed plugin is one more process of the daemon."""
+
+DEFAULT_WAITING_JOBS = 4
+"""A quarter of the 16 jobs that a worker runs at once where the database is large enough."""
+
+SINGLETON_ROLES = (Role.BEAT, Role.PLUGIN_DAEMON, Role.MIGRATION)
+"""Roles of which exactly one task may run: two schedulers run every job twice."""
+
+SCALABLE_ROLES = (Role.API, Role.WEB, Role.WORKER)
+"""Roles whose number of tasks may follow their load; the CPU of the others says little about theirs."""
+
+
+_PROXY_CPU_UNITS = 256
+"""What the proxy of ECS Service Connect takes from a task, beside 64 MiB of memory.
+
+See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-concepts-deploy.html
+"""
+
+
+def with_room_for_proxy(role: Role, size: RoleSize) -> RoleSize:
+    """The size of a role whose tasks also run the proxy of ECS Service Connect.
+
+    A default size grows by what is missing; an own size has to be large enough.
+
+    Raises:
+        ValueError: If an own size leaves no processor time for Dify beside the proxy.
+    """
+    floor = DEFAULT_SIZES[role]
+    if is_token(size.cpu_units) or size.cpu_units > _PROXY_CPU_UNITS:
+        return size
+    if (size.cpu_units, size.memory_mib) != (floor.cpu_units, floor.memory_mib):
+        raise ValueError(
+            f"sizes of role {role}: cpu_units must be 512 or more, since the proxy of Service Connect takes "
+            f"{_PROXY_CPU_UNITS}, got {size.cpu_units}"
+        )
+    return replace(size, cpu_units=2 * _PROXY_CPU_UNITS, memory_mib=max(1024, floor.memory_mib))
+
+
+def sizes_with(own: Mapping[Role, RoleSize]) -> dict[Role, RoleSize]:
+    """The default sizes with the user's own in their place.
+
+    Raises:
+        ValueError: If more than one task of a singleton role is asked for, a role shall scale that does
+            not, or the migration shall run on Spot.
+    """
+    require_roles("sizes", own)
+    for role, size in own.items():
+        _require_runnable(role, size)
+    return {**DEFAULT_SIZES, **own}
+
+
+def _require_runnable(role: Role, size: RoleSize) -> None:
+    if isinstance(size.tasks, Scaling):
+        if role not in SCALABLE_ROLES:
+            raise ValueError(
+                f"sizes of role {role}: only {', '.join(SCALABLE_ROLES)} can scale, got tasks={size.tasks}; "
+                "give one number"
+            )
+        if role != Role.WORKER and size.tasks.waiting_jobs is not None:
+            raise ValueError(
+                f"sizes of role {role}: jobs wait for the worker only, got Scaling.waiting_jobs="
+                f"{size.tasks.waiting_jobs}; leave it out"
+            )
+    elif role in SINGLETON_ROLES:
+        require_literal(f"sizes of role {role}: tasks", size.tasks, "exactly one task can run")
+        if size.tasks != 1:
+            raise ValueError(f"sizes of role {role}: exactly one task can run, got tasks={size.tasks}")
+    if role == Role.MIGRATION and size.spot is not None:
+        raise ValueError(
+            f"sizes of role {role}: it always runs on demand, since nothing starts before it is done, "
+            f"got spot={size.spot}; leave spot out"
+        )

@@ -1,0 +1,1 @@
+"""Draws an architecture as a picture."""

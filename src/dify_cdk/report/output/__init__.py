@@ -1,0 +1,1 @@
+"""How compare and plan are shown: terminal, Markdown, HTML and JSON."""

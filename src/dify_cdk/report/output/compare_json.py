@@ -1,0 +1,98 @@
+"""Comparisons as JSON, schema ``dify-cdk/compare/2``.
+
+Fields may be added within a version; a removed or changed one makes a new version. Numbers that are only
+known when CloudFormation deploys, and amounts without a known price, are ``null``::
+
+    {
+      "schema": "dify-cdk/compare/2",
+      "usage": "team",                           profile, or file that the usage was read from
+      "prices_as_of": "2026-11-22",
+      "subjects": [
+        {
+          "name": "v3",                          unique
+          "parts": [                             its templates, the main one first
+            {"name": "Dify",
+             "region": "ap-northeast-1",         null where it is left open or unknown
+             "source": null}                     file that the template was read from
+          ],
+          "resources": {
+            "total": 2,
+            "conditional": 0,                    how many exist only if a condition of the template holds
+            "types": [{"service": "ECS", "name": "Service", "type": "AWS::ECS::Service", "count": 2}]
+          },
+          "roles": [...],                        one per container, see ``RoleRow``
+          "listeners": [{..., "routes": [...]}], see ``Listener``, ``RouteRow`` and ``Destination``
+          "other_doors": [...],                  types of public entry points whose routes are not followed
+          "messages": [...],                     what the CDK recorded, see ``Message``
+          "limits": [...],                       what it carries, see ``Limit``
+          "cost": {                              of a month, in USD, see ``MonthlyCost``
+            "region": "ap-northeast-1",
+            "usage": {"users": 50, ...},         see ``Usage``
+            "lines": [...],                      see ``CostLine``
+            "total": 195.93,
+            "is_lower_bound": true,
+            "unpriced": ["Custom::AWS"],
+            "floor": 181.97                      if nobody uses it, likewise a lower bound
+          }
+        }
+      ],
+      "differences": [                           types that the subjects do not have equally often
+        {"type": "AWS::WAFv2::WebACL", "counts": {"v1": 0, "v3": 1}}
+      ],
+      "break_even": [                            each two of them; usage null where one is always cheaper
+        {"subjects": ["v1", "v3"], "usage": {"users": 599.5, ...}}
+      ]
+    }
+
+Routes stand in the order in which they are tried. Version 1 had ``templates`` instead of ``subjects``, one
+for each template, and no limits and costs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from dify_cdk.report.comparison import BreakEven, Compared, Comparison
+from dify_cdk.report.output.resources import count, differing_types
+
+SCHEMA = "dify-cdk/compare/2"
+
+
+def to_json(comparison: Comparison) -> str:
+    """The comparison in the JSON schema that this module documents."""
+    inventories = [one.whole for one in comparison.compared]
+    document = {
+        "schema": SCHEMA,
+        "usage": comparison.usage,
+        "prices_as_of": comparison.prices_as_of.isoformat(),
+        "subjects": [_subject(one) for one in comparison.compared],
+        "differences": [
+            {"type": type, "counts": {inventory.name: count(inventory, type) for inventory in inventories}}
+            for type in differing_types(inventories)
+        ],
+        "break_even": [_crossing(one) for one in comparison.break_evens],
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _subject(one: Compared) -> dict[str, object]:
+    inventory = asdict(one.whole)
+    types, conditional = inventory.pop("types"), inventory.pop("conditional")
+    for key in ("name", "source", "region"):
+        del inventory[key]
+    return {
+        "name": one.name,
+        "parts": [
+            {"name": part.name, "region": part.region, "source": part.source} for part in one.inventories
+        ],
+        "resources": {"total": one.whole.total, "conditional": conditional, "types": types},
+        **inventory,
+        "limits": [asdict(limit) for limit in one.limits],
+        "cost": {**asdict(one.cost), "floor": one.floor.total},
+    }
+
+
+def _crossing(crossing: BreakEven) -> dict[str, object]:
+    usage = None if crossing.usage is None else asdict(crossing.usage)
+    return {"subjects": [crossing.first, crossing.second], "usage": usage}

@@ -1,0 +1,104 @@
+"""Resources: of one subject by service, and of several side by side with what each has that others lack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from dify_cdk.report.comparison import Compared
+from dify_cdk.report.inventory import Inventory, TypeCount
+from dify_cdk.report.output.grid import Column, Grid, Row, Style
+from dify_cdk.report.output.words import number
+from dify_cdk.report.phrases import plural
+
+
+def differing_types(inventories: Sequence[Inventory]) -> list[str]:
+    """The types that not every subject has equally often, ordered by service and name."""
+    return [
+        entry.type
+        for entry in all_types(inventories)
+        if len({count(inventory, entry.type) for inventory in inventories}) > 1
+    ]
+
+
+def only_in(inventory: Inventory, inventories: Sequence[Inventory]) -> list[TypeCount]:
+    """What one subject has that none of the others has."""
+    others = [other for other in inventories if other is not inventory]
+    return [entry for entry in inventory.types if not any(count(other, entry.type) for other in others)]
+
+
+def all_types(inventories: Sequence[Inventory]) -> list[TypeCount]:
+    """Every type that one of the subjects has, ordered by service and name."""
+    known = {entry.type: entry for inventory in inventories for entry in inventory.types}
+    return sorted(known.values(), key=lambda entry: (entry.service.lower(), entry.name.lower(), entry.type))
+
+
+def count(inventory: Inventory, type: str) -> int:
+    """How many resources of a type a subject has."""
+    return sum(entry.count for entry in inventory.types if entry.type == type)
+
+
+def summary(one: Compared) -> str:
+    """What a subject has, in one line."""
+    inventory = one.whole
+    regions = dict.fromkeys(part.region for part in one.inventories if part.region)
+    rules = sum(len(listener.routes) for listener in inventory.listeners)
+    warnings = sum(message.level == "warning" for message in inventory.messages)
+    errors = sum(message.level == "error" for message in inventory.messages)
+    parts = [
+        " and ".join(regions),
+        plural(len(one.inventories), "stack") if len(one.inventories) > 1 else "",
+        plural(inventory.total, "resource")
+        + (f" ({inventory.conditional} under a condition)" if inventory.conditional else ""),
+        plural(len(inventory.roles), "container"),
+        plural(rules, "route"),
+        plural(warnings, "warning") if warnings else "",
+        plural(errors, "error") if errors else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def by_service(inventory: Inventory) -> Grid:
+    """One line per service: sixty types read better as a sentence each than as sixty lines."""
+    rows = []
+    for service, group in groupby(inventory.types, key=lambda entry: entry.service):
+        entries = sorted(group, key=lambda entry: -entry.count)
+        names = ", ".join(
+            f"{entry.name} {entry.count}" if entry.count > 1 else entry.name for entry in entries
+        )
+        rows.append(Row(cells=(service, str(sum(entry.count for entry in entries)), names)))
+    columns = (Column(name="service"), Column(name="count", right=True), Column(name="types"))
+    return Grid(columns=columns, rows=tuple(rows))
+
+
+def side_by_side(inventories: Sequence[Inventory], *, types: bool = True) -> Grid:
+    """One row per service, and below it one per type unless ``types`` is false."""
+    first = "type" if types else "service"
+    columns = (Column(name=first), *(Column(name=one.name, right=True) for one in inventories))
+    return Grid(columns=columns, rows=tuple(_rows(inventories, types=types)))
+
+
+def _rows(inventories: Sequence[Inventory], *, types: bool) -> Iterator[Row]:
+    differing = set(differing_types(inventories))
+    for service, group in groupby(all_types(inventories), key=lambda entry: entry.service):
+        entries = list(group)
+        totals = (number(sum(count(one, entry.type) for entry in entries)) for one in inventories)
+        changed = any(entry.type in differing for entry in entries)
+        plain = Style.DIFFERENT if changed else Style.PLAIN
+        yield Row(cells=(service, *totals), style=Style.TOTAL if types else plain)
+        for entry in entries if types else ():
+            counts = (number(count(one, entry.type)) for one in inventories)
+            style = Style.DIFFERENT if entry.type in differing else Style.PLAIN
+            yield Row(cells=(entry.name, *counts), style=style, level=1)
+    yield Row(cells=("all", *(number(one.total) for one in inventories)), style=Style.TOTAL)
+
+
+def alone(inventories: Sequence[Inventory]) -> list[tuple[str, str]]:
+    """For each subject a label and the types that it alone has: ``ECS (Cluster, Service), SQS (Queue)``."""
+    return [(f"only in {one.name}:", _by_service(only_in(one, inventories))) for one in inventories]
+
+
+def _by_service(entries: Iterable[TypeCount]) -> str:
+    groups = groupby(entries, key=lambda entry: entry.service)
+    parts = [f"{service} ({', '.join(entry.name for entry in group)})" for service, group in groups]
+    return ", ".join(parts) or "nothing"

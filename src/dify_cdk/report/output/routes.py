@@ -1,0 +1,69 @@
+"""Routes: what each listener, API and distribution leads where."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dify_cdk.report.output.grid import Column, Grid, Row
+from dify_cdk.report.traffic.api_rows import HTTP_API
+from dify_cdk.report.traffic.distribution_rows import DISTRIBUTION
+from dify_cdk.report.traffic.listeners import Destination, Listener, RouteRow
+
+NONE = "No load balancer, HTTP API or distribution in this template."
+
+_WITHOUT_RANKS = (DISTRIBUTION, HTTP_API)  # their routes are chosen by order or by length
+_COLUMNS = (Column(name="rank", right=True), Column(name="requests"), Column(name="lead to"))
+
+
+def routes(listener: Listener) -> Grid:
+    """One row per rule, in the order in which they are tried."""
+    alone = len(listener.routes) == 1
+    rows = []
+    for route in listener.routes:
+        rank = "" if listener.kind in _WITHOUT_RANKS and not route.default else _rank(route)
+        rows.append(Row(cells=(rank, _when(route, alone=alone), _leads_to(route))))
+    return Grid(columns=_COLUMNS, rows=tuple(rows))
+
+
+def also_public(types: Sequence[str]) -> str:
+    """A sentence about the entry points whose routes are not followed; empty if there are none."""
+    return f"Also public, routes not followed: {', '.join(types)}" if types else ""
+
+
+def caption(listener: Listener) -> str:
+    """``HTTPS 443 on the internet-facing application load balancer Alb``."""
+    port = "" if listener.port is None else str(listener.port)
+    entry = " ".join(filter(None, (listener.protocol, port))) or f"listener {listener.id}"
+    kind = listener.kind if listener.kind in _WITHOUT_RANKS else f"{listener.kind} load balancer"
+    where = " ".join(filter(None, (listener.scheme, kind, listener.load_balancer)))
+    known = listener.load_balancer or listener.scheme
+    return f"{entry} on the {where}" if known else f"{entry}, not in this template"
+
+
+def _rank(route: RouteRow) -> str:
+    if route.default:
+        return "default"
+    return "?" if route.priority is None else str(route.priority)
+
+
+def _when(route: RouteRow, *, alone: bool) -> str:
+    if route.default:
+        return "everything" if alone else "everything else"
+    parts = (", ".join(route.paths), " and ".join(route.conditions))
+    return " if ".join(filter(None, parts)) or "everything"
+
+
+def _leads_to(route: RouteRow) -> str:
+    ends = " | ".join(_destination(destination) for destination in route.destinations)
+    return ", then ".join(filter(None, (*route.actions, ends))) or "nowhere"
+
+
+def _destination(destination: Destination) -> str:
+    port = "" if destination.port is None else f":{destination.port}"
+    if destination.role:
+        place = f"{destination.role}{port}"
+    elif destination.target_group:
+        place = f"target group {destination.target_group}"
+    else:
+        place = "a place that the template does not show"
+    return place if destination.weight is None else f"{place} (weight {destination.weight})"

@@ -1,1 +1,0 @@
-"""The sections of the HTML page, one module each; ``dify_cdk.report.html`` puts them together."""

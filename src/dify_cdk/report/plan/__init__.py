@@ -1,0 +1,1 @@
+"""What a deployment would keep, replace, lose or refuse."""

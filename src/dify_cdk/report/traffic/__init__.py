@@ -1,0 +1,1 @@
+"""Follows requests through templates."""

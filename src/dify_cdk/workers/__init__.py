@@ -1,0 +1,1 @@
+"""What works in the background, and how every component becomes a task and a service."""

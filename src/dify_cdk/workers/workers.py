@@ -1,0 +1,493 @@
+"""Everything of Dify that works in the background, and every internal name."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping, Sequence
+
+import aws_cdk as cdk
+import jsii
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_servicediscovery as servicediscovery
+from constructs import Construct, IDependable, IValidation
+
+from dify_cdk._checks import is_token, require_match
+from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
+from dify_cdk.data.data import DifyData
+from dify_cdk.dify import ssrf_proxy as squid
+from dify_cdk.dify.components import NAMED_ROLES, PORTS, Role, require_roles
+from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
+from dify_cdk.dify.environment import Door
+from dify_cdk.dify.release import DifyRelease
+from dify_cdk.network import ENDPOINT_SERVICES, network_of, tiers_of
+from dify_cdk.options.bedrock import Bedrock
+from dify_cdk.options.mail import SesMail, SmtpMail
+from dify_cdk.options.plugins import Plugins
+from dify_cdk.options.sandbox import Sandbox
+from dify_cdk.options.savings import lever_warnings
+from dify_cdk.options.sizes import (
+    DEFAULT_SIZES,
+    DEFAULT_WAITING_JOBS,
+    Architecture,
+    RoleSize,
+    Scaling,
+    sizes_with,
+    with_room_for_proxy,
+)
+from dify_cdk.workers.bedrock_grants import grant_models
+from dify_cdk.workers.component_service import START_SECONDS, Extras, Platform, RoleService, Start
+from dify_cdk.workers.ecs_exec import require_exec
+from dify_cdk.workers.migration import Migration
+from dify_cdk.workers.queue_metrics import QueueMetrics
+from dify_cdk.workers.security_groups import Mesh
+from dify_cdk.workers.ses_sender import MailVariables, define_mail
+
+DEFAULT_RELEASE = DifyRelease()
+DEFAULT_SANDBOX = Sandbox()
+DEFAULT_PLUGINS = Plugins()
+DEFAULT_SCHEDULER = DEFAULT_SIZES[Role.BEAT]
+
+PLUGIN_DISCOVERY_NAME = "daemon-http"
+_DNS_TTL_SECONDS = 10
+_NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+
+class DifyWorkers(Construct):
+    """The background roles on Fargate, the migration before them, and the private names of all roles.
+
+    Defines the cluster, a private DNS namespace with one name for every role that listens, a security group
+    for every role, the one-off migration, and one service each for worker, beat, plugin daemon, sandbox and
+    SSRF proxy. The frontend that you put beside it hosts api and web; swapping the frontend changes nothing
+    here but the announced URL and limits.
+
+    The sandbox runs other people's code. It can reach the proxy, and TCP 443 and DNS anywhere in a network
+    with a way out, because Fargate fetches image, secrets and logs through the task's own interface.
+    Database, cache, api and plugin daemon never let it in. Its task role has no permissions.
+
+    Args:
+        data: The stateful half.
+        cluster: ECS cluster with the Fargate capacity providers. Default: one is defined.
+        release: Images. Default: the release the library is written for.
+        architecture: Processor of all tasks but the sandbox. Default: x86-64.
+        sizes: Size, number of tasks and capacity of single roles, also of api and web. Default: the floors
+            of ``dify_cdk.options.sizes``, one task each, on demand.
+        scheduler: Size of beat. ``None`` runs none: schedules, triggers and clean-ups stop, which raises a
+            warning and saves one task, no more. Default: one small task.
+        environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
+            SSM parameter. They cannot replace what the library sets.
+        sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
+        plugins: Where plugins come from. Default: Dify's marketplace and the public Python package index, or,
+            where the subnets of the tasks have no way out, uploads only.
+        models: What plugins may do with Amazon Bedrock by the plugin daemon's role. Default: nothing.
+        mail: How Dify sends mail. Default: not at all, so that nobody can be invited or reset a password.
+        namespace: Name of the private DNS namespace. Default: derived from the construct's path.
+        app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
+        exec_roles: Roles in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand`` open a shell,
+            who then sees their secrets: list them only while you need it. The service's ``execute_command``
+            is the ready command. A cluster of yours that encrypts or logs sessions needs grants of yours to
+            the task's role. A role on AWS Lambda has no shell. Default: none; never sandbox and proxy.
+
+    Raises:
+        ValueError: If a size or variable cannot be, the namespace is malformed or ends with ``.local``, or
+            ``exec_roles`` holds a role that must stay closed.
+
+    Example:
+        >>> workers = DifyWorkers(stack, "Workers", data=data)
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        data: DifyData,
+        cluster: ecs.ICluster | None = None,
+        release: DifyRelease = DEFAULT_RELEASE,
+        architecture: Architecture = Architecture.X86_64,
+        sizes: Mapping[Role, RoleSize] | None = None,
+        scheduler: RoleSize | None = DEFAULT_SCHEDULER,
+        environment: Extras | None = None,
+        sandbox: Sandbox = DEFAULT_SANDBOX,
+        plugins: Plugins = DEFAULT_PLUGINS,
+        models: Bedrock | None = None,
+        mail: SesMail | SmtpMail | None = None,
+        namespace: str | None = None,
+        app_subnets: Sequence[ec2.ISubnet] | None = None,
+        exec_roles: Collection[Role] = (),
+    ) -> None:
+        super().__init__(scope, id)
+        self._announced: Door | None = None
+        self._claimed: set[tuple[str, str]] = set()
+        self._queue: QueueMetrics | None = None
+        require_roles("environment", environment or {})
+        tiers = tiers_of(data.vpc, app=app_subnets)
+        dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
+        post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
+        cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
+        all_sizes = _all_sizes(sizes or {}, scheduler)
+        self._platform = Platform(
+            cluster=cluster,
+            tiers=tiers,
+            data=data,
+            release=release,
+            architecture=architecture,
+            sizes=all_sizes,
+            extras=environment or {},
+            options={
+                **sandbox.environment(),
+                **sandbox.environment_of_callers(),
+                **plugins.environment(closed=tiers.closed),
+                **post.plain,
+            },
+            secret_options=post.secrets,
+            mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
+            namespace=dns,
+            names={role: _define_name(dns, role) for role in NAMED_ROLES},
+            ready=[*tiers.way_out, *providers],
+            pools=_pools(data, all_sizes),
+            exec_roles=require_exec(exec_roles, has_scheduler=scheduler is not None),
+        )
+        self._migration = Migration(self, "Migration", platform=self._platform)
+        self._mirror = sandbox.pip_mirror_host()
+        self._services = self._define_services(scheduler is not None, sandbox)
+        if models is not None:
+            grant_models(self._services[Role.PLUGIN_DAEMON].task.definition.task_role, models)
+        self._plugin_targets: list[dict[str, object]] = []
+        self._close_plugin_doors()
+        self._warn(scheduler, release)
+        if tiers.closed:
+            self._warn_of_closed_network(plugins, mail, models)
+        self.node.add_validation(_Announcement(self))
+        self.node.add_validation(_Connections(self))
+
+    @property
+    def platform(self) -> Platform:
+        """Where and from what the tasks are made: what a frontend builds api and web with."""
+        return self._platform
+
+    @property
+    def cluster(self) -> ecs.ICluster:
+        """The ECS cluster."""
+        return self._platform.cluster
+
+    @property
+    def namespace(self) -> str:
+        """Name of the private DNS namespace."""
+        return self._platform.namespace.namespace_name
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether a frontend has announced the public URL."""
+        return self._announced is not None
+
+    @property
+    def migration(self) -> Construct:
+        """Depend on it before running Dify's code."""
+        return self._migration.resource
+
+    @property
+    def migration_family(self) -> str:
+        """Family of the migration's task definition."""
+        return self._migration.task.definition.family
+
+    @property
+    def services(self) -> Mapping[Role, RoleService]:
+        """The service of each background role."""
+        return dict(self._services)
+
+    def announce(self, door: Door) -> None:
+        """Tell the background roles under which URL users reach Dify, and what that way in carries.
+
+        Frontends call it; the first one that announces wins, a second one needs ``announce=False``.
+
+        Raises:
+            ValueError: If another frontend has announced itself.
+        """
+        if self._announced is not None:
+            raise ValueError(
+                f"{self.node.path} has its public URL already; only one frontend can announce it, "
+                "give the others announce=False"
+            )
+        self._announced = door
+        for service in self._services.values():
+            service.task.announce(door)
+        if door.internal:  # HTTP nodes may call Dify's own address although it is a private one
+            proxy = self._services[Role.SSRF_PROXY]
+            proxy.task.replace_command(self._proxy_start(allowed_hosts=[door.host]))
+
+    def admit_plugin_targets(self, target_group: elbv2.ApplicationTargetGroup) -> None:
+        """Register the plugin daemon with a load balancer, for ``/e/*``.
+
+        Args:
+            target_group: Target group that a listener rule leads to: ECS refuses one without a listener.
+        """
+        self._plugin_targets.append(
+            {
+                "ContainerName": str(Role.PLUGIN_DAEMON),
+                "ContainerPort": PORTS[Role.PLUGIN_DAEMON],
+                "TargetGroupArn": target_group.target_group_arn,
+            }
+        )
+        self._services[Role.PLUGIN_DAEMON].override("LoadBalancers", self._plugin_targets)
+        # Refused without a load balancer, so it cannot be there from the start.
+        self._services[Role.PLUGIN_DAEMON].override("HealthCheckGracePeriodSeconds", START_SECONDS)
+        self._services[Role.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
+
+    def measure_queue(self) -> QueueMetrics:
+        """Define what measures the job queue, once, and return its metrics.
+
+        A worker that scales needs it, and so does ``DifyMonitoring``; without them nothing is measured, and
+        nothing is paid: a small function that runs every minute, and three custom metrics.
+
+        Returns:
+            A construct with ``metric_waiting_jobs()``, ``metric_connected_workers()`` and
+            ``metric_waiting_jobs_per_worker()``, for alarms and graphs of your own.
+        """
+        if self._queue is None:
+            self._queue = QueueMetrics(
+                self, "QueueMetrics", data=self._platform.data, tiers=self._platform.tiers
+            )
+        return self._queue
+
+    def claim(self, what: str, name: str) -> None:
+        """Reserve a name that AWS lets only one frontend have.
+
+        Raises:
+            ValueError: If another frontend beside these workers has it.
+        """
+        if (what, name) in self._claimed:
+            raise ValueError(
+                f"another frontend beside {self.node.path} has the {what} {name} already: two cannot stand "
+                "side by side with it"
+            )
+        self._claimed.add((what, name))
+
+    def admit_plugin_discovery(self) -> str:
+        """Register the plugin daemon for private integrations of API Gateway; all doors share the entry.
+
+        Returns:
+            The discovery name.
+
+        Raises:
+            ValueError: If the daemon's size leaves no room for the proxy of Service Connect.
+        """
+        with_room_for_proxy(Role.PLUGIN_DAEMON, self._platform.sizes[Role.PLUGIN_DAEMON])
+        self._services[Role.PLUGIN_DAEMON].join_service_connect(PLUGIN_DISCOVERY_NAME)
+        return PLUGIN_DISCOVERY_NAME
+
+    def _close_plugin_doors(self) -> None:
+        """Write both door properties of the plugin daemon out, also when they are empty.
+
+        ECS leaves a service's load balancers and Service Connect as they are when the property is absent,
+        so that a removed frontend could never let go. The L2 leaves both out.
+        """
+        self._services[Role.PLUGIN_DAEMON].override("LoadBalancers", [])
+        self._services[Role.PLUGIN_DAEMON].override("ServiceConnectConfiguration", {"Enabled": False})
+
+    def _default_namespace(self) -> str:
+        unique = cdk.Names.unique_resource_name(self, max_length=50, separator="-")
+        return f"{unique.lower()}.internal"
+
+    def _define_namespace(self, name: str, vpc: ec2.IVpc) -> servicediscovery.PrivateDnsNamespace:
+        meaning = "a lower-case DNS name with at least two labels, such as dify.internal"
+        require_match("DifyWorkers.namespace", name, _NAMESPACE, meaning)
+        if name.endswith(".local"):
+            raise ValueError(
+                f"DifyWorkers.namespace must not end with .local, which multicast DNS owns, got {name!r}"
+            )
+        return servicediscovery.PrivateDnsNamespace(self, "Namespace", name=name, vpc=vpc, description="Dify")
+
+    def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.Cluster, list[IDependable]]:
+        cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.DISABLED)
+        cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=ECS).resource)
+        # The cluster's own switch defines this in an aspect, too late for services to depend on it: ECS
+        # refuses a service whose capacity provider is not associated yet.
+        providers = ecs.CfnClusterCapacityProviderAssociations(
+            self,
+            "CapacityProviders",
+            cluster=cluster.cluster_name,
+            capacity_providers=["FARGATE", "FARGATE_SPOT"],
+            default_capacity_provider_strategy=[],
+        )
+        reason = (
+            "CPU and memory of every service are metrics without it; pass your own cluster to pay for more"
+        )
+        acknowledge(cluster, {"AwsSolutions-ECS4": reason})
+        return cluster, [providers]
+
+    def _define_services(self, with_scheduler: bool, sandbox: Sandbox) -> dict[Role, RoleService]:
+        starts = {Role.SANDBOX: _sandbox_start(sandbox), Role.SSRF_PROXY: self._proxy_start()}
+        roles = [Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY]
+        if not with_scheduler:
+            roles.remove(Role.BEAT)
+        services = {
+            role: RoleService(
+                self, role.construct_id, role=role, platform=self._platform, door=None, start=starts.get(role)
+            )
+            for role in roles
+        }
+        for role in (Role.WORKER, Role.BEAT):
+            if role in services:
+                services[role].wait_for(self.migration)
+        services[Role.PLUGIN_DAEMON].wait_for(self._platform.data.initialization)
+        tasks = self._platform.sizes[Role.WORKER].tasks
+        if isinstance(tasks, Scaling):
+            services[Role.WORKER].follow_queue(
+                self.measure_queue().metric_waiting_jobs_per_worker(),
+                tasks.waiting_jobs or DEFAULT_WAITING_JOBS,
+            )
+        return services
+
+    def _proxy_start(self, allowed_hosts: Sequence[str] = ()) -> Start:
+        configuration = squid.configuration(
+            port=PORTS[Role.SSRF_PROXY],
+            allowed_hosts=[*allowed_hosts, *([self._mirror] if self._mirror else [])],
+            network=[_network_of_address(self._platform.data.vpc.vpc_cidr_block)],
+        )
+        entry_point, command = squid.command(configuration)
+        return Start(entry_point=entry_point, command=command)
+
+    def _warn(self, scheduler: RoleSize | None, release: DifyRelease) -> None:
+        validations = cdk.Validations.of(self)
+        platform = self._platform
+        levers = lever_warnings(
+            platform.sizes,
+            has_scheduler=scheduler is not None,
+            database_pauses=platform.data.database.pauses,
+        )
+        for id, text in levers.items():
+            validations.add_warning(id, text)
+        if not release.is_tested:
+            validations.add_warning(
+                "DifyReleaseUntested",
+                "this combination of image tags is not one that this version of dify-cdk knows",
+            )
+        if platform.tiers.closed and release.registry is None:
+            validations.add_warning(
+                "DifyWorkersClosedNetwork",
+                "the subnets of the tasks have no way out, but the images come from Docker Hub: "
+                "pass release=DifyRelease(registry=...)",
+            )
+        if platform.tiers.closed and platform.exec_roles and network_of(platform.data.vpc) is None:
+            validations.add_warning(
+                "DifyWorkersExecEndpoint",
+                "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
+                "ssmmessages in your VPC, which a DifyNetwork would have",
+            )
+
+    def _warn_of_closed_network(
+        self, plugins: Plugins, mail: SesMail | SmtpMail | None, models: Bedrock | None
+    ) -> None:
+        validations = cdk.Validations.of(self)
+        if network_of(self._platform.data.vpc) is None:
+            validations.add_warning(
+                "DifyWorkersEndpoints",
+                "the subnets of the tasks have no way out, and the VPC is your own: give it a gateway "
+                f"endpoint for s3 and interface endpoints for {', '.join(ENDPOINT_SERVICES)}",
+            )
+        if plugins.pip_mirror_url is None:
+            validations.add_warning(
+                "DifyWorkersClosedPlugins",
+                "the subnets of the tasks have no way out, so that plugins cannot install the Python "
+                "packages they need: pass plugins=Plugins(pip_mirror_url=...)",
+            )
+        if isinstance(mail, SesMail):
+            validations.add_warning(
+                "DifyWorkersClosedMail",
+                "the subnets of the tasks have no way out: Amazon SES needs an interface endpoint for "
+                "email-smtp that lets api and worker in on port 587, in zones that have it",
+            )
+        if models is not None and models.assume_roles:
+            validations.add_warning(
+                "DifyWorkersClosedRoles",
+                "the subnets of the tasks have no way out: assume_roles of Bedrock needs an interface "
+                "endpoint for sts that lets the plugin daemon in",
+            )
+        region = cdk.Stack.of(self).region
+        if models is not None and models.regions is not None and not is_token([region, *models.regions]):
+            self._warn_of_other_regions(region, models.regions)
+
+    def _warn_of_other_regions(self, region: str, allowed: Sequence[str]) -> None:
+        if region in allowed:
+            return
+        cdk.Validations.of(self).add_warning(
+            "DifyWorkersClosedModels",
+            "the subnets of the tasks have no way out, and the endpoints of Amazon Bedrock lead to the "
+            f"stack's own region {region}: add it to Bedrock.regions, which are {', '.join(allowed)}",
+        )
+
+
+@jsii.implements(IValidation)
+class _Announcement:
+    """Says at synthesis that a frontend is missing; until then one may still be added."""
+
+    def __init__(self, workers: DifyWorkers) -> None:
+        self._workers = workers
+
+    def validate(self) -> list[str]:
+        """The errors."""
+        if self._workers.is_announced:
+            return []
+        return [
+            f"{self._workers.node.path} has no frontend: add one, such as DifyAlbFrontend(..., workers=...)"
+        ]
+
+
+@jsii.implements(IValidation)
+class _Connections:
+    """Warns at synthesis, when all services are known, of more connections than the database takes."""
+
+    def __init__(self, workers: DifyWorkers) -> None:
+        self._workers = workers
+
+    def validate(self) -> list[str]:
+        """No errors: tasks that scale so far may never come together."""
+        platform = self._workers.platform
+        available = platform.data.database.max_connections
+        found = None if available is None else too_many([s.part for s in platform.services], available)
+        if found:
+            cdk.Validations.of(self._workers).add_warning(
+                "DifyDatabaseConnections",
+                f"Dify can open more connections than the {available} that the database takes with this "
+                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu or scale less",
+            )
+        return []
+
+
+def _pools(data: DifyData, sizes: Mapping[Role, RoleSize]) -> Pools:
+    """What the database leaves for each process, with one api_websocket whether it runs or not."""
+    counts = [sizes[role].most_tasks for role in (Role.API, Role.API_WEBSOCKET, Role.WORKER)]
+    available = data.database.max_connections
+    if available is None or is_token(counts):
+        return DEFAULT_POOLS
+    return pools_for(available, sum(counts))
+
+
+def _network_of_address(cidr: str) -> str:
+    """The range itself: until a VPC is looked up, the CDK's stand-in for it has an address with host bits."""
+    return cidr if is_token(cidr) else str(ipaddress.ip_network(cidr, strict=False))
+
+
+def _all_sizes(own: Mapping[Role, RoleSize], scheduler: RoleSize | None) -> dict[Role, RoleSize]:
+    if Role.BEAT in own:
+        raise ValueError("sizes of role beat: use scheduler= of DifyWorkers")
+    return sizes_with(own if scheduler is None else {**own, Role.BEAT: scheduler})
+
+
+def _define_name(namespace: servicediscovery.PrivateDnsNamespace, role: Role) -> servicediscovery.Service:
+    return servicediscovery.Service(
+        namespace,
+        role.construct_id,
+        namespace=namespace,
+        name=role.dns_label,
+        dns_record_type=servicediscovery.DnsRecordType.A,
+        dns_ttl=cdk.Duration.seconds(_DNS_TTL_SECONDS),
+        custom_health_check=servicediscovery.HealthCheckCustomConfig(failure_threshold=1),
+    )
+
+
+def _sandbox_start(sandbox: Sandbox) -> Start:
+    return Start(entry_point=sandbox.entry_point(), command=sandbox.command())
