@@ -9,13 +9,13 @@ import aws_cdk as cdk
 from dify_cdk import (
     Access,
     CloudFrontEdge,
+    Component,
+    ComponentSize,
     DifyAlbFrontend,
     DifyData,
     DifyNetwork,
     DifyWorkers,
     Egress,
-    Role,
-    RoleSize,
     Scaling,
 )
 
@@ -23,8 +23,8 @@ ALLOWED_NETWORKS = ["203.0.113.0/24"]  # your office; Access.anyone() opens Dify
 
 # What users wait for runs in both zones, and grows with them.
 SIZES = {
-    Role.API: RoleSize(cpu_units=512, memory_mib=2048, tasks=Scaling(min_tasks=2, max_tasks=6)),
-    Role.WEB: RoleSize(cpu_units=256, memory_mib=1024, tasks=Scaling(min_tasks=2, max_tasks=4)),
+    Component.API: ComponentSize(cpu_units=512, memory_mib=2048, tasks=Scaling(min_tasks=2, max_tasks=6)),
+    Component.WEB: ComponentSize(cpu_units=256, memory_mib=1024, tasks=Scaling(min_tasks=2, max_tasks=4)),
 }
 
 

@@ -11,14 +11,14 @@ from dify_cdk import (
     Architecture,
     CacheSize,
     CloudFrontEdge,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyData,
     DifyNetwork,
     DifyWorkers,
     Egress,
-    Role,
-    RoleSize,
     Spot,
 )
 
@@ -27,9 +27,9 @@ ALLOWED_NETWORKS = ["203.0.113.0/24"]  # your office; Access.anyone() opens Dify
 SPARE = Spot(on_demand_base=0)
 # Spare capacity for what nobody waits for at once. api and web stay on demand: without them there is no Dify.
 SIZES = {
-    Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048, spot=SPARE),
-    Role.SANDBOX: RoleSize(cpu_units=256, memory_mib=512, spot=SPARE),
-    Role.SSRF_PROXY: RoleSize(cpu_units=256, memory_mib=512, spot=SPARE),
+    Component.WORKER: ComponentSize(cpu_units=1024, memory_mib=2048, spot=SPARE),
+    Component.SANDBOX: ComponentSize(cpu_units=256, memory_mib=512, spot=SPARE),
+    Component.SSRF_PROXY: ComponentSize(cpu_units=256, memory_mib=512, spot=SPARE),
 }
 
 
@@ -55,7 +55,7 @@ def build(app: cdk.App) -> cdk.Stack:
         architecture=Architecture.ARM64,  # a fifth cheaper, gives up nothing; the sandbox stays on x86-64
         sizes=SIZES,
         # Schedules are late while there is no spare capacity; none at all would save less than 3 USD more.
-        scheduler=RoleSize(cpu_units=256, memory_mib=1024, spot=SPARE),
+        scheduler=ComponentSize(cpu_units=256, memory_mib=1024, spot=SPARE),
     )
     access = Access(ipv4=ALLOWED_NETWORKS, also=network.public_addresses)
     frontend = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, edge=CloudFrontEdge())

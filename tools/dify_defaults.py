@@ -14,13 +14,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 
 DATA = Path(__file__).parents[1] / "test" / "data"
 NAMES_FILE = DATA / "dify-env.json"
 DEFAULTS_FILE = DATA / "dify-defaults.json"
 
-_BACKEND = "backend"  # stands for all roles of the api image, which read one settings class
+_BACKEND = "backend"  # stands for all components of the api image, which read one settings class
 
 
 class Verdict(StrEnum):
@@ -64,11 +64,11 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """One variable of some roles.
+    """One variable of some components.
 
     Attributes:
         variable: Its name; of the proxy, the name of a directive of squid.
-        roles: Who reads it.
+        components: Who reads it.
         verdict: What the library does about it.
         topic: Why it matters; None for what is given.
         code: Default of the component's code, or of the library that reads it.
@@ -84,7 +84,7 @@ class Row:
     """
 
     variable: str
-    roles: tuple[Role, ...]
+    components: tuple[Component, ...]
     verdict: Verdict
     topic: Topic | None = None
     code: str | None = None
@@ -125,7 +125,7 @@ class Table:
 
     Attributes:
         versions: What was read, by source tree.
-        rows: One for each variable and group of roles that share it.
+        rows: One for each variable and group of components that share it.
         ignored: What has no row.
     """
 
@@ -133,9 +133,9 @@ class Table:
     rows: Sequence[Row]
     ignored: Sequence[Ignored]
 
-    def find(self, role: Role, variable: str) -> Row | None:
-        """The row of a variable of a role."""
-        found = (row for row in self.rows if row.variable == variable and role in row.roles)
+    def find(self, component: Component, variable: str) -> Row | None:
+        """The row of a variable of a component."""
+        found = (row for row in self.rows if row.variable == variable and component in row.components)
         return next(found, None)
 
     def ignores(self, variable: str) -> bool:
@@ -167,25 +167,25 @@ def read_names() -> dict[str, Any]:
     return names
 
 
-def known_names(role: Role) -> set[str]:
-    """Variables that the component of a role reads, by itself or by a library in its image."""
+def known_names(component: Component) -> set[str]:
+    """Variables that a component reads, by itself or by a library in its image."""
     names = read_names()
-    component = "api" if role is Role.MIGRATION else role.value
-    library = "api" if role in (Role.MIGRATION, Role.API_WEBSOCKET) else role.value
-    return {*names["components"][component], *names["library_level"].get(library, ())}
+    program = "api" if component is Component.MIGRATION else component.value
+    library = "api" if component in (Component.MIGRATION, Component.API_WEBSOCKET) else component.value
+    return {*names["components"][program], *names["library_level"].get(library, ())}
 
 
-def dropped_names(role: Role | None = None) -> set[str]:
+def dropped_names(component: Component | None = None) -> set[str]:
     """Names that nothing reads in the release that the library is written for.
 
     Args:
-        role: Adds those that Compose translates for this role, and only Compose reads.
+        component: Adds those that Compose translates for this component, and only Compose reads.
     """
     never = read_names()["never_emit"]
     dropped = {*never["computed_not_read"], *never["replaced_in_1_17"]}
-    if role is not None:
+    if component is not None:
         aliases = (alias.partition("@") for alias in never["compose_aliases_not_container_names"])
-        dropped |= {name for name, _, only in aliases if only in ("", role)}
+        dropped |= {name for name, _, only in aliases if only in ("", component)}
     return dropped
 
 
@@ -196,7 +196,7 @@ def read_table(path: Path = DEFAULTS_FILE) -> Table:
     """The table of defaults.
 
     Raises:
-        ValueError: If a verdict, topic, mark or role is none.
+        ValueError: If a verdict, topic, mark or component is none.
         TypeError: If a row has a key that is none.
     """
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -208,12 +208,14 @@ def read_table(path: Path = DEFAULTS_FILE) -> Table:
 
 
 def _row(given: Mapping[str, Any]) -> Row:
-    roles = [
-        role for name in given["roles"] for role in (BACKEND_ROLES if name == _BACKEND else (Role(name),))
+    components = [
+        component
+        for name in given["components"]
+        for component in (BACKEND_COMPONENTS if name == _BACKEND else (Component(name),))
     ]
     topic = given.get("topic")
     converted = {
-        "roles": tuple(roles),
+        "components": tuple(components),
         "verdict": Verdict(given["verdict"]),
         "topic": None if topic is None else Topic(topic),
         "mark": Mark(given.get("mark", Mark.READ)),
@@ -222,7 +224,7 @@ def _row(given: Mapping[str, Any]) -> Row:
 
 
 _LINES = (
-    ("variable", "roles", "verdict", "topic", "since"),
+    ("variable", "components", "verdict", "topic", "since"),
     ("code", "image", "compose", "ours"),
     ("why", "mark"),
     ("source",),
@@ -242,7 +244,7 @@ def written(table: Table) -> str:
 
 def _written(row: Row) -> str:
     values = {one.name: getattr(row, one.name) for one in fields(row)}
-    values |= {"roles": _names(row.roles), "why": row.why or None}
+    values |= {"components": _names(row.components), "why": row.why or None}
     if row.verdict is Verdict.GIVEN:
         values["mark"] = None
     said = {key: json.dumps(value, ensure_ascii=False) for key, value in values.items() if _says(value)}
@@ -255,8 +257,8 @@ def _says(value: object) -> bool:
     return value not in (None, {})
 
 
-def _names(roles: Iterable[Role]) -> list[str]:
-    rest = list(roles)
-    if set(BACKEND_ROLES) <= set(rest):
-        return [_BACKEND, *(role for role in rest if role not in BACKEND_ROLES)]
-    return [role.value for role in rest]
+def _names(components: Iterable[Component]) -> list[str]:
+    rest = list(components)
+    if set(BACKEND_COMPONENTS) <= set(rest):
+        return [_BACKEND, *(component for component in rest if component not in BACKEND_COMPONENTS)]
+    return [component.value for component in rest]

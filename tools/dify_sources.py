@@ -1,4 +1,4 @@
-"""What upstream's source trees say about the variables of each role: defaults of code, image and Compose.
+"""What upstream's trees say about the variables of each component: defaults of code, image and Compose.
 
 One function for each format. The trees are read as text; nothing of them is imported or run.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_defaults import canonical
 
 ENV = "docker/.env.example"
@@ -24,11 +24,11 @@ SANDBOX_CONFIG = "docker/volumes/sandbox/conf/config.yaml"
 SQUID = "docker/ssrf_proxy/squid.conf.template"
 
 _BACKEND_SERVICES = {
-    Role.API: "api",
-    Role.API_WEBSOCKET: "api_websocket",
-    Role.WORKER: "worker",
-    Role.BEAT: "worker_beat",
-    Role.MIGRATION: "api",  # Compose migrates in api
+    Component.API: "api",
+    Component.API_WEBSOCKET: "api_websocket",
+    Component.WORKER: "worker",
+    Component.BEAT: "worker_beat",
+    Component.MIGRATION: "api",  # Compose migrates in api
 }
 _DAEMON_IMAGE = "docker/local.dockerfile"
 _GO = "internal/types/app"
@@ -52,7 +52,7 @@ Names = dict[str, Found]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Defaults:
-    """All defaults of one role.
+    """All defaults of one component.
 
     Attributes:
         code: Of the program.
@@ -90,8 +90,10 @@ class Defaults:
         return compose.value is not None or not from_shell
 
 
-def read_trees(dify: Path, daemon: Path | None = None, sandbox: Path | None = None) -> dict[Role, Defaults]:
-    """The defaults of every role whose sources are given.
+def read_trees(
+    dify: Path, daemon: Path | None = None, sandbox: Path | None = None
+) -> dict[Component, Defaults]:
+    """The defaults of every component whose sources are given.
 
     Args:
         dify: A checkout of langgenius/dify.
@@ -104,13 +106,13 @@ def read_trees(dify: Path, daemon: Path | None = None, sandbox: Path | None = No
     compose = Compose.read(dify)
     code, image = api_code(dify), _image(dify, "api")
     found = {
-        role: Defaults(code=code, image=image, compose=compose.of(service))
-        for role, service in _BACKEND_SERVICES.items()
+        component: Defaults(code=code, image=image, compose=compose.of(service))
+        for component, service in _BACKEND_SERVICES.items()
     }
-    found[Role.WEB] = Defaults(code=web_code(dify), image=_image(dify, "web"), compose=compose.of("web"))
-    found[Role.SSRF_PROXY] = Defaults(compose=squid_directives(_text(dify, SQUID), SQUID))
+    found[Component.WEB] = Defaults(code=web_code(dify), image=_image(dify, "web"), compose=compose.of("web"))
+    found[Component.SSRF_PROXY] = Defaults(compose=squid_directives(_text(dify, SQUID), SQUID))
     if daemon is not None:
-        found[Role.PLUGIN_DAEMON] = Defaults(
+        found[Component.PLUGIN_DAEMON] = Defaults(
             code=daemon_code(daemon),
             image=dockerfile(_text(daemon, _DAEMON_IMAGE), _DAEMON_IMAGE),
             compose=compose.of("plugin_daemon"),
@@ -119,7 +121,7 @@ def read_trees(dify: Path, daemon: Path | None = None, sandbox: Path | None = No
         overrides = _text(sandbox, _OVERRIDES)
         mounted = sandbox_config(overrides, _text(dify, SANDBOX_CONFIG), SANDBOX_CONFIG)
         own = sandbox_config(overrides, _text(sandbox, _CONFIG), _CONFIG)
-        found[Role.SANDBOX] = Defaults(code=own, compose=mounted | compose.of("sandbox"))
+        found[Component.SANDBOX] = Defaults(code=own, compose=mounted | compose.of("sandbox"))
     return found
 
 

@@ -17,7 +17,7 @@ from itertools import permutations
 from pathlib import Path
 
 from dify_cdk.cli.synth_example import synthesize
-from dify_cdk.dify.components import BACKEND_ROLES
+from dify_cdk.dify.components import BACKEND_COMPONENTS
 from dify_cdk.dify.environment import TABLE, Default
 from dify_cdk.dify.rotation import RENEWALS
 from dify_cdk.report.comparison import compare, inventories
@@ -121,8 +121,8 @@ def variants(examples: Sequence[Known], prices: Prices) -> str:
     return (
         f"{table(['', *links], rows)}\n"
         f"List prices of {REGION}, put together on {prices.as_of.isoformat()}; models are not in them. "
-        "`v1`, `v2` and `v3` run one task of each role and one NAT instance; `v4` two or more tasks of api "
-        "and web and two NAT gateways; `v4_low_cost` takes every saving that switches nothing off. "
+        "`v1`, `v2` and `v3` run one task of each component and one NAT instance; `v4` two or more tasks "
+        "of api and web and two NAT gateways; `v4_low_cost` takes every saving that switches nothing off. "
         '"At least" stands where a price or an amount is not known.\n'
     )
 
@@ -248,7 +248,7 @@ def defaults() -> str:
 
 def _change(row: Row) -> str | None:
     """What a user changes it with; None if nothing does."""
-    found = [one for one in TABLE if one.name == row.variable and row.roles[0] in one.roles]
+    found = [one for one in TABLE if one.name == row.variable and row.components[0] in one.components]
     if not found:
         return None
     (one,) = found
@@ -258,9 +258,9 @@ def _change(row: Row) -> str | None:
 
 
 def _variable(row: Row) -> str:
-    backend = set(row.roles) == set(BACKEND_ROLES)
-    roles = "every role of api's image" if backend else ", ".join(row.roles)
-    return f"`{row.variable}` of {roles}"
+    backend = set(row.components) == set(BACKEND_COMPONENTS)
+    components = "every component of api's image" if backend else ", ".join(row.components)
+    return f"`{row.variable}` of {components}"
 
 
 def _ours(row: Row) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dify_cdk.cli.synth_example import synthesize
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 
 sys.path.append(str(Path(__file__).parents[1] / "test"))  # run as a program, pytest's path is not set
 from callers import Callers
@@ -41,7 +41,7 @@ COMPOSE = {
 
 
 def columns(environment: Environment) -> dict[str, dict[str, str]]:
-    """The environments to compare, of one role."""
+    """The environments to compare, of one component."""
     ours = {name: value for name, value in environment.items() if isinstance(value, str)}
     none = without(ours)
     return {"nothing set": none, "Dify's Compose": {**none, **COMPOSE}, "dify-cdk": ours}
@@ -112,7 +112,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         template = Template(synthesize("v1", folder / "out")[0].template)
-        of_api, of_worker = (columns(template.environment(role)) for role in (Role.API, Role.WORKER))
+        of_api, of_worker = (
+            columns(template.environment(component)) for component in (Component.API, Component.WORKER)
+        )
         print(", ".join(f"{name} {version(name)}" for name in PACKAGES))
         print(f"| | {' | '.join(of_api)} |", "|---" * (len(of_api) + 1) + "|", sep="\n")
         for load, environments in ((load_of_api, of_api), (load_of_worker, of_worker)):

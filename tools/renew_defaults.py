@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_defaults import DEFAULTS_FILE, Row, Table, Verdict, read_table, written
 from dify_sources import Defaults, Found, read_trees, version_of
 
@@ -38,22 +38,22 @@ class Renewed:
     moved: Sequence[str]
 
 
-def renew(table: Table, trees: Mapping[Role, Defaults], version: str) -> Renewed:
+def renew(table: Table, trees: Mapping[Component, Defaults], version: str) -> Renewed:
     """Compare the table with source trees.
 
     Args:
         table: The table.
-        trees: The defaults of every role whose sources are there; rows of other roles stay as they are.
+        trees: The defaults of every component whose sources are there; rows of others stay as they are.
         version: Version of Dify in the tree: rows of variables that came later are not looked for.
     """
     rows: list[Row] = []
     moved: list[str] = []
     for row in table.rows:
-        roles = [role for role in row.roles if role in trees]
-        if not roles or _is_later(row.since, version):
+        components = [component for component in row.components if component in trees]
+        if not components or _is_later(row.since, version):
             rows.append(row)
             continue
-        found = {role: trees[role] for role in roles}
+        found = {component: trees[component] for component in components}
         if _is_gone(row, found):
             moved.append(f"gone      {_title(row)}: nobody reads it; delete the row")
             rows.append(row)
@@ -73,14 +73,14 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
-def _is_gone(row: Row, trees: Mapping[Role, Defaults]) -> bool:
+def _is_gone(row: Row, trees: Mapping[Component, Defaults]) -> bool:
     """Whether nothing names the variable any more; what else than Dify reads it is not in the trees."""
     if any(row.is_by_hand(column) for column in COLUMNS):
         return False
     return not any(row.variable in getattr(tree, column) for tree in trees.values() for column in COLUMNS)
 
 
-def _renewed(row: Row, trees: Mapping[Role, Defaults]) -> Row:
+def _renewed(row: Row, trees: Mapping[Component, Defaults]) -> Row:
     """The row with what the trees say; what is given has no defaults that matter.
 
     A column that is kept by hand is so until a tree says it.
@@ -96,8 +96,8 @@ def _renewed(row: Row, trees: Mapping[Role, Defaults]) -> Row:
     return replace(row, source=source, **values)  # type: ignore[arg-type]
 
 
-def _column(row: Row, column: str, trees: Mapping[Role, Defaults]) -> Found | None:
-    """What the trees say in a column, of a role of which they say something if there is one."""
+def _column(row: Row, column: str, trees: Mapping[Component, Defaults]) -> Found | None:
+    """What the trees say in a column, of a component of which they say something if there is one."""
     names = [getattr(tree, column) for tree in trees.values()]
     found = [one[row.variable] for one in names if row.variable in one]
     says = [one for one in found if one.value is not None]
@@ -112,37 +112,38 @@ def _changes(before: Row, after: Row) -> Iterator[str]:
             yield f"changed   {_title(before)}: {column} {_shown(old)} is now {_shown(new)} ({where})"
 
 
-def _disagreements(row: Row, trees: Mapping[Role, Defaults]) -> Iterator[str]:
-    """Where roles of one row do not hold the same."""
+def _disagreements(row: Row, trees: Mapping[Component, Defaults]) -> Iterator[str]:
+    """Where components of one row do not hold the same."""
     for column in COLUMNS:
         found = {
-            role: one.value
-            for role, tree in trees.items()
+            component: one.value
+            for component, tree in trees.items()
             if (one := getattr(tree, column).get(row.variable))
         }
         values = {value for value in found.values() if value is not None}
         if len(values) > 1 and row.verdict is not Verdict.GIVEN and not row.is_by_hand(column):
-            each = ", ".join(f"{_shown(value)} for {role}" for role, value in found.items())
+            each = ", ".join(f"{_shown(value)} for {component}" for component, value in found.items())
             yield f"split     {_title(row)}: {column} is {each}; make a row for each"
 
 
-def _new(table: Table, trees: Mapping[Role, Defaults]) -> Iterator[str]:
+def _new(table: Table, trees: Mapping[Component, Defaults]) -> Iterator[str]:
     """Variables without a row that Compose sets otherwise than the component."""
     seen: set[tuple[str, str]] = set()
-    for role, tree in trees.items():
-        family = BACKEND_ROLES if role in BACKEND_ROLES else (role,)
+    for component, tree in trees.items():
+        family = BACKEND_COMPONENTS if component in BACKEND_COMPONENTS else (component,)
         for variable, found in sorted(tree.compose.items()):
             is_known = any(table.find(one, variable) for one in family) or table.ignores(variable)
-            if is_known or role is Role.SSRF_PROXY or (family[0], variable) in seen:
+            if is_known or component is Component.SSRF_PROXY or (family[0], variable) in seen:
                 continue
             if tree.reads(variable) and tree.differs(variable):
                 seen.add((family[0], variable))
                 own, said = _shown(tree.own(variable)), _shown(found.value)
-                yield f"new       {variable} of {role}: {own}, in Compose {said} ({found.file}); add a row"
+                what = f"{variable} of {component}"
+                yield f"new       {what}: {own}, in Compose {said} ({found.file}); add a row"
 
 
 def _title(row: Row) -> str:
-    return f"{row.variable} of {', '.join(row.roles)}"
+    return f"{row.variable} of {', '.join(row.components)}"
 
 
 def _shown(value: str | None) -> str:

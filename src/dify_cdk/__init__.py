@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dify_cdk.data.data import DifyData
     from dify_cdk.data.database import Database, DatabaseCapacity
     from dify_cdk.data.storage import Storage
-    from dify_cdk.dify.components import Role
+    from dify_cdk.dify.components import Component
     from dify_cdk.dify.environment import Purpose
     from dify_cdk.dify.limits import Limits
     from dify_cdk.dify.release import DifyRelease
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dify_cdk.options.mail import MailSecurity, SesMail, SmtpMail
     from dify_cdk.options.plugins import Plugins
     from dify_cdk.options.sandbox import Sandbox
-    from dify_cdk.options.sizes import Architecture, RoleSize, Scaling, Spot
+    from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
     from dify_cdk.options.web_acl import WebAcl
     from dify_cdk.workers.workers import DifyWorkers
 
@@ -46,6 +46,8 @@ _MODULES = {
     "CacheSize": "data.cache",
     "CloudBuild": "frontends.parts.lambda_images",
     "CloudFrontEdge": "frontends.alb",
+    "Component": "dify.components",
+    "ComponentSize": "options.sizes",
     "Database": "data.database",
     "DatabaseCapacity": "data.database",
     "DifyAlbFrontend": "frontends.alb",
@@ -68,8 +70,6 @@ _MODULES = {
     "Plugins": "options.plugins",
     "Purpose": "dify.environment",
     "ReadyImages": "frontends.parts.lambda_images",
-    "Role": "dify.components",
-    "RoleSize": "options.sizes",
     "Sandbox": "options.sandbox",
     "Scaling": "options.sizes",
     "SesMail": "options.mail",
@@ -91,6 +91,8 @@ __all__ = [
     "CacheSize",
     "CloudBuild",
     "CloudFrontEdge",
+    "Component",
+    "ComponentSize",
     "Database",
     "DatabaseCapacity",
     "DifyAlbFrontend",
@@ -113,8 +115,6 @@ __all__ = [
     "Plugins",
     "Purpose",
     "ReadyImages",
-    "Role",
-    "RoleSize",
     "Sandbox",
     "Scaling",
     "SesMail",
@@ -126,9 +126,12 @@ __all__ = [
     "WebAcl",
 ]
 
+_OLD_NAMES = {"RoleSize": "ComponentSize"}  # until 1.0
+
 
 def __getattr__(name: str) -> object:
     """Import a public name when it is used: ``import dify_cdk`` alone starts no Node."""
+    name = _OLD_NAMES.get(name, name)
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -24,7 +24,7 @@ from dify_cdk.frontends.alb import DifyAlbFrontend
 from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
 from dify_cdk.frontends.http_api import DifyHttpApiFrontend
 from dify_cdk.options.alarms import PERIOD_MINUTES, AlarmThresholds
-from dify_cdk.workers.component_service import RoleService
+from dify_cdk.workers.component_service import ComponentService
 from dify_cdk.workers.queue_metrics import QueueMetrics
 from dify_cdk.workers.workers import DifyWorkers
 
@@ -69,8 +69,8 @@ class Watch:
         text: What it means, for whoever gets the mail.
         periods: How many periods in a row.
         counts: Whether the threshold is a number of events, reached, and not a level, passed.
-        missing: What it means that there is no data. Default: nothing counted is nothing wrong, and a role
-            without tasks has no load.
+        missing: What it means that there is no data. Default: nothing counted is nothing wrong, and
+            without tasks there is no load.
     """
 
     name: str
@@ -86,7 +86,7 @@ class DifyMonitoring(Construct):
     """Alarms that say when users notice something or soon will, one topic for them, and one dashboard.
 
     Watches answers with errors and their latency at the frontend, tasks that end by themselves, failed
-    migrations, jobs that wait and the workers that should take them, CPU and memory of every role, the
+    migrations, jobs that wait and the workers that should take them, CPU and memory of every component, the
     database's capacity and size, and the cache's memory. What ECS says about each stopped task is kept in a
     log group for 30 days: metrics do not tell why. The queue is measured by a function in the network, see
     ``DifyWorkers.measure_queue``; its three metrics cost 0.30 USD a month each, which ``dify-cdk compare``
@@ -200,7 +200,9 @@ class DifyMonitoring(Construct):
             ),
         )
 
-    def _define_stops(self, workers: DifyWorkers, services: Sequence[RoleService]) -> Mapping[str, Graph]:
+    def _define_stops(
+        self, workers: DifyWorkers, services: Sequence[ComponentService]
+    ) -> Mapping[str, Graph]:
         """Rules that match what ECS tells of stopped tasks, and count by being triggered.
 
         Counting running tasks would need Container Insights, which costs per task.
@@ -392,25 +394,25 @@ def _of_queue(queue: QueueMetrics, thresholds: AlarmThresholds) -> list[Watch]:
     ]
 
 
-def _of_services(services: Sequence[RoleService], thresholds: AlarmThresholds) -> list[Watch]:
+def _of_services(services: Sequence[ComponentService], thresholds: AlarmThresholds) -> list[Watch]:
     return [watch for service in services for watch in _of_service(service, thresholds)]
 
 
-def _of_service(service: RoleService, thresholds: AlarmThresholds) -> list[Watch]:
-    role, metrics, period = service.role, service.service, _period()
+def _of_service(service: ComponentService, thresholds: AlarmThresholds) -> list[Watch]:
+    component, metrics, period = service.component, service.service, _period()
     remedy = "give it a larger size or more tasks with sizes= of DifyWorkers"
     return [
         Watch(
-            name=f"{role.construct_id}Cpu",
-            metric=metrics.metric_cpu_utilization(period=period, label=f"{role} CPU, percent"),
+            name=f"{component.construct_id}Cpu",
+            metric=metrics.metric_cpu_utilization(period=period, label=f"{component} CPU, percent"),
             threshold=thresholds.cpu_percent,
-            text=f"{role} is short of CPU: {remedy}",
+            text=f"{component} is short of CPU: {remedy}",
         ),
         Watch(
-            name=f"{role.construct_id}Memory",
-            metric=metrics.metric_memory_utilization(period=period, label=f"{role} memory, percent"),
+            name=f"{component.construct_id}Memory",
+            metric=metrics.metric_memory_utilization(period=period, label=f"{component} memory, percent"),
             threshold=thresholds.memory_percent,
-            text=f"{role} is short of memory, and is killed at 100 %: {remedy}",
+            text=f"{component} is short of memory, and is killed at 100 %: {remedy}",
         ),
     ]
 
@@ -496,8 +498,8 @@ def _of_storage(data: DifyData, thresholds: AlarmThresholds) -> list[Watch]:
     ]
 
 
-def _services_below(frontend: Frontend) -> list[RoleService]:
-    return [child for child in frontend.node.find_all() if isinstance(child, RoleService)]
+def _services_below(frontend: Frontend) -> list[ComponentService]:
+    return [child for child in frontend.node.find_all() if isinstance(child, ComponentService)]
 
 
 def _target_arn(target: logs.LogGroup) -> str:

@@ -105,7 +105,7 @@ class DifyNetwork(Construct):
 
     Defines the VPC, its subnets, the Elastic IPs of the way out, a gateway endpoint for S3 (free) and, when
     isolated, interface endpoints in two groups: what every task needs to start, open to the VPC, and Amazon
-    Bedrock, open only to the roles that :meth:`model_endpoints` is told of.
+    Bedrock, open only to the components that :meth:`model_endpoints` is told of.
 
     The data subnets come first in the address space with fixed sizes, so that a later change of ``egress``
     or a third zone moves none of them: database and cache stay where they are.

@@ -37,7 +37,7 @@ from deployed.switching import (
 )
 from deployed.world import World
 from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyHttpApiFrontend, DifyNetwork, DifyWorkers, Egress
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.report.plan.plan import Action
 from support import DATA
 
@@ -247,7 +247,9 @@ def test_nothing_of_the_old_door_is_left_but_its_logs(journey: Journey, step: Sw
 
 
 def test_workers_learn_the_url_of_the_announced_door(journey: Journey, step: Switch) -> None:
-    environment = {row["name"]: row["value"] for row in containers(journey.world)[Role.WORKER]["environment"]}
+    environment = {
+        row["name"]: row["value"] for row in containers(journey.world)[Component.WORKER]["environment"]
+    }
     assert environment["APP_WEB_URL"] == journey.world.cdk.outputs()["Url"]
 
 

@@ -48,7 +48,7 @@ from deployed.stages import (
 )
 from deployed.targets import Answer, ask, start_targets
 from deployed.world import World
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import route_of, served
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
@@ -61,7 +61,7 @@ MISSING_EXTENSION = "no_such_extension"
 OWNERS = {"main": "dify", "pgvector": "dify", "dify_plugin": "dify_plugin"}
 EXTENSIONS = {"main": {"uuid-ossp"}, "pgvector": {"uuid-ossp", "vector"}, "dify_plugin": {"uuid-ossp"}}
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
-BEHIND_THE_DOOR = {Role.API, Role.WEB, Role.PLUGIN_DAEMON}
+BEHIND_THE_DOOR = {Component.API, Component.WEB, Component.PLUGIN_DAEMON}
 
 
 # ---- stages
@@ -186,7 +186,7 @@ def test_the_migration_waited_for_its_task_and_read_its_output(deployed: World) 
     assert answer["time"] > run["time"] + 2
 
 
-@pytest.mark.parametrize("role", [Role.API, Role.WORKER, Role.BEAT])
+@pytest.mark.parametrize("role", [Component.API, Component.WORKER, Component.BEAT])
 def test_dify_starts_after_the_migration(deployed: World, role: str) -> None:
     template = Template(deployed.cdk.template())
     containers = {
@@ -252,13 +252,13 @@ def test_a_request_reaches_its_role(door: Callable[[str], Answer], path: str, ro
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
 def test_a_private_path_reaches_web_only(door: Callable[[str], Answer], path: str) -> None:
-    assert door(path).role == Role.WEB
+    assert door(path).role == Component.WEB
 
 
 def test_the_query_arrives(door: Callable[[str], Answer]) -> None:
     path = "/files/1/file-preview?timestamp=1&nonce=a%2Fb&sign=c%3D"
     answer = door(path)
-    assert (answer.status, answer.role, answer.path) == (200, Role.API, path)
+    assert (answer.status, answer.role, answer.path) == (200, Component.API, path)
 
 
 def test_requests_cover_every_prefix_of_the_route_table() -> None:

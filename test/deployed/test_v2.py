@@ -44,7 +44,7 @@ from deployed.stages import (
 )
 from deployed.targets import Answer, ask
 from deployed.world import World
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
 
@@ -52,9 +52,9 @@ pytestmark = pytest.mark.slow
 
 VARIANT = "v2"
 DISCOVERY_NAMES = {
-    "api-httpapi": Role.API,
-    "web-httpapi": Role.WEB,
-    "daemon-http": Role.PLUGIN_DAEMON,
+    "api-httpapi": Component.API,
+    "web-httpapi": Component.WEB,
+    "daemon-http": Component.PLUGIN_DAEMON,
 }
 EXAMPLE_LIST, LOOPBACK_LIST = "203.0.113.0/24", "127.0.0.1/32"
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
@@ -194,7 +194,7 @@ def test_dify_is_told_the_url_that_its_owner_is_told(deployed: World) -> None:
     url = deployed.cdk.outputs()["Url"]
     assert url == f"https://{api_of(deployed)}.execute-api.ap-northeast-1.amazonaws.com"
     found = containers(deployed)
-    for role in (Role.API, Role.WORKER):
+    for role in (Component.API, Component.WORKER):
         environment = {row["name"]: row["value"] for row in found[role]["environment"]}
         assert {environment["CONSOLE_WEB_URL"], environment["APP_WEB_URL"]} == {url}, role
 
@@ -251,7 +251,7 @@ def test_a_request_reaches_its_role(door: Callable[[str], Answer], path: str, ro
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
 def test_a_private_path_reaches_web_only(door: Callable[[str], Answer], path: str) -> None:
-    assert door(path).role == Role.WEB
+    assert door(path).role == Component.WEB
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/chat-messages", "/e/hook"])

@@ -55,7 +55,7 @@ from deployed.stages import (
 )
 from deployed.targets import MEBIBYTE, PRETENDED, TLS, Answer, ask
 from deployed.world import World
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import secret_variables
 from dockerfiles import DOCKER
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
@@ -69,7 +69,7 @@ API, WEB = "langgenius/dify-api:1.17.1", "langgenius/dify-web:1.17.1"
 """What answers in a function: the image that Dify would be in."""
 
 PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
-DISCOVERY_NAMES = {"api-lambda": Role.API, "daemon-http": Role.PLUGIN_DAEMON}
+DISCOVERY_NAMES = {"api-lambda": Component.API, "daemon-http": Component.PLUGIN_DAEMON}
 LOOPBACK_LIST = "127.0.0.1/32"
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
 ONE_OF_EACH = ("/", "/console/api/setup", "/console/api/files/upload", "/e/hook")
@@ -277,7 +277,7 @@ def test_the_http_api_refuses_a_wrong_header(deployed: World, door: Door) -> Non
 def test_the_http_api_lets_the_right_header_in(deployed: World, door: Door) -> None:
     value = origin_header(deployed)
     answer, _ = knock(deployed, {"x-dify-origin": value})
-    assert (answer.status, answer.role) == (200, Role.API)
+    assert (answer.status, answer.role) == (200, Component.API)
     verdicts = {
         row["event"]["identitySource"][0]: row["answer"] for row in deployed.emulator.journal("authorizer")
     }
@@ -295,13 +295,15 @@ def test_cloudfront_replaces_a_header_that_a_viewer_made_up(deployed: World, doo
 @pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
 def test_a_request_reaches_its_role(door: Door, path: str, role: str) -> None:
     answer = door(path)
-    expected = role if path in CARRIES_FILES or role == Role.PLUGIN_DAEMON else {"api": API, "web": WEB}[role]
+    expected = (
+        role if path in CARRIES_FILES or role == Component.PLUGIN_DAEMON else {"api": API, "web": WEB}[role]
+    )
     assert (answer.status, answer.role, answer.path) == (200, expected, path)
 
 
 @pytest.mark.parametrize("path", CARRIES_FILES)
 def test_files_and_hooks_pass_by_the_functions(door: Door, path: str) -> None:
-    assert door(path).role == (Role.PLUGIN_DAEMON if path.startswith("/e/") else Role.API)
+    assert door(path).role == (Component.PLUGIN_DAEMON if path.startswith("/e/") else Component.API)
 
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
@@ -366,7 +368,7 @@ def test_a_clients_own_credentials_survive_the_signature(door: Door) -> None:
 def test_the_api_function_starts_with_the_secrets_that_it_is_told_of(deployed: World, door: Door) -> None:
     started = door("/console/api/setup").body["environment"]
     configured = functions(deployed)[API]["Environment"]["Variables"]
-    expected = secret_variables(Role.API)
+    expected = secret_variables(Component.API)
     assert started.keys() >= expected.keys()
     assert not expected.keys() & configured.keys()
     manager = deployed.client("secretsmanager")
@@ -395,7 +397,7 @@ def test_the_functions_learn_the_url_when_they_start(
 
 def test_services_are_told_the_url_that_its_owner_is_told(deployed: World) -> None:
     url, found = deployed.cdk.outputs()["Url"], containers(deployed)
-    for role in (Role.API, Role.WORKER):
+    for role in (Component.API, Component.WORKER):
         environment = {row["name"]: row["value"] for row in found[role]["environment"]}
         assert {environment["CONSOLE_WEB_URL"], environment["APP_WEB_URL"]} == {url}, role
 
@@ -415,7 +417,7 @@ def test_another_image_is_pushed_and_runs_in_place(deployed: World, upgraded: St
     assert len(upgraded.migrations) == 1
     api, web = (name.replace("1.17.1", OTHER_TAG) for name in (API, WEB))
     assert [request(deployed, path).role for path in ("/console/api/setup", "/")] == [api, web]
-    assert upgraded.images[Role.API] == api
+    assert upgraded.images[Component.API] == api
 
 
 def test_another_image_leaves_the_door_as_it_is(upgraded: Stage) -> None:

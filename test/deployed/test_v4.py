@@ -52,7 +52,7 @@ from deployed.stages import (
 )
 from deployed.targets import MEBIBYTE, PRETENDED, TLS, Answer, ask, start_targets
 from deployed.world import World
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import STATIC_PATTERN, RouteClass, route_of, served
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template
@@ -64,11 +64,11 @@ HOST = "dify.example.com"
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
 ONLY_INSIDE = f"{INSIDE}/32"
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
-BEHIND_THE_DOOR = {Role.API, Role.API_WEBSOCKET, Role.WEB, Role.PLUGIN_DAEMON}
+BEHIND_THE_DOOR = {Component.API, Component.API_WEBSOCKET, Component.WEB, Component.PLUGIN_DAEMON}
 PATHS = {
     **LEADS_TO,
-    "/socket.io/?EIO=4&transport=polling": Role.API_WEBSOCKET,
-    STATIC_PATTERN.replace("*", "chunks/1.js"): Role.WEB,
+    "/socket.io/?EIO=4&transport=polling": Component.API_WEBSOCKET,
+    STATIC_PATTERN.replace("*", "chunks/1.js"): Component.WEB,
 }
 STATIC_PATH = next(path for path in PATHS if path.startswith(STATIC_PATTERN.removesuffix("*")))
 ONE_OF_EACH = ("/", "/console/api/setup", "/e/hook", STATIC_PATH)
@@ -255,7 +255,7 @@ def test_cloudfront_leads_to_the_internal_load_balancer(deployed: World) -> None
 def test_services_are_told_the_url_that_its_owner_is_told(deployed: World) -> None:
     url, found = deployed.cdk.outputs()["Url"], containers(deployed)
     assert url == f"https://{own_name(deployed)}"
-    for role in (Role.API, Role.WORKER):
+    for role in (Component.API, Component.WORKER):
         environment = {row["name"]: row["value"] for row in found[role]["environment"]}
         assert {environment["CONSOLE_WEB_URL"], environment["APP_WEB_URL"]} == {url}, role
 
@@ -303,7 +303,7 @@ def test_requests_cover_every_prefix_of_the_route_table() -> None:
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
 def test_a_private_path_reaches_web_only(door: Door, path: str) -> None:
-    assert door(path).role == Role.WEB
+    assert door(path).role == Component.WEB
 
 
 @pytest.mark.parametrize("path", ["/?a=1&b=2", "/files/1/file-preview?nonce=a%2Fb&sign=c%3D", "/e/hook?x=1"])

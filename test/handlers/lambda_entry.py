@@ -28,7 +28,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from dify_cdk.cdk_helpers.assets import node_binary
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import secret_variables
 
 DOCKER = Path(__file__).parents[2] / "src" / "dify_cdk" / "docker"
@@ -341,7 +341,7 @@ URL_TEMPLATES = {"CONSOLE_API_URL": "{url}", "ENDPOINT_URL_TEMPLATE": "{url}/e/{
 def whole_api() -> tuple[FakeAws, dict[str, str | None]]:
     """All that Dify's api needs, and how it is asked for."""
     fields: dict[str, dict[str, str | None]] = {}
-    for variable, secret in secret_variables(Role.API).items():
+    for variable, secret in secret_variables(Component.API).items():
         fields.setdefault(arn(secret.purpose), {})[variable] = secret.field
     secrets = {}
     for name, variables in fields.items():

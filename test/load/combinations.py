@@ -21,6 +21,8 @@ from dify_cdk import (
     CacheSize,
     CloudBuild,
     CloudFrontEdge,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
@@ -36,8 +38,6 @@ from dify_cdk import (
     Login,
     Plugins,
     ReadyImages,
-    Role,
-    RoleSize,
     Sandbox,
     Scaling,
     SesMail,
@@ -127,11 +127,14 @@ class Builder:
             data=self._data,
             release=DifyRelease(version=self._one_of(["1.17.1", "1.18.0"]), registry=self._registry),
             architecture=self._one_of(Architecture),
-            sizes={role: self._size(role) for role in self._some((*SCALES, "plugin_daemon", "sandbox"))},
-            scheduler=self._maybe(lambda: RoleSize(cpu_units=256, memory_mib=1024)),
+            sizes={
+                component: self._size(component)
+                for component in self._some((*SCALES, "plugin_daemon", "sandbox"))
+            },
+            scheduler=self._maybe(lambda: ComponentSize(cpu_units=256, memory_mib=1024)),
             environment={
-                Role.API: {"LOG_LEVEL": "DEBUG", **self._either({}, {"SENTRY_DSN": own})},
-                Role.WORKER: self._either({}, {"CELERY_WORKER_AMOUNT": "4"}),
+                Component.API: {"LOG_LEVEL": "DEBUG", **self._either({}, {"SENTRY_DSN": own})},
+                Component.WORKER: self._either({}, {"CELERY_WORKER_AMOUNT": "4"}),
             },
             sandbox=Sandbox(
                 python_packages=self._either((), ("numpy==2.1.3",)),
@@ -139,7 +142,7 @@ class Builder:
                 pip_mirror_url=self._maybe(lambda: "https://pypi.example.com/simple"),
             ),
             namespace=self._maybe(lambda: "dify.internal"),
-            exec_roles=frozenset(self._some((Role.API, Role.WORKER, Role.PLUGIN_DAEMON))),
+            exec_components=frozenset(self._some((Component.API, Component.WORKER, Component.PLUGIN_DAEMON))),
             models=self._maybe(self._bedrock),
             mail=self._maybe(self._mail),
             plugins=Plugins(
@@ -260,13 +263,13 @@ class Builder:
             edge_certificate=edge,
         )
 
-    def _size(self, role: str) -> RoleSize:
+    def _size(self, component: str) -> ComponentSize:
         cpu_units, memory_mib = self._one_of(SIZES)
         tasks: int | Scaling = 1
-        if role in SCALES:
+        if component in SCALES:
             tasks = self._either(self._random.randint(1, 3), Scaling(min_tasks=2, max_tasks=8))
         spot = self._maybe(lambda: Spot(on_demand_base=0))
-        return RoleSize(cpu_units=cpu_units, memory_mib=memory_mib, tasks=tasks, spot=spot)
+        return ComponentSize(cpu_units=cpu_units, memory_mib=memory_mib, tasks=tasks, spot=spot)
 
     def _function(self, with_domain: bool) -> FunctionSize:
         provisioned = self._random.randint(0, 3) if with_domain else 0
@@ -305,4 +308,4 @@ class Builder:
         return value() if self._coin() else None
 
     def _some(self, values: tuple[Any, ...]) -> list[Any]:
-        return [Role(value) for value in values if self._coin()]
+        return [Component(value) for value in values if self._coin()]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.connections import (
     DEFAULT_POOLS,
     FUNCTION_POOLS,
@@ -99,23 +99,28 @@ class TestSum:
         assert too_many(parts, 239) == "api 2 x 45 x 2 + beat 1 x 45 + others 15 = 240"
 
     @pytest.mark.parametrize(
-        ("role", "connections"),
+        ("component", "connections"),
         [
-            *((role, 45) for role in (Role.API, Role.API_WEBSOCKET, Role.WORKER, Role.BEAT)),
-            *((role, 0) for role in (Role.WEB, Role.SANDBOX, Role.SSRF_PROXY)),
-            (Role.PLUGIN_DAEMON, 30),
+            *(
+                (component, 45)
+                for component in (Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT)
+            ),
+            *((component, 0) for component in (Component.WEB, Component.SANDBOX, Component.SSRF_PROXY)),
+            (Component.PLUGIN_DAEMON, 30),
         ],
     )
-    def test_a_process_without_variables_opens_what_dify_opens(self, role: Role, connections: int) -> None:
-        assert connections_of(role, {}) == connections
+    def test_a_process_without_variables_opens_what_dify_opens(
+        self, component: Component, connections: int
+    ) -> None:
+        assert connections_of(component, {}) == connections
 
     def test_variables_count(self) -> None:
         found = {"SQLALCHEMY_POOL_SIZE": "3", "SQLALCHEMY_MAX_OVERFLOW": "2", "PGVECTOR_MAX_CONNECTION": "1"}
-        assert connections_of(Role.API, found) == 6
-        assert connections_of(Role.PLUGIN_DAEMON, {"DB_MAX_OPEN_CONNS": "7"}) == 7
+        assert connections_of(Component.API, found) == 6
+        assert connections_of(Component.PLUGIN_DAEMON, {"DB_MAX_OPEN_CONNS": "7"}) == 7
 
     def test_what_is_known_at_deployment_only_counts_as_dify_s_own(self) -> None:
-        assert connections_of(Role.PLUGIN_DAEMON, {"DB_MAX_OPEN_CONNS": "${Token[A.1]}"}) == 30
+        assert connections_of(Component.PLUGIN_DAEMON, {"DB_MAX_OPEN_CONNS": "${Token[A.1]}"}) == 30
 
     def test_dify_s_own_are_the_defaults(self) -> None:
         assert (DEFAULT_POOLS.size, DEFAULT_POOLS.overflow, DEFAULT_POOLS.vectors) == (30, 10, 5)

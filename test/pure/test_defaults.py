@@ -11,7 +11,7 @@ import pytest
 from contexts import BUFFERED, STREAMING, context
 from dify_cdk.dify import connections, environment
 from dify_cdk.dify import ssrf_proxy as squid
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.connections import FUNCTION_POOLS, pools_for
 from dify_cdk.dify.environment import (
     TABLE,
@@ -68,127 +68,137 @@ EVERYTHING = replace(
 )
 """Where every argument is given that brings variables."""
 
-IMAGES = {Role.API: "api_lambda", Role.WEB: "web_lambda"}
+IMAGES = {Component.API: "api_lambda", Component.WEB: "web_lambda"}
 
 
-def said(role: Role, where: Context) -> dict[str, str]:
-    """What the library tells a role: variables, or directives of the proxy."""
-    if role is Role.SSRF_PROXY:
+def said(component: Component, where: Context) -> dict[str, str]:
+    """What the library tells a component: variables, or directives of the proxy."""
+    if component is Component.SSRF_PROXY:
         return dict(re.findall(r"^([a-z_]+) +(.+)$", squid.configuration(), re.MULTILINE))
-    secrets = {name: SECRET for name in secret_variables(role)}
-    secrets |= {name: SECRET for name in where.secret_options if name in _options(role)}
-    return {**plain_variables(role, where), **secrets}
+    secrets = {name: SECRET for name in secret_variables(component)}
+    secrets |= {name: SECRET for name in where.secret_options if name in _options(component)}
+    return {**plain_variables(component, where), **secrets}
 
 
-def _options(role: Role) -> set[str]:
-    return {row.name for row in TABLE if role in row.roles and isinstance(row.value, SecretOption)}
+def _options(component: Component) -> set[str]:
+    return {row.name for row in TABLE if component in row.components and isinstance(row.value, SecretOption)}
 
 
-def in_image(role: Role) -> dict[str, str]:
-    """What the image for AWS Lambda tells a role, of the variables that Dify reads."""
-    found = read(IMAGES[role]).image.environment if role in IMAGES else {}
-    return {name: value for name, value in found.items() if name in known_names(role)}
+def in_image(component: Component) -> dict[str, str]:
+    """What the image for AWS Lambda tells a component, of the variables that Dify reads."""
+    found = read(IMAGES[component]).image.environment if component in IMAGES else {}
+    return {name: value for name, value in found.items() if name in known_names(component)}
 
 
-BEHIND_FRONTENDS = {role: [said(role, where) for where in FRONTENDS.values()] for role in Role}
-WITH_ARGUMENTS = {role: {**said(role, EVERYTHING), **in_image(role)} for role in Role}
+BEHIND_FRONTENDS = {
+    component: [said(component, where) for where in FRONTENDS.values()] for component in Component
+}
+WITH_ARGUMENTS = {
+    component: {**said(component, EVERYTHING), **in_image(component)} for component in Component
+}
 
 
 def rows(*verdicts: Verdict) -> list[pytest.param]:  # type: ignore[valid-type]
     return [
-        pytest.param(role, row, id=f"{row.variable}-{role}")
+        pytest.param(component, row, id=f"{row.variable}-{component}")
         for row in DEFAULTS.rows
         if row.verdict in verdicts
-        for role in row.roles
+        for component in row.components
     ]
 
 
-def values(role: Role, row: Row) -> list[str | None]:
-    """What a role is told behind each frontend, without arguments."""
-    return [found.get(row.variable) for found in BEHIND_FRONTENDS[role]]
+def values(component: Component, row: Row) -> list[str | None]:
+    """What a component is told behind each frontend, without arguments."""
+    return [found.get(row.variable) for found in BEHIND_FRONTENDS[component]]
 
 
-def is_said(role: Role, row: Row) -> bool:
-    """Whether a role is told anywhere."""
-    return any(row.variable in found for found in (*BEHIND_FRONTENDS[role], WITH_ARGUMENTS[role]))
+def is_said(component: Component, row: Row) -> bool:
+    """Whether a component is told anywhere."""
+    return any(row.variable in found for found in (*BEHIND_FRONTENDS[component], WITH_ARGUMENTS[component]))
 
 
-def constant(role: Role, row: Row) -> str | None:
-    """What the library says in every installation of a role; None where that depends on something."""
-    if role is Role.SSRF_PROXY:
-        return said(role, STREAMING)[row.variable]
+def constant(component: Component, row: Row) -> str | None:
+    """What the library says in every installation of a component; None where that depends on something."""
+    if component is Component.SSRF_PROXY:
+        return said(component, STREAMING)[row.variable]
     for one in TABLE:
-        if one.name == row.variable and role in one.roles:
+        if one.name == row.variable and component in one.components:
             value = one.value.value if isinstance(one.value, Default) else one.value
             return value if isinstance(value, str) else None
-    return in_image(role)[row.variable]
+    return in_image(component)[row.variable]
 
 
 class TestVerdicts:
-    @pytest.mark.parametrize(("role", "row"), rows(Verdict.LOST))
-    def test_what_only_compose_says_is_said_by_the_library(self, role: Role, row: Row) -> None:
+    @pytest.mark.parametrize(("component", "row"), rows(Verdict.LOST))
+    def test_what_only_compose_says_is_said_by_the_library(self, component: Component, row: Row) -> None:
         assert not alike(row.own, row.compose), "the component holds that by itself"
-        assert {canonical(value) for value in values(role, row)} == {row.compose}
+        assert {canonical(value) for value in values(component, row)} == {row.compose}
 
-    @pytest.mark.parametrize(("role", "row"), rows(Verdict.OURS))
-    def test_what_is_ours_is_said_always_and_is_nobody_else_s(self, role: Role, row: Row) -> None:
-        found = values(role, row)
+    @pytest.mark.parametrize(("component", "row"), rows(Verdict.OURS))
+    def test_what_is_ours_is_said_always_and_is_nobody_else_s(self, component: Component, row: Row) -> None:
+        found = values(component, row)
         assert None not in found
         assert [value for value in found if not alike(value, row.own)]
         assert row.compose is None or set(found) != {row.compose}, "this is Compose's: lost"
 
-    @pytest.mark.parametrize(("role", "row"), rows(Verdict.SAME))
-    def test_what_is_the_same_is_not_said_or_not_said_otherwise(self, role: Role, row: Row) -> None:
+    @pytest.mark.parametrize(("component", "row"), rows(Verdict.SAME))
+    def test_what_is_the_same_is_not_said_or_not_said_otherwise(self, component: Component, row: Row) -> None:
         assert row.compose is None or alike(row.own, row.compose)
-        said_here = [*values(role, row), in_image(role).get(row.variable)]
+        said_here = [*values(component, row), in_image(component).get(row.variable)]
         assert [value for value in said_here if value is not None and not alike(value, row.own)] == []
 
-    @pytest.mark.parametrize(("role", "row"), rows(Verdict.LEFT))
-    def test_what_is_left_differs_from_compose_and_stays_what_it_is(self, role: Role, row: Row) -> None:
+    @pytest.mark.parametrize(("component", "row"), rows(Verdict.LEFT))
+    def test_what_is_left_differs_from_compose_and_stays_what_it_is(
+        self, component: Component, row: Row
+    ) -> None:
         assert not alike(row.own, row.compose)
-        found = [*values(role, row), WITH_ARGUMENTS[role].get(row.variable)]
+        found = [*values(component, row), WITH_ARGUMENTS[component].get(row.variable)]
         assert [value for value in found if value is not None and not alike(value, row.own)] == []
 
-    @pytest.mark.parametrize(("role", "row"), rows(Verdict.CONDITIONAL))
+    @pytest.mark.parametrize(("component", "row"), rows(Verdict.CONDITIONAL))
     def test_what_is_conditional_is_not_said_where_nobody_asks_and_the_frontend_carries_all(
-        self, role: Role, row: Row
+        self, component: Component, row: Row
     ) -> None:
-        assert row.variable not in said(role, FRONTENDS["streaming"])
+        assert row.variable not in said(component, FRONTENDS["streaming"])
 
-    @pytest.mark.parametrize(("role", "row"), rows(Verdict.CONDITIONAL))
-    def test_what_is_conditional_is_said_somewhere(self, role: Role, row: Row) -> None:
-        assert is_said(role, row)
+    @pytest.mark.parametrize(("component", "row"), rows(Verdict.CONDITIONAL))
+    def test_what_is_conditional_is_said_somewhere(self, component: Component, row: Row) -> None:
+        assert is_said(component, row)
 
-    @pytest.mark.parametrize(("role", "row"), rows(Verdict.GIVEN))
-    def test_what_is_given_is_said_always(self, role: Role, row: Row) -> None:
-        assert None not in values(role, row)
+    @pytest.mark.parametrize(("component", "row"), rows(Verdict.GIVEN))
+    def test_what_is_given_is_said_always(self, component: Component, row: Row) -> None:
+        assert None not in values(component, row)
 
     def test_every_verdict_is_one_of_these(self) -> None:
         assert {row.verdict for row in DEFAULTS.rows} == set(Verdict)
 
 
 class TestNames:
-    @pytest.mark.parametrize("role", [role for role in Role if role is not Role.SSRF_PROXY])
-    def test_every_variable_that_the_library_sets_has_a_row(self, role: Role) -> None:
-        found = {name for one in (*BEHIND_FRONTENDS[role], WITH_ARGUMENTS[role]) for name in one}
+    @pytest.mark.parametrize(
+        "component", [component for component in Component if component is not Component.SSRF_PROXY]
+    )
+    def test_every_variable_that_the_library_sets_has_a_row(self, component: Component) -> None:
+        found = {name for one in (*BEHIND_FRONTENDS[component], WITH_ARGUMENTS[component]) for name in one}
         assert found
-        assert [name for name in sorted(found) if DEFAULTS.find(role, name) is None] == []
+        assert [name for name in sorted(found) if DEFAULTS.find(component, name) is None] == []
 
-    @pytest.mark.parametrize("role", [role for role in Role if role is not Role.SSRF_PROXY])
-    def test_no_row_names_a_variable_that_its_component_does_not_read(self, role: Role) -> None:
-        names = {row.variable for row in DEFAULTS.rows if role in row.roles}
+    @pytest.mark.parametrize(
+        "component", [component for component in Component if component is not Component.SSRF_PROXY]
+    )
+    def test_no_row_names_a_variable_that_its_component_does_not_read(self, component: Component) -> None:
+        names = {row.variable for row in DEFAULTS.rows if component in row.components}
         assert names
-        assert names - known_names(role) == set()
-        assert names & dropped_names(role) == set()
+        assert names - known_names(component) == set()
+        assert names & dropped_names(component) == set()
 
     def test_rows_of_the_proxy_are_directives(self) -> None:
-        names = [row.variable for row in DEFAULTS.rows if Role.SSRF_PROXY in row.roles]
+        names = [row.variable for row in DEFAULTS.rows if Component.SSRF_PROXY in row.components]
         assert names
         assert all(name.islower() for name in names)
 
-    @pytest.mark.parametrize("role", Role)
-    def test_a_variable_of_a_role_has_one_row(self, role: Role) -> None:
-        names = [row.variable for row in DEFAULTS.rows if role in row.roles]
+    @pytest.mark.parametrize("component", Component)
+    def test_a_variable_of_a_component_has_one_row(self, component: Component) -> None:
+        names = [row.variable for row in DEFAULTS.rows if component in row.components]
         assert sorted(names) == sorted(set(names))
 
     def test_nothing_is_ignored_that_has_a_row(self) -> None:
@@ -202,7 +212,7 @@ class TestColumns:
     @pytest.mark.parametrize("row", DEFAULTS.rows, ids=lambda row: row.variable)
     def test_the_library_s_column_has_the_value_or_says_how_it_comes_about(self, row: Row) -> None:
         """A constant as it is; words where it depends on something; nothing where nothing is ever said."""
-        constants = {constant(role, row) for role in row.roles if is_said(role, row)}
+        constants = {constant(component, row) for component in row.components if is_said(component, row)}
         if not constants:
             assert row.ours is None
         elif len(constants) == 1 and None not in constants and row.verdict is not Verdict.CONDITIONAL:
@@ -243,31 +253,33 @@ class TestUsers:
 
     def test_limits_of_uploads_are_lowered_from_dify_s_own(self) -> None:
         """Behind a frontend that carries more than Dify takes, they are exactly those."""
-        found = said(Role.API, FRONTENDS["wide"])
+        found = said(Component.API, FRONTENDS["wide"])
         own = {
             row.variable: row.own
             for row in DEFAULTS.rows
-            if row.variable in environment._DIFY_UPLOAD_MB and Role.API in row.roles
+            if row.variable in environment._DIFY_UPLOAD_MB and Component.API in row.components
         }
         assert own.keys() == environment._DIFY_UPLOAD_MB.keys()
         assert {name: found[name] for name in own} == own
 
     @pytest.mark.parametrize(
-        ("role", "variable", "number"),
+        ("component", "variable", "number"),
         [
-            (Role.API, "PLUGIN_DAEMON_TIMEOUT", environment._PLUGIN_TIMEOUT_SECONDS),
-            (Role.PLUGIN_DAEMON, "PLUGIN_MAX_EXECUTION_TIMEOUT", environment._PLUGIN_TIMEOUT_SECONDS),
-            (Role.WORKER, "CODE_EXECUTION_READ_TIMEOUT", sandbox._SHORTEST_WAIT_SECONDS),
-            (Role.SANDBOX, "MAX_WORKERS", sandbox._RUNS_AT_ONCE),
-            (Role.API, "SQLALCHEMY_POOL_SIZE", connections.DEFAULT_POOLS.size),
-            (Role.API, "SQLALCHEMY_MAX_OVERFLOW", connections.DEFAULT_POOLS.overflow),
-            (Role.API, "PGVECTOR_MAX_CONNECTION", connections.DEFAULT_POOLS.vectors),
-            (Role.PLUGIN_DAEMON, "DB_MAX_OPEN_CONNS", connections.DEFAULT_POOLS.plugins),
+            (Component.API, "PLUGIN_DAEMON_TIMEOUT", environment._PLUGIN_TIMEOUT_SECONDS),
+            (Component.PLUGIN_DAEMON, "PLUGIN_MAX_EXECUTION_TIMEOUT", environment._PLUGIN_TIMEOUT_SECONDS),
+            (Component.WORKER, "CODE_EXECUTION_READ_TIMEOUT", sandbox._SHORTEST_WAIT_SECONDS),
+            (Component.SANDBOX, "MAX_WORKERS", sandbox._RUNS_AT_ONCE),
+            (Component.API, "SQLALCHEMY_POOL_SIZE", connections.DEFAULT_POOLS.size),
+            (Component.API, "SQLALCHEMY_MAX_OVERFLOW", connections.DEFAULT_POOLS.overflow),
+            (Component.API, "PGVECTOR_MAX_CONNECTION", connections.DEFAULT_POOLS.vectors),
+            (Component.PLUGIN_DAEMON, "DB_MAX_OPEN_CONNS", connections.DEFAULT_POOLS.plugins),
         ],
         ids=str,
     )
-    def test_numbers_that_are_called_dify_s_own_are(self, role: Role, variable: str, number: int) -> None:
-        row = DEFAULTS.find(role, variable)
+    def test_numbers_that_are_called_dify_s_own_are(
+        self, component: Component, variable: str, number: int
+    ) -> None:
+        row = DEFAULTS.find(component, variable)
         assert row is not None
         assert row.own == str(number)
 
@@ -279,16 +291,16 @@ class TestUsers:
         ],
     )
     def test_numbers_that_are_compose_s_are(self, variable: str, number: object) -> None:
-        row = DEFAULTS.find(Role.API, variable)
+        row = DEFAULTS.find(Component.API, variable)
         assert row is not None
         assert row.compose == str(number)
 
-    @pytest.mark.parametrize("role", IMAGES)
-    def test_images_for_aws_lambda_say_what_the_table_says(self, role: Role) -> None:
-        found = in_image(role)
+    @pytest.mark.parametrize("component", IMAGES)
+    def test_images_for_aws_lambda_say_what_the_table_says(self, component: Component) -> None:
+        found = in_image(component)
         assert found
         for name, value in found.items():
-            row = DEFAULTS.find(role, name)
+            row = DEFAULTS.find(component, name)
             assert row is not None, name
             assert row.ours is not None, name
             assert value == row.ours or row.ours.startswith(f"{value} "), name

@@ -14,13 +14,13 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from dify_cdk.cdk_helpers.assets import node_binary
-from dify_cdk.dify.components import PORTS, Role
+from dify_cdk.dify.components import PORTS, Component
 from dify_cdk.dify.environment import TABLE, SecretField
 from dify_defaults import known_names
 from dockerfiles import DOCKER, IMAGES, Dockerfile, instructions_in, read
 
 ROOT = Path(__file__).parents[2]
-ROLES = {"api_lambda": Role.API, "web_lambda": Role.WEB}
+ROLES = {"api_lambda": Component.API, "web_lambda": Component.WEB}
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|(?<!TELEMETRY_)KEY(?!_?ALIVE)", re.IGNORECASE)
 
 # Variables that something else than Dify reads, and what that is.
@@ -186,14 +186,16 @@ class TestEnvironment:
 
     def test_the_port_is_the_same_for_all(self, api: Dockerfile, web: Dockerfile) -> None:
         found = api.image.environment
-        assert found["AWS_LWA_PORT"] == found["DIFY_PORT"] == str(PORTS[Role.API])
+        assert found["AWS_LWA_PORT"] == found["DIFY_PORT"] == str(PORTS[Component.API])
         found = web.image.environment
-        assert found["AWS_LWA_PORT"] == found["PORT"] == str(PORTS[Role.WEB])
+        assert found["AWS_LWA_PORT"] == found["PORT"] == str(PORTS[Component.WEB])
 
     def test_the_table_says_nothing_else(self, dockerfile: Dockerfile) -> None:
         """The function's environment wins; where both set a variable, they agree."""
-        role = ROLES[dockerfile.folder.name]
-        table = {row.name: row.value for row in TABLE if role in row.roles and isinstance(row.value, str)}
+        component = ROLES[dockerfile.folder.name]
+        table = {
+            row.name: row.value for row in TABLE if component in row.components and isinstance(row.value, str)
+        }
         both = table.keys() & dockerfile.image.environment.keys()
         assert {name: table[name] for name in both} == {
             name: dockerfile.image.environment[name] for name in both
@@ -230,7 +232,7 @@ class TestEnvironment:
         files = [path for name in IMAGES for path in (DOCKER / name).iterdir() if path.is_file()]
         ours = {name for path in files for name in re.findall(r"\bDIFY_CDK_\w+", path.read_text())}
         assert {"DIFY_CDK_SECRETS", "DIFY_CDK_URL_PARAMETER", "DIFY_CDK_URL_TEMPLATES"} <= ours
-        assert ours & {name for role in Role for name in known_names(role)} == set()
+        assert ours & {name for component in Component for name in known_names(component)} == set()
 
 
 class TestSyntax:

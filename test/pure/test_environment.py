@@ -1,4 +1,4 @@
-"""The variables of every role: what is emitted, what is required, what a user may add."""
+"""The variables of every component: what is emitted, what is required, what a user may add."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contexts import BUFFERED, CONTEXTS, NO_DOOR, STREAMING, context
-from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_cdk.dify.environment import (
     TABLE,
     Context,
@@ -26,7 +26,7 @@ from dify_cdk.dify.environment import (
 from dify_defaults import dropped_names, known_names
 
 every_context = pytest.mark.parametrize("where", CONTEXTS.values(), ids=CONTEXTS)
-every_role = pytest.mark.parametrize("role", Role)
+every_component = pytest.mark.parametrize("component", Component)
 
 # Set when the way in is known, so the migration, which runs before, cannot have them.
 OF_THE_DOOR = {
@@ -44,17 +44,17 @@ BACKEND = {
     *("CODE_EXECUTION_ENDPOINT", "CODE_EXECUTION_API_KEY"),
     *("PLUGIN_DAEMON_URL", "PLUGIN_DAEMON_KEY", "INNER_API_KEY_FOR_PLUGIN"),
 }
-REQUIRED: Mapping[Role, set[str]] = {
-    Role.API: BACKEND | OF_THE_DOOR,
-    Role.API_WEBSOCKET: BACKEND | OF_THE_DOOR,
-    Role.WORKER: BACKEND | OF_THE_DOOR,
-    Role.BEAT: BACKEND | OF_THE_DOOR,
-    Role.MIGRATION: BACKEND,
-    Role.WEB: {
+REQUIRED: Mapping[Component, set[str]] = {
+    Component.API: BACKEND | OF_THE_DOOR,
+    Component.API_WEBSOCKET: BACKEND | OF_THE_DOOR,
+    Component.WORKER: BACKEND | OF_THE_DOOR,
+    Component.BEAT: BACKEND | OF_THE_DOOR,
+    Component.MIGRATION: BACKEND,
+    Component.WEB: {
         *("HOSTNAME", "PORT", "CONSOLE_API_URL", "APP_API_URL", "SERVER_CONSOLE_API_URL"),
         *("NEXT_PUBLIC_ENABLE_AGENT_V2", "DEPLOYMENT_EDITION", "KEEP_ALIVE_TIMEOUT"),
     },
-    Role.PLUGIN_DAEMON: {
+    Component.PLUGIN_DAEMON: {
         *("SERVER_KEY", "DIFY_INNER_API_URL", "DIFY_INNER_API_KEY"),
         *("DB_HOST", "DB_PORT", "DB_USERNAME", "DB_PASSWORD", "DB_DATABASE", "DB_SSL_MODE"),
         *("REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_DB", "REDIS_USE_SSL"),
@@ -65,8 +65,8 @@ REQUIRED: Mapping[Role, set[str]] = {
         *("PLUGIN_REMOTE_INSTALLING_HOST", "PLUGIN_REMOTE_INSTALLING_PORT"),
         *("PLUGIN_MAX_EXECUTION_TIMEOUT", "FORCE_VERIFYING_SIGNATURE", "PLATFORM"),
     },
-    Role.SANDBOX: {"API_KEY", "SANDBOX_PORT", "ENABLE_NETWORK", "HTTP_PROXY", "HTTPS_PROXY", "GIN_MODE"},
-    Role.SSRF_PROXY: set(),  # its configuration is written by squid.py
+    Component.SANDBOX: {"API_KEY", "SANDBOX_PORT", "ENABLE_NETWORK", "HTTP_PROXY", "HTTPS_PROXY", "GIN_MODE"},
+    Component.SSRF_PROXY: set(),  # its configuration is written by squid.py
 }
 
 OF_THE_SERVER = {  # what gunicorn takes from the environment
@@ -82,67 +82,74 @@ URLS = {
 }
 
 
-def all_names(role: Role, where: Context) -> set[str]:
-    return {*plain_variables(role, where), *secret_variables(role)}
+def all_names(component: Component, where: Context) -> set[str]:
+    return {*plain_variables(component, where), *secret_variables(component)}
 
 
 class TestNames:
     @every_context
-    @every_role
-    def test_every_name_is_one_that_the_component_reads(self, role: Role, where: Context) -> None:
-        assert all_names(role, where) <= known_names(role)
+    @every_component
+    def test_every_name_is_one_that_the_component_reads(self, component: Component, where: Context) -> None:
+        assert all_names(component, where) <= known_names(component)
 
-    @every_role
-    def test_names_that_nothing_reads_any_more_are_never_emitted(self, role: Role) -> None:
-        dropped = dropped_names(role)
+    @every_component
+    def test_names_that_nothing_reads_any_more_are_never_emitted(self, component: Component) -> None:
+        dropped = dropped_names(component)
         assert len(dropped) > 30
-        assert not (all_names(role, STREAMING) | all_names(role, BUFFERED)) & dropped
+        assert not (all_names(component, STREAMING) | all_names(component, BUFFERED)) & dropped
 
-    @every_role
-    def test_every_required_name_is_present(self, role: Role) -> None:
-        where = NO_DOOR if role is Role.MIGRATION else STREAMING
-        assert REQUIRED[role] - all_names(role, where) == set()
+    @every_component
+    def test_every_required_name_is_present(self, component: Component) -> None:
+        where = NO_DOOR if component is Component.MIGRATION else STREAMING
+        assert REQUIRED[component] - all_names(component, where) == set()
 
     def test_the_plugin_daemon_gets_no_demand_for_a_ca_file(self) -> None:
         """It verifies against the system's authorities when unset, and stops at CERT_REQUIRED alone."""
-        assert "REDIS_SSL_CERT_REQS" not in all_names(Role.PLUGIN_DAEMON, STREAMING)
+        assert "REDIS_SSL_CERT_REQS" not in all_names(Component.PLUGIN_DAEMON, STREAMING)
 
-    @every_role
-    def test_a_role_and_a_name_stand_in_one_row_only(self, role: Role) -> None:
-        names = [row.name for row in TABLE if role in row.roles]
+    @every_component
+    def test_a_component_and_a_name_stand_in_one_row_only(self, component: Component) -> None:
+        names = [row.name for row in TABLE if component in row.components]
         assert sorted(names) == sorted(set(names))
 
     @every_context
-    @every_role
-    def test_no_name_is_plain_and_secret_at_once(self, role: Role, where: Context) -> None:
-        assert not plain_variables(role, where).keys() & secret_variables(role).keys()
+    @every_component
+    def test_no_name_is_plain_and_secret_at_once(self, component: Component, where: Context) -> None:
+        assert not plain_variables(component, where).keys() & secret_variables(component).keys()
 
     @every_context
-    @every_role
-    def test_names_that_sound_secret_are_never_plain(self, role: Role, where: Context) -> None:
+    @every_component
+    def test_names_that_sound_secret_are_never_plain(self, component: Component, where: Context) -> None:
         secret = re.compile("PASSWORD|KEY|TOKEN|SECRET|BROKER_URL")
-        assert [name for name in plain_variables(role, where) if secret.search(name)] == []
+        assert [name for name in plain_variables(component, where) if secret.search(name)] == []
 
 
 class TestBackend:
     """One settings class reads the variables of api, websocket, worker and beat: they must not drift."""
 
     def test_worker_and_beat_differ_from_api_in_what_they_start_only(self) -> None:
-        found = {role: plain_variables(role, STREAMING) for role in (Role.API, Role.WORKER, Role.BEAT)}
+        found = {
+            component: plain_variables(component, STREAMING)
+            for component in (Component.API, Component.WORKER, Component.BEAT)
+        }
         names = set().union(*found.values())
         different = {name for name in names if len({values.get(name) for values in found.values()}) > 1}
         assert different == {"MODE", "CELERY_WORKER_AMOUNT"} | OF_THE_SERVER
-        assert {role: values["MODE"] for role, values in found.items()} == {
-            Role.API: "api",
-            Role.WORKER: "worker",
-            Role.BEAT: "beat",
+        assert {component: values["MODE"] for component, values in found.items()} == {
+            Component.API: "api",
+            Component.WORKER: "worker",
+            Component.BEAT: "beat",
         }
         for name in OF_THE_SERVER:
-            assert [role for role, values in found.items() if name in values] == [Role.API]
-        assert [role for role, values in found.items() if "CELERY_WORKER_AMOUNT" in values] == [Role.WORKER]
+            assert [component for component, values in found.items() if name in values] == [Component.API]
+        assert [component for component, values in found.items() if "CELERY_WORKER_AMOUNT" in values] == [
+            Component.WORKER
+        ]
 
     def test_the_websocket_server_is_an_api_with_another_worker_class(self) -> None:
-        api, websocket = (plain_variables(role, STREAMING) for role in (Role.API, Role.API_WEBSOCKET))
+        api, websocket = (
+            plain_variables(component, STREAMING) for component in (Component.API, Component.API_WEBSOCKET)
+        )
         assert websocket == {
             **api,
             "SERVER_WORKER_CLASS": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
@@ -151,107 +158,113 @@ class TestBackend:
         }
 
     def test_the_migration_is_an_api_that_migrates(self) -> None:
-        api, migration = (plain_variables(role, NO_DOOR) for role in (Role.API, Role.MIGRATION))
+        api, migration = (
+            plain_variables(component, NO_DOOR) for component in (Component.API, Component.MIGRATION)
+        )
         others = {name: value for name, value in api.items() if name not in OF_THE_SERVER}
         assert migration == {**others, "MODE": "migration", "MIGRATION_ENABLED": "true"}
         assert api["MIGRATION_ENABLED"] == "false"
 
     def test_all_read_the_same_secrets(self) -> None:
-        first, *others = [secret_variables(role) for role in BACKEND_ROLES]
+        first, *others = [secret_variables(component) for component in BACKEND_COMPONENTS]
         assert len(first) > 5
         assert all(other == first for other in others)
 
     def test_nothing_of_the_migration_depends_on_the_door(self) -> None:
         """A URL in it would be a cycle: the door stands behind the migration."""
         of_door = {"dify.example.com", "600"}
-        assert not of_door & set(plain_variables(Role.MIGRATION, NO_DOOR).values())
-        assert not OF_THE_DOOR & plain_variables(Role.MIGRATION, NO_DOOR).keys()
+        assert not of_door & set(plain_variables(Component.MIGRATION, NO_DOOR).values())
+        assert not OF_THE_DOOR & plain_variables(Component.MIGRATION, NO_DOOR).keys()
 
 
 class TestSecrets:
     @pytest.mark.parametrize(
         ("here", "there"),
         [
-            ((Role.API, "PLUGIN_DAEMON_KEY"), (Role.PLUGIN_DAEMON, "SERVER_KEY")),
-            ((Role.WORKER, "INNER_API_KEY_FOR_PLUGIN"), (Role.PLUGIN_DAEMON, "DIFY_INNER_API_KEY")),
-            ((Role.WORKER, "CODE_EXECUTION_API_KEY"), (Role.SANDBOX, "API_KEY")),
-            ((Role.API, "REDIS_PASSWORD"), (Role.PLUGIN_DAEMON, "REDIS_PASSWORD")),
-            ((Role.API, "DB_PASSWORD"), (Role.API, "PGVECTOR_PASSWORD")),
+            ((Component.API, "PLUGIN_DAEMON_KEY"), (Component.PLUGIN_DAEMON, "SERVER_KEY")),
+            ((Component.WORKER, "INNER_API_KEY_FOR_PLUGIN"), (Component.PLUGIN_DAEMON, "DIFY_INNER_API_KEY")),
+            ((Component.WORKER, "CODE_EXECUTION_API_KEY"), (Component.SANDBOX, "API_KEY")),
+            ((Component.API, "REDIS_PASSWORD"), (Component.PLUGIN_DAEMON, "REDIS_PASSWORD")),
+            ((Component.API, "DB_PASSWORD"), (Component.API, "PGVECTOR_PASSWORD")),
         ],
         ids=lambda side: side[1],
     )
     def test_both_sides_of_a_pair_read_the_same_secret(
-        self, here: tuple[Role, str], there: tuple[Role, str]
+        self, here: tuple[Component, str], there: tuple[Component, str]
     ) -> None:
         assert secret_variables(here[0])[here[1]] == secret_variables(there[0])[there[1]]
 
-    def test_each_role_reads_only_what_it_is_for(self) -> None:
+    def test_each_component_reads_only_what_it_is_for(self) -> None:
         """Plugins inherit the daemon's environment, and the sandbox runs other people's code."""
-        found = {role: {f.purpose for f in secret_variables(role).values()} for role in Role}
-        assert found[Role.SANDBOX] == {Purpose.SANDBOX_KEY}
-        assert found[Role.WEB] == found[Role.SSRF_PROXY] == set()
-        assert found[Role.PLUGIN_DAEMON] == {
+        found = {
+            component: {f.purpose for f in secret_variables(component).values()} for component in Component
+        }
+        assert found[Component.SANDBOX] == {Purpose.SANDBOX_KEY}
+        assert found[Component.WEB] == found[Component.SSRF_PROXY] == set()
+        assert found[Component.PLUGIN_DAEMON] == {
             *(Purpose.PLUGIN_DATABASE, Purpose.CACHE_TOKEN, Purpose.PLUGIN_DAEMON_KEY, Purpose.INNER_API_KEY)
         }
-        assert found[Role.API] == set(Purpose) - {Purpose.PLUGIN_DATABASE}
+        assert found[Component.API] == set(Purpose) - {Purpose.PLUGIN_DATABASE}
 
     def test_every_purpose_is_read_by_somebody(self) -> None:
-        read = {field.purpose for role in Role for field in secret_variables(role).values()}
+        read = {field.purpose for component in Component for field in secret_variables(component).values()}
         assert read == set(Purpose)
 
     def test_database_users_are_fields_and_all_else_is_plain_text(self) -> None:
         json_purposes = {Purpose.DATABASE, Purpose.PLUGIN_DATABASE}
-        for role in Role:
-            for name, source in secret_variables(role).items():
+        for component in Component:
+            for name, source in secret_variables(component).items():
                 field = "username" if name.endswith(("USER", "USERNAME")) else "password"
                 expected = field if source.purpose in json_purposes else None
                 assert source == SecretField(source.purpose, expected), name
 
 
 class TestUrls:
-    @every_role
-    def test_public_urls_are_the_door_s_own_without_a_path_or_trailing_slash(self, role: Role) -> None:
-        plain = plain_variables(role, STREAMING)
+    @every_component
+    def test_public_urls_are_the_door_s_own_without_a_path_or_trailing_slash(
+        self, component: Component
+    ) -> None:
+        plain = plain_variables(component, STREAMING)
         assert {plain[name] for name in URLS & plain.keys()} <= {"https://dify.example.com"}
         assert not [name for name, value in plain.items() if "://" in value and value.endswith("/")]
 
     @pytest.mark.parametrize(("scheme", "socket"), [("https", "wss"), ("http", "ws")])
     def test_schemes_follow_the_door(self, scheme: str, socket: str) -> None:
         where = context(scheme=scheme, collaboration=True)
-        web = plain_variables(Role.WEB, where)
+        web = plain_variables(Component.WEB, where)
         assert web["CONSOLE_API_URL"] == web["APP_API_URL"] == f"{scheme}://dify.example.com"
         assert web["NEXT_PUBLIC_SOCKET_URL"] == f"{socket}://dify.example.com"
 
     def test_the_hook_of_plugin_endpoints_is_left_for_dify_to_fill_in(self) -> None:
-        hook = plain_variables(Role.WORKER, STREAMING)["ENDPOINT_URL_TEMPLATE"]
+        hook = plain_variables(Component.WORKER, STREAMING)["ENDPOINT_URL_TEMPLATE"]
         assert hook == "https://dify.example.com/e/{hook_id}"
 
     @pytest.mark.parametrize(
-        ("role", "name", "url"),
+        ("component", "name", "url"),
         [
-            (Role.WORKER, "INTERNAL_FILES_URL", "http://api.test.internal:5001"),
-            (Role.WORKER, "PLUGIN_DAEMON_URL", "http://plugin-daemon.test.internal:5002"),
-            (Role.WORKER, "CODE_EXECUTION_ENDPOINT", "http://sandbox.test.internal:8194"),
-            (Role.WORKER, "SSRF_PROXY_HTTP_URL", "http://ssrf-proxy.test.internal:3128"),
-            (Role.WORKER, "SSRF_PROXY_HTTPS_URL", "http://ssrf-proxy.test.internal:3128"),
-            (Role.PLUGIN_DAEMON, "DIFY_INNER_API_URL", "http://api.test.internal:5001"),
-            (Role.WEB, "SERVER_CONSOLE_API_URL", "http://api.test.internal:5001"),
-            (Role.SANDBOX, "HTTP_PROXY", "http://ssrf-proxy.test.internal:3128"),
+            (Component.WORKER, "INTERNAL_FILES_URL", "http://api.test.internal:5001"),
+            (Component.WORKER, "PLUGIN_DAEMON_URL", "http://plugin-daemon.test.internal:5002"),
+            (Component.WORKER, "CODE_EXECUTION_ENDPOINT", "http://sandbox.test.internal:8194"),
+            (Component.WORKER, "SSRF_PROXY_HTTP_URL", "http://ssrf-proxy.test.internal:3128"),
+            (Component.WORKER, "SSRF_PROXY_HTTPS_URL", "http://ssrf-proxy.test.internal:3128"),
+            (Component.PLUGIN_DAEMON, "DIFY_INNER_API_URL", "http://api.test.internal:5001"),
+            (Component.WEB, "SERVER_CONSOLE_API_URL", "http://api.test.internal:5001"),
+            (Component.SANDBOX, "HTTP_PROXY", "http://ssrf-proxy.test.internal:3128"),
         ],
     )
     @every_context
-    def test_roles_call_each_other_by_full_private_name(
-        self, where: Context, role: Role, name: str, url: str
+    def test_components_call_each_other_by_full_private_name(
+        self, where: Context, component: Component, name: str, url: str
     ) -> None:
-        assert plain_variables(role, where)[name] == url
+        assert plain_variables(component, where)[name] == url
 
 
 class TestValues:
     @pytest.mark.parametrize(
-        ("role", "expected"),
+        ("component", "expected"),
         [
             (
-                Role.WORKER,
+                Component.WORKER,
                 {
                     "DEPLOYMENT_EDITION": "COMMUNITY",
                     "LOG_FILE": "",
@@ -278,7 +291,7 @@ class TestValues:
                 },
             ),
             (
-                Role.PLUGIN_DAEMON,
+                Component.PLUGIN_DAEMON,
                 {
                     "DB_HOST": "database.example",
                     "DB_DATABASE": "dify_plugin",
@@ -300,18 +313,20 @@ class TestValues:
                     "FORCE_VERIFYING_SIGNATURE": "true",
                 },
             ),
-            (Role.WEB, {"HOSTNAME": "0.0.0.0", "PORT": "3000", "NEXT_PUBLIC_ENABLE_AGENT_V2": "false"}),
-            (Role.SANDBOX, {"SANDBOX_PORT": "8194", "ENABLE_NETWORK": "true", "GIN_MODE": "release"}),
+            (Component.WEB, {"HOSTNAME": "0.0.0.0", "PORT": "3000", "NEXT_PUBLIC_ENABLE_AGENT_V2": "false"}),
+            (Component.SANDBOX, {"SANDBOX_PORT": "8194", "ENABLE_NETWORK": "true", "GIN_MODE": "release"}),
         ],
         ids=["worker", "plugin_daemon", "web", "sandbox"],
     )
-    def test_values_are_what_the_component_needs_on_aws(self, role: Role, expected: dict[str, str]) -> None:
-        plain = plain_variables(role, STREAMING)
+    def test_values_are_what_the_component_needs_on_aws(
+        self, component: Component, expected: dict[str, str]
+    ) -> None:
+        plain = plain_variables(component, STREAMING)
         assert {name: plain.get(name) for name in expected} == expected
 
     def test_the_list_of_queues_stays_dify_s_own(self) -> None:
         """A frozen list starves queues that a later release adds."""
-        assert "CELERY_QUEUES" not in all_names(Role.WORKER, STREAMING)
+        assert "CELERY_QUEUES" not in all_names(Component.WORKER, STREAMING)
 
 
 class TestDoor:
@@ -322,28 +337,28 @@ class TestDoor:
         self, seconds: int, gunicorn: int, plugins: int
     ) -> None:
         where = context(timeout=seconds)
-        api = plain_variables(Role.API, where)
-        daemon = plain_variables(Role.PLUGIN_DAEMON, where)
-        web = plain_variables(Role.WEB, where)
+        api = plain_variables(Component.API, where)
+        daemon = plain_variables(Component.PLUGIN_DAEMON, where)
+        web = plain_variables(Component.WEB, where)
         assert api["GUNICORN_TIMEOUT"] == str(gunicorn)
         assert api["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == str(plugins)
         assert web["TEXT_GENERATION_TIMEOUT_MS"] == web["WORKFLOW_GENERATION_TIMEOUT_MS"] == f"{seconds}000"
         assert "APP_MAX_EXECUTION_TIME" not in api
 
     def test_where_nothing_streams_requests_stop_with_the_door_and_jobs_go_on(self) -> None:
-        api = plain_variables(Role.API, BUFFERED)
-        daemon = plain_variables(Role.PLUGIN_DAEMON, BUFFERED)
-        web = plain_variables(Role.WEB, BUFFERED)
-        worker = plain_variables(Role.WORKER, BUFFERED)
+        api = plain_variables(Component.API, BUFFERED)
+        daemon = plain_variables(Component.PLUGIN_DAEMON, BUFFERED)
+        web = plain_variables(Component.WEB, BUFFERED)
+        worker = plain_variables(Component.WORKER, BUFFERED)
         assert api["PLUGIN_DAEMON_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "29"
         assert api["GUNICORN_TIMEOUT"] == "360"  # of a stuck process, not of a request
         # Jobs run without anybody waiting at the door.
         assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "600"
         assert web["TEXT_GENERATION_TIMEOUT_MS"] == "29000"
 
-    @pytest.mark.parametrize("role", [Role.API, Role.WORKER, Role.PLUGIN_DAEMON])
-    def test_a_door_without_a_body_limit_leaves_dify_s_own_limits(self, role: Role) -> None:
-        names = plain_variables(role, STREAMING)
+    @pytest.mark.parametrize("component", [Component.API, Component.WORKER, Component.PLUGIN_DAEMON])
+    def test_a_door_without_a_body_limit_leaves_dify_s_own_limits(self, component: Component) -> None:
+        names = plain_variables(component, STREAMING)
         assert not [name for name in names if "FILE_SIZE_LIMIT" in name]
 
     @settings(deadline=None)
@@ -354,20 +369,22 @@ class TestDoor:
         door_bytes = max_body_mb * 10**6
         limits = {
             name: int(value)
-            for name, value in plain_variables(Role.API, where).items()
+            for name, value in plain_variables(Component.API, where).items()
             if name.endswith("FILE_SIZE_LIMIT")
         }
         assert len(limits) == 6
         assert {name: value for name, value in limits.items() if value * 2**20 > door_bytes} == {}
         assert min(limits.values()) >= 1
 
-    @pytest.mark.parametrize("role", BACKEND_ROLES)
+    @pytest.mark.parametrize("component", BACKEND_COMPONENTS)
     @every_context
-    def test_a_door_s_body_limit_does_not_stop_downloads_of_plugins(self, where: Context, role: Role) -> None:
-        assert plain_variables(role, where)["PLUGIN_MAX_PACKAGE_SIZE"] == "52428800"
+    def test_a_door_s_body_limit_does_not_stop_downloads_of_plugins(
+        self, where: Context, component: Component
+    ) -> None:
+        assert plain_variables(component, where)["PLUGIN_MAX_PACKAGE_SIZE"] == "52428800"
 
     def test_a_wide_door_does_not_raise_dify_s_own_limits(self) -> None:
-        plain = plain_variables(Role.API, context(max_body_mb=1000))
+        plain = plain_variables(Component.API, context(max_body_mb=1000))
         limits = {name: value for name, value in plain.items() if name.endswith("FILE_SIZE_LIMIT")}
         assert limits == {
             "UPLOAD_FILE_SIZE_LIMIT": "15",
@@ -378,48 +395,54 @@ class TestDoor:
             "ANNOTATION_IMPORT_FILE_SIZE_LIMIT": "2",
         }
 
-    @pytest.mark.parametrize("role", [Role.API, Role.API_WEBSOCKET, Role.WORKER, Role.BEAT])
-    def test_where_nothing_serves_websockets_the_editor_does_not_wait_for_them(self, role: Role) -> None:
+    @pytest.mark.parametrize(
+        "component", [Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT]
+    )
+    def test_where_nothing_serves_websockets_the_editor_does_not_wait_for_them(
+        self, component: Component
+    ) -> None:
         """Dify's code has it on, and its fallback knows the built-in address only: both have to go."""
         alone, together = context(), context(collaboration=True)
-        assert plain_variables(role, alone)["ENABLE_COLLABORATION_MODE"] == "false"
-        assert plain_variables(role, together)["ENABLE_COLLABORATION_MODE"] == "true"
-        assert "NEXT_PUBLIC_SOCKET_URL" not in plain_variables(Role.WEB, alone)
-        assert plain_variables(Role.WEB, together)["NEXT_PUBLIC_SOCKET_URL"] == "wss://dify.example.com"
+        assert plain_variables(component, alone)["ENABLE_COLLABORATION_MODE"] == "false"
+        assert plain_variables(component, together)["ENABLE_COLLABORATION_MODE"] == "true"
+        assert "NEXT_PUBLIC_SOCKET_URL" not in plain_variables(Component.WEB, alone)
+        assert plain_variables(Component.WEB, together)["NEXT_PUBLIC_SOCKET_URL"] == "wss://dify.example.com"
 
     @settings(deadline=None)
     @given(st.integers(1, 4000))
     def test_containers_keep_connections_longer_than_the_hop_before_them(self, seconds: int) -> None:
         where = context(timeout=seconds)
-        (kept,) = re.findall(r"--keep-alive=(\d+) ", plain_variables(Role.API, where)["GUNICORN_CMD_ARGS"])
+        (kept,) = re.findall(
+            r"--keep-alive=(\d+) ", plain_variables(Component.API, where)["GUNICORN_CMD_ARGS"]
+        )
         assert int(kept) > seconds
-        assert int(plain_variables(Role.WEB, where)["KEEP_ALIVE_TIMEOUT"]) > seconds * 1000
+        assert int(plain_variables(Component.WEB, where)["KEEP_ALIVE_TIMEOUT"]) > seconds * 1000
 
     def test_streams_may_end_in_almost_all_of_the_time_between_the_two_signals(self) -> None:
-        arguments = plain_variables(Role.API, STREAMING)["GUNICORN_CMD_ARGS"]
+        arguments = plain_variables(Component.API, STREAMING)["GUNICORN_CMD_ARGS"]
         (seconds,) = re.findall(r"--graceful-timeout=(\d+)$", arguments)
         assert 100 <= int(seconds) < 120
 
     def test_inner_calls_of_a_plugin_may_take_as_long_as_the_plugin(self) -> None:
-        daemon = plain_variables(Role.PLUGIN_DAEMON, context(timeout=3600))
+        daemon = plain_variables(Component.PLUGIN_DAEMON, context(timeout=3600))
         assert daemon["DIFY_BACKWARDS_INVOCATION_READ_TIMEOUT"] == "3600000"
         assert daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "3600"
 
     def test_runs_that_cannot_be_answered_any_more_end_in_the_worker_too_unless_somebody_has_others(
         self,
     ) -> None:
-        assert plain_variables(Role.WORKER, BUFFERED)["APP_MAX_EXECUTION_TIME"] == "29"
-        require_free(Role.WORKER, {"APP_MAX_EXECUTION_TIME": "1200"}, BUFFERED)
+        assert plain_variables(Component.WORKER, BUFFERED)["APP_MAX_EXECUTION_TIME"] == "29"
+        require_free(Component.WORKER, {"APP_MAX_EXECUTION_TIME": "1200"}, BUFFERED)
 
 
 class TestDefaults:
     """What is a size or a habit, and free."""
 
     @pytest.mark.parametrize(
-        ("role", "expected"),
+        ("component", "expected"),
         [
             (
-                Role.API,
+                Component.API,
                 {
                     "SERVER_WORKER_CLASS": "gevent",
                     "SERVER_WORKER_CONNECTIONS": "500",
@@ -432,49 +455,51 @@ class TestDefaults:
                     "PGVECTOR_MAX_CONNECTION": "5",
                 },
             ),
-            (Role.WORKER, {"CELERY_WORKER_AMOUNT": "16", "SCARF_NO_ANALYTICS": "true"}),
+            (Component.WORKER, {"CELERY_WORKER_AMOUNT": "16", "SCARF_NO_ANALYTICS": "true"}),
             (
-                Role.PLUGIN_DAEMON,
+                Component.PLUGIN_DAEMON,
                 {
                     "PYTHON_ENV_INIT_TIMEOUT": "600",
                     "HEALTH_API_LOG_ENABLED": "false",
                     "DB_MAX_OPEN_CONNS": "30",
                 },
             ),
-            (Role.WEB, {"KEEP_ALIVE_TIMEOUT": "605000"}),
+            (Component.WEB, {"KEEP_ALIVE_TIMEOUT": "605000"}),
         ],
         ids=["api", "worker", "plugin_daemon", "web"],
     )
-    def test_the_values(self, role: Role, expected: dict[str, str]) -> None:
-        plain = plain_variables(role, STREAMING)
+    def test_the_values(self, component: Component, expected: dict[str, str]) -> None:
+        plain = plain_variables(component, STREAMING)
         assert {name: plain.get(name) for name in expected} == expected
 
-    @every_role
-    def test_a_user_s_own_value_takes_their_place(self, role: Role) -> None:
-        free = [row.name for row in TABLE if role in row.roles and isinstance(row.value, Default)]
+    @every_component
+    def test_a_user_s_own_value_takes_their_place(self, component: Component) -> None:
+        free = [row.name for row in TABLE if component in row.components and isinstance(row.value, Default)]
         for name in free:
             for written in (name, name.lower()):
-                require_free(role, {written: "7"} if name != READ_TIMEOUT else {written: "700"}, STREAMING)
-                assert name not in plain_variables(role, STREAMING, [written])
-        rest = plain_variables(role, STREAMING, free)
-        assert rest == {k: v for k, v in plain_variables(role, STREAMING).items() if k not in free}
+                require_free(
+                    component, {written: "7"} if name != READ_TIMEOUT else {written: "700"}, STREAMING
+                )
+                assert name not in plain_variables(component, STREAMING, [written])
+        rest = plain_variables(component, STREAMING, free)
+        assert rest == {k: v for k, v in plain_variables(component, STREAMING).items() if k not in free}
 
     @pytest.mark.parametrize("value", ["--forwarded-allow-ips=*", "--keep-alive=9 --forwarder-headers x"])
     def test_fails_when_arguments_of_gunicorn_make_it_believe_a_client(self, value: str) -> None:
         with pytest.raises(ValueError, match="GUNICORN_CMD_ARGS must not hold --forwarded-allow-ips or --f"):
-            require_free(Role.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
+            require_free(Component.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
 
-    @pytest.mark.parametrize("role", [Role.API, Role.API_WEBSOCKET])
-    def test_nobody_is_believed_about_the_path_of_a_request(self, role: Role) -> None:
-        assert plain_variables(role, STREAMING)["FORWARDED_ALLOW_IPS"] == ""
+    @pytest.mark.parametrize("component", [Component.API, Component.API_WEBSOCKET])
+    def test_nobody_is_believed_about_the_path_of_a_request(self, component: Component) -> None:
+        assert plain_variables(component, STREAMING)["FORWARDED_ALLOW_IPS"] == ""
         with pytest.raises(ValueError, match="FORWARDED_ALLOW_IPS is set by dify_cdk, use nothing: a client"):
-            require_free(role, {"FORWARDED_ALLOW_IPS": "*"}, STREAMING)
+            require_free(component, {"FORWARDED_ALLOW_IPS": "*"}, STREAMING)
 
     def test_fails_when_dify_would_wait_shorter_for_code_than_code_may_run(self) -> None:
         where = replace(STREAMING, options={"WORKER_TIMEOUT": "90"})
-        require_free(Role.WORKER, {READ_TIMEOUT: "91"}, where)
+        require_free(Component.WORKER, {READ_TIMEOUT: "91"}, where)
         with pytest.raises(ValueError, match=r"must be more than the 90 seconds of Sandbox.timeout_seconds"):
-            require_free(Role.WORKER, {READ_TIMEOUT: "90"}, where)
+            require_free(Component.WORKER, {READ_TIMEOUT: "90"}, where)
 
 
 class TestExtras:
@@ -485,17 +510,17 @@ class TestExtras:
         secret_options=[row.name for row in TABLE],
     )
 
-    @every_role
-    def test_fails_when_a_name_is_taken_and_says_which_option_to_use(self, role: Role) -> None:
-        for row in (row for row in TABLE if role in row.roles):
+    @every_component
+    def test_fails_when_a_name_is_taken_and_says_which_option_to_use(self, component: Component) -> None:
+        for row in (row for row in TABLE if component in row.components):
             if isinstance(row.value, Default):
                 continue
             for name in (row.name, row.name.lower()):
                 with pytest.raises(ValueError, match=r"is set by dify_cdk, use ") as caught:
-                    require_free(role, {name: "x"}, self.EVERYTHING)
+                    require_free(component, {name: "x"}, self.EVERYTHING)
                 assert (
                     str(caught.value)
-                    == f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}"
+                    == f"environment of {component}: {name} is set by dify_cdk, use {row.instead}"
                 )
 
     @pytest.mark.parametrize(
@@ -511,50 +536,50 @@ class TestExtras:
     )
     def test_the_option_named_is_the_one_that_exists(self, name: str, option: str) -> None:
         with pytest.raises(ValueError, match=f"{name} is set by dify_cdk, use {re.escape(option)}$"):
-            require_free(Role.API, {name: "x"}, STREAMING)
+            require_free(Component.API, {name: "x"}, STREAMING)
 
     @pytest.mark.parametrize("name", ["", "A=B", "A B", "A\n", " A"])
     def test_fails_when_a_name_is_none(self, name: str) -> None:
-        with pytest.raises(ValueError, match=r"environment of role worker: .* is not a variable name$"):
-            require_free(Role.WORKER, {name: "x"}, STREAMING)
+        with pytest.raises(ValueError, match=r"environment of worker: .* is not a variable name$"):
+            require_free(Component.WORKER, {name: "x"}, STREAMING)
 
     @pytest.mark.parametrize(
-        ("role", "name"),
+        ("component", "name"),
         [
-            (Role.WORKER, "CELERY_WORKER_AMOUNT"),
-            (Role.API, "MAIL_TYPE"),
-            (Role.API, "SQLALCHEMY_POOL_SIZE"),
-            (Role.PLUGIN_DAEMON, "PIP_MIRROR_URL"),
-            (Role.SANDBOX, "MAX_WORKERS"),
-            (Role.WEB, "ALLOW_EMBED"),
-            (Role.WEB, "API_KEY"),  # taken in the sandbox only
-            (Role.SSRF_PROXY, "TZ"),
+            (Component.WORKER, "CELERY_WORKER_AMOUNT"),
+            (Component.API, "MAIL_TYPE"),
+            (Component.API, "SQLALCHEMY_POOL_SIZE"),
+            (Component.PLUGIN_DAEMON, "PIP_MIRROR_URL"),
+            (Component.SANDBOX, "MAX_WORKERS"),
+            (Component.WEB, "ALLOW_EMBED"),
+            (Component.WEB, "API_KEY"),  # taken in the sandbox only
+            (Component.SSRF_PROXY, "TZ"),
         ],
     )
-    def test_what_is_free_passes(self, role: Role, name: str) -> None:
-        require_free(role, {name: "x", f"{name}_2": "y"}, BUFFERED)
+    def test_what_is_free_passes(self, component: Component, name: str) -> None:
+        require_free(component, {name: "x", f"{name}_2": "y"}, BUFFERED)
 
     @settings(deadline=None)
     @given(
-        role=st.sampled_from(Role),
+        component=st.sampled_from(Component),
         names=st.lists(st.text(string.ascii_letters + string.digits + "_", min_size=1), max_size=4),
     )
-    def test_names_outside_the_table_always_pass(self, role: Role, names: list[str]) -> None:
-        taken = {row.name for row in TABLE if role in row.roles}
+    def test_names_outside_the_table_always_pass(self, component: Component, names: list[str]) -> None:
+        taken = {row.name for row in TABLE if component in row.components}
         free = dict.fromkeys([name for name in names if name.upper() not in taken], "x")
-        require_free(role, free, BUFFERED)
+        require_free(component, free, BUFFERED)
 
     @pytest.mark.parametrize("name", ["MAIL_TYPE", "SMTP_PASSWORD"])
     def test_variables_of_mail_are_free_without_the_argument(self, name: str) -> None:
-        require_free(Role.WORKER, {name: "x"}, STREAMING)
+        require_free(Component.WORKER, {name: "x"}, STREAMING)
         taken = r"is set by dify_cdk, use mail=SesMail\(\.\.\.\) or SmtpMail\(\.\.\.\) of DifyWorkers$"
         with pytest.raises(ValueError, match=taken):
-            require_free(Role.WORKER, {name: "x"}, self.EVERYTHING)
+            require_free(Component.WORKER, {name: "x"}, self.EVERYTHING)
 
     @pytest.mark.parametrize(
         "name", ["UPLOAD_FILE_SIZE_LIMIT", "UPLOAD_VIDEO_FILE_SIZE_LIMIT", "APP_MAX_EXECUTION_TIME"]
     )
     def test_limits_are_free_where_the_door_imposes_none(self, name: str) -> None:
-        require_free(Role.API, {name: "1"}, STREAMING)
+        require_free(Component.API, {name: "1"}, STREAMING)
         with pytest.raises(ValueError, match="is set by dify_cdk"):
-            require_free(Role.API, {name: "1"}, BUFFERED)
+            require_free(Component.API, {name: "1"}, BUFFERED)

@@ -140,7 +140,7 @@ class TestTheReader:
 import os.path
 from dify_cdk.dify import ssrf_proxy
 from dify_cdk.frontends import alb
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 if TYPE_CHECKING:
     import aws_cdk as cdk
 try:

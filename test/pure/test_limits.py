@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dify_cdk
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import ROUTES, route_of
 from dify_cdk.report.limits.limits import CLASSES
 from dify_cdk.report.limits.verdict import UNKNOWN
@@ -297,24 +297,28 @@ class TestNeverFails:
 class TestClasses:
     """The paths that stand for a class are those of the route table."""
 
-    ROLES = frozenset({Role.API, Role.WEB, Role.PLUGIN_DAEMON})
+    ROLES = frozenset({Component.API, Component.WEB, Component.PLUGIN_DAEMON})
 
-    def test_paths_lead_to_the_role_of_their_class(self) -> None:
-        roles = {
-            "app": Role.API,
-            "web": Role.WEB,
-            "uploads": Role.API,
-            "plugin endpoints": Role.PLUGIN_DAEMON,
+    def test_paths_lead_to_the_component_of_their_class(self) -> None:
+        components = {
+            "app": Component.API,
+            "web": Component.WEB,
+            "uploads": Component.API,
+            "plugin endpoints": Component.PLUGIN_DAEMON,
         }
         for name, paths in CLASSES.items():
-            assert {route_of(path, self.ROLES).role for path in paths} == {roles[name]}
+            assert {route_of(path, self.ROLES).component for path in paths} == {components[name]}
 
     def test_every_route_with_long_requests_has_a_path(self) -> None:
-        wanted = {route.prefix for route in ROUTES if route.role is Role.API and route.long_requests}
+        wanted = {
+            route.prefix for route in ROUTES if route.component is Component.API and route.long_requests
+        }
         assert {route_of(path, self.ROLES).prefix for path in CLASSES["app"]} == wanted
 
     def test_every_pattern_for_files_has_a_path_and_no_app_path_is_one(self) -> None:
-        patterns = [pattern for route in ROUTES if route.role is Role.API for pattern in route.uploads]
+        patterns = [
+            pattern for route in ROUTES if route.component is Component.API for pattern in route.uploads
+        ]
         for pattern in patterns:
             assert any(matches(pattern, path) for path in CLASSES["uploads"]), pattern
         assert not [path for path in CLASSES["app"] for one in patterns if matches(one, path)]

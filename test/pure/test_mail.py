@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import secret_options
 from dify_cdk.options.mail import MailSecurity, SesMail, SmtpMail
 from dify_defaults import known_names
@@ -52,16 +52,18 @@ def test_security_decides_port_and_switches(
     assert found["SMTP_SERVER"] == "smtp.example.com"
 
 
-@pytest.mark.parametrize("role", [Role.API, Role.WORKER])
-def test_the_roles_that_send_read_these_names(role: Role) -> None:
+@pytest.mark.parametrize("component", [Component.API, Component.WORKER])
+def test_the_components_that_send_read_these_names(component: Component) -> None:
     names = SmtpMail(host="smtp.example.com", sender=ADDRESS).environment()
-    assert {*names, *secret_options(role)} - known_names(role) == set()
-    assert set(secret_options(role)) == {"SMTP_USERNAME", "SMTP_PASSWORD"}
+    assert {*names, *secret_options(component)} - known_names(component) == set()
+    assert set(secret_options(component)) == {"SMTP_USERNAME", "SMTP_PASSWORD"}
 
 
-@pytest.mark.parametrize("role", [role for role in Role if role not in (Role.API, Role.WORKER)])
-def test_no_other_role_has_credentials(role: Role) -> None:
-    assert secret_options(role) == ()
+@pytest.mark.parametrize(
+    "component", [component for component in Component if component not in (Component.API, Component.WORKER)]
+)
+def test_no_other_component_has_credentials(component: Component) -> None:
+    assert secret_options(component) == ()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from dify_cdk import cli
 from dify_cdk.cli import _mirror
 from dify_cdk.cli.mirror_script import TOOLS, images, mirror_script
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.release import REPOSITORIES, DifyRelease, ecr_registry
 from dockerfiles import DOCKER
 
@@ -63,11 +63,11 @@ def script(registry: str | None = "registry.example.com/dify", *versions: str, t
 
 
 class TestImages:
-    def test_every_role_has_its_image_at_the_name_that_the_release_will_ask_for(self) -> None:
+    def test_every_component_has_its_image_at_the_name_that_the_release_will_ask_for(self) -> None:
         names = {image.name: image.source for image in images(["1.17.1"])}
-        for role in Role:
-            name = DifyRelease(registry="r.io/x").image_name(role).removeprefix("r.io/x/")
-            assert names[name] == DifyRelease().image_name(role)
+        for component in Component:
+            name = DifyRelease(registry="r.io/x").image_name(component).removeprefix("r.io/x/")
+            assert names[name] == DifyRelease().image_name(component)
         assert len(names) == len(set(REPOSITORIES.values())) + 1
 
     def test_the_adapter_is_the_one_of_both_dockerfiles(self) -> None:

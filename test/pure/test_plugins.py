@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.options.plugins import Plugins
 from dify_defaults import known_names
 
@@ -43,8 +43,8 @@ def test_a_mirror_is_used_even_where_lock_files_name_another_index(closed: bool)
 def test_the_components_read_these_names() -> None:
     names = set(Plugins(pip_mirror_url=URL).environment(closed=True))
     daemon = {"PIP_MIRROR_AUTO_DETECT", "PLUGIN_IGNORE_UV_LOCK"}
-    assert {*daemon, "PIP_MIRROR_URL"} <= known_names(Role.PLUGIN_DAEMON)
-    assert names - daemon - {"PLUGIN_PIP_MIRROR_URL"} <= known_names(Role.API)
+    assert {*daemon, "PIP_MIRROR_URL"} <= known_names(Component.PLUGIN_DAEMON)
+    assert names - daemon - {"PLUGIN_PIP_MIRROR_URL"} <= known_names(Component.API)
 
 
 @pytest.mark.parametrize(

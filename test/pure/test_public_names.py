@@ -19,7 +19,7 @@ LOAD = """
 import inspect, json, sys
 import dify_cdk
 started = "aws_cdk" in sys.modules
-tables = ("Access", "Domain", "DifyRelease", "Limits", "Role", "RoleSize", "Purpose")
+tables = ("Access", "Domain", "DifyRelease", "Limits", "Component", "ComponentSize", "Purpose")
 pure = [name for name in tables if getattr(dify_cdk, name)]
 early = "aws_cdk" in sys.modules
 names = {}
@@ -95,6 +95,12 @@ def test_the_words_of_the_design_are_there() -> None:
     assert {"DifyNetwork", "DifyData", "DifyWorkers", "DifyAlbFrontend", "Access", "Egress"} <= set(
         dify_cdk.__all__
     )
+
+
+def test_an_old_name_still_works() -> None:
+    old = "RoleSize"
+    assert getattr(dify_cdk, old) is dify_cdk.ComponentSize
+    assert old not in dify_cdk.__all__
 
 
 @pytest.mark.parametrize("name", ["DifyNetworks", "routes_", "_Nothing", "access_"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_cdk.dify.release import DifyRelease
 
 if TYPE_CHECKING:
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from aws_cdk import aws_secretsmanager as secretsmanager
 
 IMAGES = {
-    **dict.fromkeys(BACKEND_ROLES, "langgenius/dify-api:1.17.1"),
-    Role.WEB: "langgenius/dify-web:1.17.1",
-    Role.PLUGIN_DAEMON: "langgenius/dify-plugin-daemon:0.6.10-local",
-    Role.SANDBOX: "langgenius/dify-sandbox:0.2.15",
-    Role.SSRF_PROXY: "ubuntu/squid:6.6-24.04_beta",
+    **dict.fromkeys(BACKEND_COMPONENTS, "langgenius/dify-api:1.17.1"),
+    Component.WEB: "langgenius/dify-web:1.17.1",
+    Component.PLUGIN_DAEMON: "langgenius/dify-plugin-daemon:0.6.10-local",
+    Component.SANDBOX: "langgenius/dify-sandbox:0.2.15",
+    Component.SSRF_PROXY: "ubuntu/squid:6.6-24.04_beta",
 }
 SECRET = cast("secretsmanager.ISecret", SimpleNamespace())
 IMAGE = cast("ecs.ContainerImage", SimpleNamespace())
 TOKEN = "${Token[TOKEN.12]}"
 
 
-def test_every_role_has_a_pinned_image_by_default() -> None:
-    assert {role: DifyRelease().image_name(role) for role in Role} == IMAGES
+def test_every_component_has_a_pinned_image_by_default() -> None:
+    assert {component: DifyRelease().image_name(component) for component in Component} == IMAGES
 
 
 def test_the_default_combination_is_tested() -> None:
@@ -39,15 +39,15 @@ def test_the_default_combination_is_tested() -> None:
 @pytest.mark.parametrize("field", ["version", "sandbox", "plugin_daemon", "ssrf_proxy"])
 def test_another_tag_is_used_and_counts_as_untested(field: str) -> None:
     release = DifyRelease(**{field: "9.9.9"})  # type: ignore[arg-type]
-    changed = {role for role in Role if release.image_name(role) != IMAGES[role]}
+    changed = {component for component in Component if release.image_name(component) != IMAGES[component]}
     readers = {
-        "version": {*BACKEND_ROLES, Role.WEB},
-        "sandbox": {Role.SANDBOX},
-        "plugin_daemon": {Role.PLUGIN_DAEMON},
-        "ssrf_proxy": {Role.SSRF_PROXY},
+        "version": {*BACKEND_COMPONENTS, Component.WEB},
+        "sandbox": {Component.SANDBOX},
+        "plugin_daemon": {Component.PLUGIN_DAEMON},
+        "ssrf_proxy": {Component.SSRF_PROXY},
     }
     assert changed == readers[field]
-    assert all(release.image_name(role).endswith(":9.9.9") for role in changed)
+    assert all(release.image_name(component).endswith(":9.9.9") for component in changed)
     assert not release.is_tested
 
 
@@ -64,15 +64,15 @@ def test_another_tag_is_used_and_counts_as_untested(field: str) -> None:
 )
 def test_a_registry_goes_before_every_repository(registry: str) -> None:
     release = DifyRelease(registry=registry)
-    assert {role: release.image_name(role) for role in Role} == {
+    assert {component: release.image_name(component) for component in Component} == {
         r: f"{registry}/{i}" for r, i in IMAGES.items()
     }
     assert release.is_tested
 
 
 def test_the_pinned_name_stays_readable_beside_an_own_image() -> None:
-    release = DifyRelease(images={Role.API: IMAGE})
-    assert release.image_name(Role.API) == IMAGES[Role.API]
+    release = DifyRelease(images={Component.API: IMAGE})
+    assert release.image_name(Component.API) == IMAGES[Component.API]
 
 
 def test_credentials_go_with_docker_hub_and_private_registries() -> None:
@@ -82,7 +82,7 @@ def test_credentials_go_with_docker_hub_and_private_registries() -> None:
 
 def test_tags_known_at_deployment_pass() -> None:
     release = DifyRelease(version=TOKEN)
-    assert release.image_name(Role.WEB) == f"langgenius/dify-web:{TOKEN}"
+    assert release.image_name(Component.WEB) == f"langgenius/dify-web:{TOKEN}"
     assert not release.is_tested
 
 
@@ -131,9 +131,9 @@ def test_fails_when_an_ecr_registry_has_credentials(registry: str) -> None:
         DifyRelease(registry=registry, credentials=SECRET)
 
 
-def test_fails_when_an_own_image_is_for_no_role() -> None:
-    """A misspelled role would silently keep the pinned image."""
-    images = cast("dict[Role, ecs.ContainerImage]", {"workr": IMAGE})
+def test_fails_when_an_own_image_is_for_no_component() -> None:
+    """A misspelled component would silently keep the pinned image."""
+    images = cast("dict[Component, ecs.ContainerImage]", {"workr": IMAGE})
     with pytest.raises(ValueError, match=r"DifyRelease\.images.*workr"):
         DifyRelease(images=images)
 
@@ -141,4 +141,4 @@ def test_fails_when_an_own_image_is_for_no_role() -> None:
 @settings(deadline=None)
 @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True))
 def test_every_tag_that_registries_allow_passes(tag: str) -> None:
-    assert DifyRelease(version=tag).tag(Role.WORKER) == tag
+    assert DifyRelease(version=tag).tag(Component.WORKER) == tag

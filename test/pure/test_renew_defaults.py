@@ -13,7 +13,7 @@ import pytest
 
 import dify_sources as sources
 import renew_defaults
-from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_defaults import Ignored, Row, Table, Topic, Verdict, read_table, written
 
 DIFY = {
@@ -88,7 +88,7 @@ TABLE = Table(
     rows=(
         Row(
             variable="SERVER_CLASS",
-            roles=(Role.API,),
+            components=(Component.API,),
             verdict=Verdict.LOST,
             topic=Topic.LOAD,
             image="slow",
@@ -99,7 +99,7 @@ TABLE = Table(
         ),
         Row(
             variable="SIZE_LIMIT",
-            roles=BACKEND_ROLES,
+            components=BACKEND_COMPONENTS,
             verdict=Verdict.SAME,
             topic=Topic.SIZE,
             code="15",
@@ -109,10 +109,10 @@ TABLE = Table(
                 "compose": "docker/envs/core-services/shared.env.example",
             },
         ),
-        Row(variable="MODE", roles=(Role.API,), verdict=Verdict.GIVEN, ours="api"),
+        Row(variable="MODE", components=(Component.API,), verdict=Verdict.GIVEN, ours="api"),
         Row(
             variable="PACKAGE_SIZE",
-            roles=(Role.PLUGIN_DAEMON,),
+            components=(Component.PLUGIN_DAEMON,),
             verdict=Verdict.SAME,
             topic=Topic.SIZE,
             code="500",
@@ -121,7 +121,7 @@ TABLE = Table(
         ),
         Row(
             variable="WORKER_TIMEOUT",
-            roles=(Role.SANDBOX,),
+            components=(Component.SANDBOX,),
             verdict=Verdict.SAME,
             topic=Topic.TIME,
             code="5",
@@ -510,7 +510,9 @@ class TestWhatMoved:
         assert run() == (1, ["gone      MODE of api: nobody reads it; delete the row"])
 
     def test_a_variable_of_a_later_release_is_not_missed(self, file: Path, run: Run) -> None:
-        later = Row(variable="NEW", roles=(Role.API,), verdict=Verdict.GIVEN, ours="x", since="10.0.0")
+        later = Row(
+            variable="NEW", components=(Component.API,), verdict=Verdict.GIVEN, ours="x", since="10.0.0"
+        )
         with_rows(file, later)
         assert run() == (0, [])
         with_rows(file, replace(later, since="9.1.0"))
@@ -519,7 +521,11 @@ class TestWhatMoved:
     def test_what_a_library_reads_is_kept_by_hand(self, file: Path, run: Run) -> None:
         source = {"code": "gunicorn 26.0.0"}
         row = Row(
-            variable="ARGS", roles=(Role.API,), verdict=Verdict.OURS, code="--keep-alive=2", source=source
+            variable="ARGS",
+            components=(Component.API,),
+            verdict=Verdict.OURS,
+            code="--keep-alive=2",
+            source=source,
         )
         with_rows(file, row)
         assert run("--write") == (0, [])
@@ -527,13 +533,19 @@ class TestWhatMoved:
 
     def test_what_is_kept_by_hand_is_taken_from_the_tree_that_says_it(self, file: Path, run: Run) -> None:
         source = {"code": "a template of a later release"}
-        row = Row(variable="LOG_FORMAT", roles=(Role.API,), verdict=Verdict.LEFT, code="json", source=source)
+        row = Row(
+            variable="LOG_FORMAT",
+            components=(Component.API,),
+            verdict=Verdict.LEFT,
+            code="json",
+            source=source,
+        )
         with_rows(file, row)
         line = "changed   LOG_FORMAT of api: code 'json' is now 'text' (api/configs/feature/__init__.py)"
         assert run("--write") == (1, [line])
         assert read_table(file).rows[-1].source == {"code": "api/configs/feature/__init__.py"}
 
-    def test_roles_that_do_not_hold_the_same_need_rows_of_their_own(
+    def test_components_that_do_not_hold_the_same_need_rows_of_their_own(
         self, dify: Path, file: Path, run: Run
     ) -> None:
         edit(
@@ -542,9 +554,14 @@ class TestWhatMoved:
             "worker: {environment: {TIMEOUT: 9}}",
         )
         files = {"image": "api/docker/entrypoint.sh", "compose": "docker/.env.example"}
-        roles = (Role.API, Role.WORKER)
+        components = (Component.API, Component.WORKER)
         row = Row(
-            variable="TIMEOUT", roles=roles, verdict=Verdict.SAME, image="200", compose="200", source=files
+            variable="TIMEOUT",
+            components=components,
+            verdict=Verdict.SAME,
+            image="200",
+            compose="200",
+            source=files,
         )
         with_rows(file, row)
         line = (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import (
     NEVER_PUBLIC,
     ROUTES,
@@ -24,17 +24,17 @@ from dify_cdk.dify.routes import (
 
 # Written down from Dify 1.17.1's own nginx configuration, not from the table under test.
 ROLE_OF_PREFIX = {
-    "/console/api": Role.API,
-    "/api": Role.API,
-    "/v1": Role.API,
-    "/openapi": Role.API,
-    "/files": Role.API,
-    "/mcp": Role.API,
-    "/triggers": Role.API,
-    "/socket.io/": Role.API_WEBSOCKET,
-    "/e/": Role.PLUGIN_DAEMON,
-    "/explore": Role.WEB,
-    "/": Role.WEB,
+    "/console/api": Component.API,
+    "/api": Component.API,
+    "/v1": Component.API,
+    "/openapi": Component.API,
+    "/files": Component.API,
+    "/mcp": Component.API,
+    "/triggers": Component.API,
+    "/socket.io/": Component.API_WEBSOCKET,
+    "/e/": Component.PLUGIN_DAEMON,
+    "/explore": Component.WEB,
+    "/": Component.WEB,
 }
 
 # A contract with deployed listeners: a rule keeps its priority for ever, a new one takes a free number.
@@ -100,42 +100,42 @@ UPLOADS = [
 ]
 
 SAMPLES = {
-    "/console/api": Role.API,
-    "/console/api/": Role.API,
-    "/console/api/setup": Role.API,
-    "/console/apis": Role.WEB,
-    "/console": Role.WEB,
-    "/api": Role.API,
-    "/api/chat-messages": Role.API,
-    "/api2": Role.WEB,
-    "/v1": Role.API,
-    "/v1/workflows/run": Role.API,
-    "/v10/workflows": Role.WEB,
-    "/v2/invoke/dispatch": Role.WEB,
-    "/openapi/v1/me": Role.API,
-    "/files/4b2/file-preview": Role.API,
-    "/filesystem": Role.WEB,
-    "/mcp/server/4b2/mcp": Role.API,
-    "/triggers/plugin/4b2": Role.API,
-    "/socket.io/": Role.API_WEBSOCKET,
-    "/socket.io/4/polling": Role.API_WEBSOCKET,
-    "/socket.io": Role.WEB,
-    "/e/4b2": Role.PLUGIN_DAEMON,
-    "/e/4b2/deep/path": Role.PLUGIN_DAEMON,
-    "/e": Role.WEB,
-    "/events": Role.WEB,
-    "/explore/apps": Role.WEB,
-    "/": Role.WEB,
-    "/install": Role.WEB,
-    "/signin": Role.WEB,
-    "/apps": Role.WEB,
-    "/plugins": Role.WEB,
-    "/_next/static/chunks/1f.js": Role.WEB,
-    "/API/chat-messages": Role.WEB,
+    "/console/api": Component.API,
+    "/console/api/": Component.API,
+    "/console/api/setup": Component.API,
+    "/console/apis": Component.WEB,
+    "/console": Component.WEB,
+    "/api": Component.API,
+    "/api/chat-messages": Component.API,
+    "/api2": Component.WEB,
+    "/v1": Component.API,
+    "/v1/workflows/run": Component.API,
+    "/v10/workflows": Component.WEB,
+    "/v2/invoke/dispatch": Component.WEB,
+    "/openapi/v1/me": Component.API,
+    "/files/4b2/file-preview": Component.API,
+    "/filesystem": Component.WEB,
+    "/mcp/server/4b2/mcp": Component.API,
+    "/triggers/plugin/4b2": Component.API,
+    "/socket.io/": Component.API_WEBSOCKET,
+    "/socket.io/4/polling": Component.API_WEBSOCKET,
+    "/socket.io": Component.WEB,
+    "/e/4b2": Component.PLUGIN_DAEMON,
+    "/e/4b2/deep/path": Component.PLUGIN_DAEMON,
+    "/e": Component.WEB,
+    "/events": Component.WEB,
+    "/explore/apps": Component.WEB,
+    "/": Component.WEB,
+    "/install": Component.WEB,
+    "/signin": Component.WEB,
+    "/apps": Component.WEB,
+    "/plugins": Component.WEB,
+    "/_next/static/chunks/1f.js": Component.WEB,
+    "/API/chat-messages": Component.WEB,
 }
 
-FRONTEND = frozenset({Role.API, Role.WEB, Role.PLUGIN_DAEMON})
-WITH_WEBSOCKET = FRONTEND | {Role.API_WEBSOCKET}
+FRONTEND = frozenset({Component.API, Component.WEB, Component.PLUGIN_DAEMON})
+WITH_WEBSOCKET = FRONTEND | {Component.API_WEBSOCKET}
 
 
 def by_wildcard(pattern: str, path: str) -> bool:
@@ -144,34 +144,36 @@ def by_wildcard(pattern: str, path: str) -> bool:
     return re.fullmatch("".join(parts.get(c, re.escape(c)) for c in pattern), path) is not None
 
 
-def by_alb(path: str, roles: Collection[Role]) -> Role:
+def by_alb(path: str, components: Collection[Component]) -> Component:
     """The rule with the lowest priority number whose patterns match, else the default action."""
-    for rule in sorted(alb_rules(roles), key=lambda rule: rule.priority):
+    for rule in sorted(alb_rules(components), key=lambda rule: rule.priority):
         if any(by_wildcard(pattern, path) for pattern in rule.patterns):
-            return rule.route.role
-    return Role.WEB
+            return rule.route.component
+    return Component.WEB
 
 
-def by_cloudfront(path: str, roles: Collection[Role]) -> Role:
+def by_cloudfront(path: str, components: Collection[Component]) -> Component:
     """The first behavior in order, else the default one."""
-    behaviors = cloudfront_behaviors(roles)
-    return next((route.role for pattern, route in behaviors if by_wildcard(pattern, path)), Role.WEB)
+    behaviors = cloudfront_behaviors(components)
+    return next(
+        (route.component for pattern, route in behaviors if by_wildcard(pattern, path)), Component.WEB
+    )
 
 
-def by_http_api(path: str, roles: Collection[Role]) -> Role | None:
+def by_http_api(path: str, components: Collection[Component]) -> Component | None:
     """A full match, else the greedy path with the longest literal part; without one the request fails.
 
     A greedy variable takes an empty rest too: https://github.com/storacha/w3infra/pull/166.
     """
-    routes = dict(http_api_routes(roles))
+    routes = dict(http_api_routes(components))
     greedy = [known for known in routes if known.endswith("{proxy+}")]
     if path in routes and path not in greedy:
-        return routes[path].role
+        return routes[path].component
     found = [known for known in greedy if path.startswith(known.removesuffix("{proxy+}"))]
-    return routes[max(found, key=len)].role if found else None
+    return routes[max(found, key=len)].component if found else None
 
 
-RENDERINGS: dict[str, Callable[[str, Collection[Role]], Role | None]] = {
+RENDERINGS: dict[str, Callable[[str, Collection[Component]], Component | None]] = {
     "alb": by_alb,
     "http_api": by_http_api,
     "cloudfront": by_cloudfront,
@@ -192,8 +194,8 @@ PATHS = st.builds(
 
 
 class TestTable:
-    def test_every_prefix_leads_to_the_role_of_dify_s_own_proxy(self) -> None:
-        assert {route.prefix: route.role for route in ROUTES} == ROLE_OF_PREFIX
+    def test_every_prefix_leads_to_the_component_of_dify_s_own_proxy(self) -> None:
+        assert {route.prefix: route.component for route in ROUTES} == ROLE_OF_PREFIX
 
     def test_priorities_never_change(self) -> None:
         assert {route.prefix: route.priority for route in ROUTES} == PRIORITIES
@@ -216,7 +218,7 @@ class TestTable:
 
     def test_the_last_route_takes_everything_else(self) -> None:
         assert ROUTES[-1].matches("/anything/else")
-        assert ROUTES[-1].role is Role.WEB
+        assert ROUTES[-1].component is Component.WEB
 
     def test_what_must_never_be_public_is_complete(self) -> None:
         of_api = {"/inner/api", "/health", "/threads", "/db-pool-stat"}
@@ -243,26 +245,26 @@ class TestUploads:
 
 class TestRenderings:
     @every_rendering
-    @pytest.mark.parametrize(("path", "role"), SAMPLES.items(), ids=SAMPLES)
-    def test_sample_paths_lead_to_the_right_role(
-        self, lead: Callable[[str, Collection[Role]], Role], path: str, role: Role
+    @pytest.mark.parametrize(("path", "component"), SAMPLES.items(), ids=SAMPLES)
+    def test_sample_paths_lead_to_the_right_component(
+        self, lead: Callable[[str, Collection[Component]], Component], path: str, component: Component
     ) -> None:
-        assert lead(path, WITH_WEBSOCKET) is role
-        assert route_of(path, WITH_WEBSOCKET).role is role
+        assert lead(path, WITH_WEBSOCKET) is component
+        assert route_of(path, WITH_WEBSOCKET).component is component
 
     @every_rendering
-    def test_without_the_websocket_role_its_path_falls_to_web(
-        self, lead: Callable[[str, Collection[Role]], Role]
+    def test_without_the_websocket_component_its_path_falls_to_web(
+        self, lead: Callable[[str, Collection[Component]], Component]
     ) -> None:
-        assert lead("/socket.io/", FRONTEND) is Role.WEB
-        assert route_of("/socket.io/", FRONTEND).role is Role.WEB
+        assert lead("/socket.io/", FRONTEND) is Component.WEB
+        assert route_of("/socket.io/", FRONTEND).component is Component.WEB
 
-    @pytest.mark.parametrize("roles", [FRONTEND, WITH_WEBSOCKET], ids=["frontend", "with_websocket"])
+    @pytest.mark.parametrize("components", [FRONTEND, WITH_WEBSOCKET], ids=["frontend", "with_websocket"])
     @settings(deadline=None, max_examples=300)
     @given(path=PATHS)
-    def test_all_agree_on_any_path(self, roles: Collection[Role], path: str) -> None:
-        expected = route_of(path, roles).role
-        assert {name: lead(path, roles) for name, lead in RENDERINGS.items()} == dict.fromkeys(
+    def test_all_agree_on_any_path(self, components: Collection[Component], path: str) -> None:
+        expected = route_of(path, components).component
+        assert {name: lead(path, components) for name, lead in RENDERINGS.items()} == dict.fromkeys(
             RENDERINGS, expected
         )
 
@@ -270,15 +272,17 @@ class TestRenderings:
     @settings(deadline=None)
     @given(start=st.sampled_from(NEVER_PUBLIC), rest=PATHS)
     def test_what_must_never_be_public_reaches_neither_api_nor_plugin_daemon(
-        self, lead: Callable[[str, Collection[Role]], Role], start: str, rest: str
+        self, lead: Callable[[str, Collection[Component]], Component], start: str, rest: str
     ) -> None:
-        assert lead(start, WITH_WEBSOCKET) is Role.WEB
-        assert lead(start + rest, WITH_WEBSOCKET) is Role.WEB
+        assert lead(start, WITH_WEBSOCKET) is Component.WEB
+        assert lead(start + rest, WITH_WEBSOCKET) is Component.WEB
 
     def test_a_listener_rule_holds_at_most_five_patterns(self) -> None:
         rules = alb_rules(WITH_WEBSOCKET)
         assert {len(rule.patterns) for rule in rules} <= {1, 2, 3, 4, 5}
-        assert [rule.priority for rule in rules] == [r.priority for r in ROUTES if r.role is not Role.WEB]
+        assert [rule.priority for rule in rules] == [
+            r.priority for r in ROUTES if r.component is not Component.WEB
+        ]
 
     def test_a_greedy_variable_stands_only_at_the_end_of_a_path(self) -> None:
         paths = [path for path, _ in http_api_routes(WITH_WEBSOCKET)]
@@ -290,7 +294,7 @@ class TestRenderings:
     def test_a_distribution_needs_no_behavior_for_the_default(self) -> None:
         assert "/*" not in [pattern for pattern, _ in cloudfront_behaviors(WITH_WEBSOCKET)]
 
-    def test_only_the_routes_of_deployed_roles_are_served(self) -> None:
-        assert {route.prefix for route in served({Role.PLUGIN_DAEMON})} == {"/e/"}
-        assert {route.role for route in served(FRONTEND)} == FRONTEND
-        assert alb_rules({Role.WEB}) == ()
+    def test_only_the_routes_of_deployed_components_are_served(self) -> None:
+        assert {route.prefix for route in served({Component.PLUGIN_DAEMON})} == {"/e/"}
+        assert {route.component for route in served(FRONTEND)} == FRONTEND
+        assert alb_rules({Component.WEB}) == ()

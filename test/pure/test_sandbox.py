@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.options import sandbox
 from dify_cdk.options.sandbox import Sandbox
 from dify_defaults import known_names
@@ -65,7 +65,7 @@ def test_syscalls_and_mirror_need_no_other_start() -> None:
         "ALLOWED_SYSCALLS": "3,0,435",
         "PIP_MIRROR_URL": "https://pip.example.com/simple",
     }
-    assert set(wanted.environment()) <= known_names(Role.SANDBOX)
+    assert set(wanted.environment()) <= known_names(Component.SANDBOX)
 
 
 PACKAGES = [

@@ -11,7 +11,7 @@ from aws_cdk import aws_route53 as route53
 from aws_cdk.assertions import Template as Synthesized
 from constructs import Construct
 
-from dify_cdk import Access, DifyData, DifyNetwork, DifyWorkers, Role
+from dify_cdk import Access, Component, DifyData, DifyNetwork, DifyWorkers
 from support import Template
 
 OFFICE = Access(ipv4=["203.0.113.0/24"])
@@ -46,10 +46,10 @@ def synthesized(stack: cdk.Stack) -> Template:
     return Template(Synthesized.from_stack(stack).to_json())
 
 
-def function_of(template: Template, role: Role) -> tuple[str, dict[str, Any]]:
-    """Logical id and properties of the Lambda function that runs a role."""
+def function_of(template: Template, component: Component) -> tuple[str, dict[str, Any]]:
+    """Logical id and properties of the Lambda function that runs a component."""
     functions = template.properties("AWS::Lambda::Function")
-    (found,) = [row for row in functions.items() if f"Lambda{role.construct_id}Function" in row[0]]
+    (found,) = [row for row in functions.items() if f"Lambda{component.construct_id}Function" in row[0]]
     return found
 
 

@@ -7,22 +7,22 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-from dify_cdk import Role
+from dify_cdk import Component
 from dockerfiles import read
 from servers import search_path
 from support import Template
 from synth.installation import function_of
 
 
-def environment_of(template: Template, role: Role) -> dict[str, str]:
-    """The plain variables of a role's container; what refers to other resources is left out."""
-    return _plain(template.environment(role))
+def environment_of(template: Template, component: Component) -> dict[str, str]:
+    """The plain variables of a component's container; what refers to other resources is left out."""
+    return _plain(template.environment(component))
 
 
-def environment_of_function(template: Template, role: Role) -> dict[str, str]:
-    """The same of a role's Lambda function, with what its image sets."""
-    image = read(f"{role}_lambda").image.environment
-    _, properties = function_of(template, role)
+def environment_of_function(template: Template, component: Component) -> dict[str, str]:
+    """The same of a component's Lambda function, with what its image sets."""
+    image = read(f"{component}_lambda").image.environment
+    _, properties = function_of(template, component)
     return {**image, **_plain(properties["Environment"]["Variables"])}
 
 
@@ -57,9 +57,9 @@ def passes(container: Mapping[str, Any], old: str, new: str) -> bool:
     return done.returncode == 0
 
 
-def idle_seconds_before(template: Template, role: Role) -> set[int]:
-    """How long each hop that calls a role's tasks keeps a connection that is not in use."""
-    service = template.services()[role]
+def idle_seconds_before(template: Template, component: Component) -> set[int]:
+    """How long each hop that calls a component's tasks keeps a connection that is not in use."""
+    service = template.services()[component]
     connect = service.get("ServiceConnectConfiguration", {}).get("Services", ())
     found = {int(entry["Timeout"]["IdleTimeoutSeconds"]) for entry in connect}
     if service.get("LoadBalancers"):

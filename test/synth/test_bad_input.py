@@ -23,6 +23,8 @@ from dify_cdk import (
     AlbScheme,
     Bedrock,
     CacheSize,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyBackup,
@@ -34,8 +36,6 @@ from dify_cdk import (
     Egress,
     MailSecurity,
     Plugins,
-    Role,
-    RoleSize,
     Scaling,
     SesMail,
     SmtpMail,
@@ -44,10 +44,10 @@ from dify_cdk import (
 from support import REGION
 from synth.installation import OFFICE, certificate_in, workers_in
 
-SMALL = RoleSize(cpu_units=256, memory_mib=1024)
-TWICE = RoleSize(cpu_units=256, memory_mib=1024, tasks=2)
-SCALED = RoleSize(cpu_units=256, memory_mib=1024, tasks=Scaling(max_tasks=2))
-SPARE = RoleSize(cpu_units=256, memory_mib=1024, spot=Spot(on_demand_base=0))
+SMALL = ComponentSize(cpu_units=256, memory_mib=1024)
+TWICE = ComponentSize(cpu_units=256, memory_mib=1024, tasks=2)
+SCALED = ComponentSize(cpu_units=256, memory_mib=1024, tasks=Scaling(max_tasks=2))
+SPARE = ComponentSize(cpu_units=256, memory_mib=1024, spot=Spot(on_demand_base=0))
 ECR = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/docker-hub"
 
 
@@ -303,7 +303,7 @@ DATA: dict[str, tuple[Make, str]] = {
         lambda site: site.data_of(master_user="dify-admin"),
         r"^DifyData\.master_user must ",
     ),
-    "the_master_user_is_one_of_the_roles": (
+    "the_master_user_is_one_of_the_components": (
         lambda site: site.data_of(master_user="dify"),
         r"^DifyData\.master_user must ",
     ),
@@ -318,65 +318,65 @@ def test_fails_when_data_cannot_be_because(site: Site, make: Make, message: str)
 
 WORKERS: dict[str, tuple[Make, str]] = {
     "fargate_has_no_such_cpu": (
-        lambda _: RoleSize(cpu_units=300, memory_mib=1024),
-        r"^RoleSize\.cpu_units must be one of 256, 512, 1024, 2048, 4096, 8192, 16384, got 300$",
+        lambda _: ComponentSize(cpu_units=300, memory_mib=1024),
+        r"^ComponentSize\.cpu_units must be one of 256, 512, 1024, 2048, 4096, 8192, 16384, got 300$",
     ),
     "fargate_has_no_such_memory": (
-        lambda _: RoleSize(cpu_units=256, memory_mib=4096),
-        r"^RoleSize\.memory_mib must be one of 512, 1024, 2048 with cpu_units=256, got 4096$",
+        lambda _: ComponentSize(cpu_units=256, memory_mib=4096),
+        r"^ComponentSize\.memory_mib must be one of 512, 1024, 2048 with cpu_units=256, got 4096$",
     ),
-    "a_role_has_no_tasks": (
-        lambda _: RoleSize(cpu_units=256, memory_mib=512, tasks=0),
-        r"^RoleSize\.tasks must be between 1 and 5000, got 0$",
+    "a_component_has_no_tasks": (
+        lambda _: ComponentSize(cpu_units=256, memory_mib=512, tasks=0),
+        r"^ComponentSize\.tasks must be between 1 and 5000, got 0$",
     ),
     "the_scheduler_would_run_twice": (
         lambda site: site.workers_of(scheduler=TWICE),
-        r"role beat: exactly one task can run, got tasks=2$",
+        r"^sizes of beat: exactly one task can run, got tasks=2$",
     ),
     "beat_would_run_twice": (
-        lambda site: site.workers_of(sizes={Role.BEAT: TWICE}),
+        lambda site: site.workers_of(sizes={Component.BEAT: TWICE}),
         r"exactly one task can run|use scheduler=",
     ),
     "beat_has_a_size_and_no_scheduler": (
-        lambda site: site.workers_of(sizes={Role.BEAT: SMALL}, scheduler=None),
+        lambda site: site.workers_of(sizes={Component.BEAT: SMALL}, scheduler=None),
         r"scheduler",
     ),
     "the_plugin_daemon_would_run_twice": (
-        lambda site: site.workers_of(sizes={Role.PLUGIN_DAEMON: TWICE}),
-        r"^sizes of role plugin_daemon: exactly one task can run, got tasks=2$",
+        lambda site: site.workers_of(sizes={Component.PLUGIN_DAEMON: TWICE}),
+        r"^sizes of plugin_daemon: exactly one task can run, got tasks=2$",
     ),
-    "a_size_is_for_no_role": (lambda site: site.workers_of(sizes={"workr": SMALL}), r"workr"),
-    "variables_are_for_no_role": (
+    "a_size_is_for_no_component": (lambda site: site.workers_of(sizes={"workr": SMALL}), r"workr"),
+    "variables_are_for_no_component": (
         lambda site: site.workers_of(environment={"workr": {"MAIL_TYPE": "smtp"}}),
         r"workr",
     ),
-    "variables_are_not_by_role": (
+    "variables_are_not_by_component": (
         lambda site: site.workers_of(environment={"MAIL_TYPE": "smtp"}),
         r"MAIL_TYPE",
     ),
     "a_variable_is_reserved": (
-        lambda site: site.workers_of(environment={Role.WORKER: {"DB_HOST": "db.example.com"}}),
-        r"^environment of role worker: DB_HOST is set by dify_cdk, use the arguments of DifyData$",
+        lambda site: site.workers_of(environment={Component.WORKER: {"DB_HOST": "db.example.com"}}),
+        r"^environment of worker: DB_HOST is set by dify_cdk, use the arguments of DifyData$",
     ),
     "a_variable_is_reserved_in_lower_case": (
-        lambda site: site.workers_of(environment={Role.BEAT: {"celery_broker_url": "redis://x"}}),
-        r"^environment of role beat: celery_broker_url is set by dify_cdk, use the arguments of DifyData$",
+        lambda site: site.workers_of(environment={Component.BEAT: {"celery_broker_url": "redis://x"}}),
+        r"^environment of beat: celery_broker_url is set by dify_cdk, use the arguments of DifyData$",
     ),
     "a_secret_variable_is_reserved": (
-        lambda site: site.workers_of(environment={Role.MIGRATION: {"SECRET_KEY": "mine"}}),
-        r"^environment of role migration: SECRET_KEY is set by dify_cdk, use secret_key= of DifyData$",
+        lambda site: site.workers_of(environment={Component.MIGRATION: {"SECRET_KEY": "mine"}}),
+        r"^environment of migration: SECRET_KEY is set by dify_cdk, use secret_key= of DifyData$",
     ),
     "a_variable_of_the_daemon_is_reserved": (
-        lambda site: site.workers_of(environment={Role.PLUGIN_DAEMON: {"SERVER_KEY": "mine"}}),
-        r"^environment of role plugin_daemon: SERVER_KEY is set by dify_cdk, use ",
+        lambda site: site.workers_of(environment={Component.PLUGIN_DAEMON: {"SERVER_KEY": "mine"}}),
+        r"^environment of plugin_daemon: SERVER_KEY is set by dify_cdk, use ",
     ),
     "a_variable_has_no_name": (
-        lambda site: site.workers_of(environment={Role.WORKER: {"A=B": "x"}}),
-        r"^environment of role worker: 'A=B' is not a variable name$",
+        lambda site: site.workers_of(environment={Component.WORKER: {"A=B": "x"}}),
+        r"^environment of worker: 'A=B' is not a variable name$",
     ),
     "a_variable_is_a_number": (
-        lambda site: site.workers_of(environment={Role.WORKER: {"CELERY_WORKER_AMOUNT": 4}}),
-        r"^environment of role worker: CELERY_WORKER_AMOUNT must be text",
+        lambda site: site.workers_of(environment={Component.WORKER: {"CELERY_WORKER_AMOUNT": 4}}),
+        r"^environment of worker: CELERY_WORKER_AMOUNT must be text",
     ),
     "the_namespace_is_local": (
         lambda site: site.workers_of(namespace="dify.local"),
@@ -423,14 +423,14 @@ def test_fails_when_workers_cannot_be_because(site: Site, make: Make, message: s
         make(site)
 
 
-def scaled(site: Site, role: Role) -> DifyWorkers:
-    return site.workers_of(sizes={role: SCALED})
+def scaled(site: Site, component: Component) -> DifyWorkers:
+    return site.workers_of(sizes={component: SCALED})
 
 
-def cannot_scale(role: Role) -> str:
-    """What is said about a role that runs once, or whose CPU tells nothing."""
+def cannot_scale(component: Component) -> str:
+    """What is said about a component that runs once, or whose CPU tells nothing."""
     return (
-        rf"^sizes of role {role}: only api, web, worker can scale, "
+        rf"^sizes of {component}: only api, web, worker can scale, "
         r"got tasks=Scaling\(max_tasks=2, min_tasks=1, cpu_percent=60, waiting_jobs=None\); give one number$"
     )
 
@@ -466,35 +466,40 @@ SCALING: dict[str, tuple[Make, str]] = {
     ),
     "jobs_shall_wait_for_api": (
         lambda site: site.workers_of(
-            sizes={Role.API: replace(SCALED, tasks=Scaling(max_tasks=2, waiting_jobs=8))}
+            sizes={Component.API: replace(SCALED, tasks=Scaling(max_tasks=2, waiting_jobs=8))}
         ),
-        r"^sizes of role api: jobs wait for the worker only, got Scaling\.waiting_jobs=8; leave it out$",
+        r"^sizes of api: jobs wait for the worker only, got Scaling\.waiting_jobs=8; leave it out$",
     ),
     "the_scheduler_would_scale": (
         lambda site: site.workers_of(scheduler=SCALED),
-        cannot_scale(Role.BEAT),
+        cannot_scale(Component.BEAT),
     ),
     **{
-        f"{role}_would_scale": (partial(scaled, role=role), cannot_scale(role))
-        for role in (Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY, Role.MIGRATION)
+        f"{component}_would_scale": (partial(scaled, component=component), cannot_scale(component))
+        for component in (
+            Component.PLUGIN_DAEMON,
+            Component.SANDBOX,
+            Component.SSRF_PROXY,
+            Component.MIGRATION,
+        )
     },
     "the_base_of_spot_is_negative": (
         lambda _: Spot(on_demand_base=-1),
         r"^Spot\.on_demand_base must be between 0 and 5000, got -1$",
     ),
     "the_only_task_would_stay_on_demand": (
-        lambda _: RoleSize(cpu_units=256, memory_mib=1024, spot=Spot()),
-        r"^RoleSize\.spot has no effect: Spot\.on_demand_base=1 keeps all of at most 1 tasks on demand; ask ",
+        lambda _: ComponentSize(cpu_units=256, memory_mib=1024, spot=Spot()),
+        r"^ComponentSize\.spot has no effect: Spot\.on_demand_base=1 keeps all of at most 1 tasks on demand",
     ),
     "all_scaled_tasks_would_stay_on_demand": (
-        lambda _: RoleSize(
+        lambda _: ComponentSize(
             cpu_units=256, memory_mib=1024, tasks=Scaling(max_tasks=3), spot=Spot(on_demand_base=3)
         ),
-        r"^RoleSize\.spot has no effect: Spot\.on_demand_base=3 keeps all of at most 3 tasks on demand; ask ",
+        r"^ComponentSize\.spot has no effect: Spot\.on_demand_base=3 keeps all of at most 3 tasks on demand",
     ),
     "the_migration_would_run_on_spot": (
-        lambda site: site.workers_of(sizes={Role.MIGRATION: SPARE}),
-        r"^sizes of role migration: it always runs on demand, .* got spot=Spot\(on_demand_base=0\); leave ",
+        lambda site: site.workers_of(sizes={Component.MIGRATION: SPARE}),
+        r"^sizes of migration: it always runs on demand, .* got spot=Spot\(on_demand_base=0\); leave ",
     ),
 }
 
@@ -507,28 +512,28 @@ def test_fails_when_tasks_cannot_be_counted_or_placed_because(site: Site, make: 
 
 EXEC: dict[str, tuple[Make, str]] = {
     "the_sandbox_would_be_opened": (
-        lambda site: site.workers_of(exec_roles=[Role.SANDBOX]),
-        r"^DifyWorkers\.exec_roles must not hold sandbox: it runs other people's code and must have no ",
+        lambda site: site.workers_of(exec_components=[Component.SANDBOX]),
+        r"^DifyWorkers\.exec_components must not hold sandbox: it runs other people's code and must have no ",
     ),
     "the_proxy_would_be_opened": (
-        lambda site: site.workers_of(exec_roles={Role.API, Role.SSRF_PROXY}),
-        r"^DifyWorkers\.exec_roles must not hold ssrf_proxy: it guards the network and must have no ",
+        lambda site: site.workers_of(exec_components={Component.API, Component.SSRF_PROXY}),
+        r"^DifyWorkers\.exec_components must not hold ssrf_proxy: it guards the network and must have no ",
     ),
     "the_migration_would_be_opened": (
-        lambda site: site.workers_of(exec_roles=[Role.MIGRATION]),
-        r"^DifyWorkers\.exec_roles must not hold migration: it is over before anybody could look at it$",
+        lambda site: site.workers_of(exec_components=[Component.MIGRATION]),
+        r"^DifyWorkers\.exec_components must not hold migration: it is over before anybody could look at it$",
     ),
     "a_scheduler_that_does_not_run_would_be_opened": (
-        lambda site: site.workers_of(exec_roles=[Role.BEAT], scheduler=None),
-        r"^DifyWorkers\.exec_roles must not hold beat: scheduler=None runs none$",
+        lambda site: site.workers_of(exec_components=[Component.BEAT], scheduler=None),
+        r"^DifyWorkers\.exec_components must not hold beat: scheduler=None runs none$",
     ),
-    "what_shall_be_opened_is_no_role": (
-        lambda site: site.workers_of(exec_roles=["workr"]),
-        r"^DifyWorkers\.exec_roles must be by role, 'workr' is none of api, ",
+    "what_shall_be_opened_is_no_component": (
+        lambda site: site.workers_of(exec_components=["workr"]),
+        r"^DifyWorkers\.exec_components must be by component, 'workr' is none of api, ",
     ),
-    "a_single_role_shall_be_opened": (
-        lambda site: site.workers_of(exec_roles=Role.API),
-        r"^DifyWorkers\.exec_roles must be a list or set of roles, got 'api': put it into brackets$",
+    "a_single_component_shall_be_opened": (
+        lambda site: site.workers_of(exec_components=Component.API),
+        r"^DifyWorkers\.exec_components must be a list or set of components, got 'api': put it into b",
     ),
 }
 
@@ -633,12 +638,14 @@ DOOR: dict[str, tuple[Make, str]] = {
         r"^a load balancer's access logs need the stack's region, give the stack env=cdk\.Environment",
     ),
     "a_variable_of_api_is_reserved": (
-        lambda site: site.door_of(workers=site.workers_of(environment={Role.API: {"GUNICORN_TIMEOUT": "5"}})),
-        r"^environment of role api: GUNICORN_TIMEOUT is set by dify_cdk, use request_timeout= ",
+        lambda site: site.door_of(
+            workers=site.workers_of(environment={Component.API: {"GUNICORN_TIMEOUT": "5"}})
+        ),
+        r"^environment of api: GUNICORN_TIMEOUT is set by dify_cdk, use request_timeout= ",
     ),
     "a_variable_of_web_is_reserved": (
-        lambda site: site.door_of(workers=site.workers_of(environment={Role.WEB: {"APP_API_URL": "x"}})),
-        r"^environment of role web: APP_API_URL is set by dify_cdk, use domain= of the frontend$",
+        lambda site: site.door_of(workers=site.workers_of(environment={Component.WEB: {"APP_API_URL": "x"}})),
+        r"^environment of web: APP_API_URL is set by dify_cdk, use domain= of the frontend$",
     ),
 }
 
@@ -724,9 +731,9 @@ OPERATIONS: dict[str, tuple[Make, str]] = {
     "mail_is_set_twice": (
         lambda site: site.workers_of(
             mail=SmtpMail(host="smtp.example.com", sender="dify@example.com"),
-            environment={Role.WORKER: {"SMTP_SERVER": "other.example.com"}},
+            environment={Component.WORKER: {"SMTP_SERVER": "other.example.com"}},
         ),
-        r"^environment of role worker: SMTP_SERVER is set by dify_cdk, use mail=SesMail",
+        r"^environment of worker: SMTP_SERVER is set by dify_cdk, use mail=SesMail",
     ),
     "a_package_index_has_no_scheme": (
         lambda _: Plugins(pip_mirror_url="pypi.example.internal/simple"),
@@ -739,9 +746,9 @@ OPERATIONS: dict[str, tuple[Make, str]] = {
     "a_package_index_is_set_twice": (
         lambda site: site.workers_of(
             plugins=Plugins(pip_mirror_url="http://pypi.example.internal/simple"),
-            environment={Role.PLUGIN_DAEMON: {"PIP_MIRROR_URL": "http://other.example.internal"}},
+            environment={Component.PLUGIN_DAEMON: {"PIP_MIRROR_URL": "http://other.example.internal"}},
         ),
-        r"^environment of role plugin_daemon: PIP_MIRROR_URL is set by dify_cdk, use plugins=Plugins\(",
+        r"^environment of plugin_daemon: PIP_MIRROR_URL is set by dify_cdk, use plugins=Plugins\(",
     ),
     "a_rotation_is_a_date": (
         lambda site: site.data_of(rotation="2026-11"),

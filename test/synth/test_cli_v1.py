@@ -12,7 +12,7 @@ import pytest
 from dify_cdk import cli
 from dify_cdk.cli import init_app as _init
 from dify_cdk.cli import synth_example as _synth
-from dify_cdk.dify.components import NAMED_ROLES, PORTS, Role
+from dify_cdk.dify.components import NAMED_COMPONENTS, PORTS, Component
 from dify_cdk.dify.release import DifyRelease
 from dify_cdk.dify.routes import NEVER_PUBLIC, alb_rules
 
@@ -43,39 +43,49 @@ class TestV1:
         assert v1["parts"] == [{"name": "Dify", "region": REGION, "source": None}]
         assert v1["cost"]["region"] == REGION
 
-    def test_every_role_has_the_pinned_image_and_a_size(self, v1: dict[str, Any]) -> None:
-        rows = {Role(row["name"]): row for row in v1["roles"]}
+    def test_every_component_has_the_pinned_image_and_a_size(self, v1: dict[str, Any]) -> None:
+        rows = {Component(row["name"]): row for row in v1["roles"]}
         assert len(rows) == len(v1["roles"])
-        assert {Role.API, Role.WEB, Role.WORKER, Role.PLUGIN_DAEMON, Role.MIGRATION} <= set(rows)
-        for role, row in rows.items():
-            assert row["image"] == DifyRelease().image_name(role)
+        assert {
+            Component.API,
+            Component.WEB,
+            Component.WORKER,
+            Component.PLUGIN_DAEMON,
+            Component.MIGRATION,
+        } <= set(rows)
+        for component, row in rows.items():
+            assert row["image"] == DifyRelease().image_name(component)
             assert row["vcpu"] > 0
             assert row["memory_mib"] >= 512
 
-    def test_every_role_listens_and_is_named_as_the_table_of_roles_says(self, v1: dict[str, Any]) -> None:
+    def test_every_component_listens_and_is_named_as_the_table_of_components_says(
+        self, v1: dict[str, Any]
+    ) -> None:
         for row in v1["roles"]:
-            role = Role(row["name"])
-            assert row["ports"] == ([PORTS[role]] if role in PORTS else [])
+            component = Component(row["name"])
+            assert row["ports"] == ([PORTS[component]] if component in PORTS else [])
             labels = [name.partition(".")[0] for name in row["private_names"]]
-            assert labels == ([role.dns_label] if role in NAMED_ROLES else [])
+            assert labels == ([component.dns_label] if component in NAMED_COMPONENTS else [])
             assert all(name.endswith(".internal") for name in row["private_names"])
 
     def test_only_the_migration_runs_without_a_service(self, v1: dict[str, Any]) -> None:
-        assert [row["name"] for row in v1["roles"] if row["service"] is None] == [Role.MIGRATION]
+        assert [row["name"] for row in v1["roles"] if row["service"] is None] == [Component.MIGRATION]
         assert all(row["min_tasks"] >= 1 for row in v1["roles"] if row["service"] is not None)
 
     def test_its_load_balancer_serves_the_route_table(self, v1: dict[str, Any]) -> None:
         (listener,) = v1["listeners"]
-        deployed = {Role(row["name"]) for row in v1["roles"]}
+        deployed = {Component(row["name"]) for row in v1["roles"]}
         served = [
             (route["priority"], tuple(route["paths"]), route["destinations"][0]["role"])
             for route in listener["routes"]
             if not route["default"]
         ]
-        assert served == [(rule.priority, rule.patterns, rule.route.role) for rule in alb_rules(deployed)]
+        assert served == [
+            (rule.priority, rule.patterns, rule.route.component) for rule in alb_rules(deployed)
+        ]
         assert all(len(route["destinations"]) == 1 for route in listener["routes"])
         (end,) = listener["routes"][-1]["destinations"]
-        assert (end["role"], end["port"]) == (Role.WEB, PORTS[Role.WEB])
+        assert (end["role"], end["port"]) == (Component.WEB, PORTS[Component.WEB])
         assert listener["scheme"] == "internet-facing"
 
     def test_no_rule_leads_to_what_is_never_public(self, v1: dict[str, Any]) -> None:
@@ -108,7 +118,7 @@ class TestV1:
         shown = capsys.readouterr().out
         assert max(map(len, shown.splitlines())) <= 100
         line = next(line for line in shown.splitlines() if line.startswith("plugin_daemon"))
-        assert DifyRelease().image_name(Role.PLUGIN_DAEMON) in line
+        assert DifyRelease().image_name(Component.PLUGIN_DAEMON) in line
         assert re.search(r"^ +9000  /e/\* +plugin_daemon:5002$", shown, re.MULTILINE)
 
 

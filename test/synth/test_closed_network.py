@@ -13,6 +13,7 @@ from dify_cdk import (
     Access,
     AlbScheme,
     Bedrock,
+    Component,
     DifyAlbFrontend,
     DifyData,
     DifyNetwork,
@@ -20,10 +21,9 @@ from dify_cdk import (
     DifyWorkers,
     Egress,
     Plugins,
-    Role,
 )
 from dify_cdk.cli.mirror_script import mirror_script
-from dify_cdk.dify.components import BACKEND_ROLES
+from dify_cdk.dify.components import BACKEND_COMPONENTS
 from iam import allows, statements_of, text
 from support import REGION, Template, strings
 from synth.installation import synthesized
@@ -125,7 +125,7 @@ def test_the_example_has_every_endpoint(example: Template) -> None:
 
 
 def test_every_endpoint_stands_in_every_subnet_of_the_tasks(example: Template) -> None:
-    worker = example.services()[Role.WORKER]["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]
+    worker = example.services()[Component.WORKER]["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]
     for id, endpoint in example.properties("AWS::EC2::VPCEndpoint").items():
         if endpoint["VpcEndpointType"] == "Interface":
             assert endpoint["SubnetIds"] == worker, id
@@ -133,13 +133,13 @@ def test_every_endpoint_stands_in_every_subnet_of_the_tasks(example: Template) -
 
 
 def test_all_images_come_from_the_registry_inside(example: Template) -> None:
-    for role, container in example.containers().items():
+    for component, container in example.containers().items():
         image = text(container["Image"])
-        assert image.startswith(f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify/"), role
-        execution = example.task_of(role)["ExecutionRoleArn"]["Fn::GetAtt"][0]
+        assert image.startswith(f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify/"), component
+        execution = example.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
         repository = image.partition("/")[2].rpartition(":")[0]
         arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
-        assert allows(statements_of(example, execution), "ecr:BatchGetImage", arn), role
+        assert allows(statements_of(example, execution), "ecr:BatchGetImage", arn), component
 
 
 def test_the_mirror_command_copies_to_where_the_example_looks(example: Template) -> None:
@@ -151,18 +151,18 @@ def test_the_mirror_command_copies_to_where_the_example_looks(example: Template)
 
 
 def test_nothing_of_the_internet_is_asked_for(example: Template) -> None:
-    for role in example.containers():
-        variables = example.environment(role)
-        if role in BACKEND_ROLES:
-            assert variables["MARKETPLACE_ENABLED"] == "false", role
-            assert variables["ENABLE_CHECK_UPGRADABLE_PLUGIN_TASK"] == "false", role
-            assert variables["HOSTED_FETCH_APP_TEMPLATES_MODE"] == "builtin", role
-            assert variables["CHECK_UPDATE_URL"] == "", role
-    daemon = example.environment(Role.PLUGIN_DAEMON)
+    for component in example.containers():
+        variables = example.environment(component)
+        if component in BACKEND_COMPONENTS:
+            assert variables["MARKETPLACE_ENABLED"] == "false", component
+            assert variables["ENABLE_CHECK_UPGRADABLE_PLUGIN_TASK"] == "false", component
+            assert variables["HOSTED_FETCH_APP_TEMPLATES_MODE"] == "builtin", component
+            assert variables["CHECK_UPDATE_URL"] == "", component
+    daemon = example.environment(Component.PLUGIN_DAEMON)
     assert daemon["PIP_MIRROR_URL"] == MIRROR
     assert daemon["PIP_MIRROR_AUTO_DETECT"] == "false"
     assert daemon["PLUGIN_IGNORE_UV_LOCK"] == "true"
-    assert "PIP_MIRROR_URL" not in example.environment(Role.SANDBOX)
+    assert "PIP_MIRROR_URL" not in example.environment(Component.SANDBOX)
 
 
 def test_the_door_of_the_example_speaks_tls_by_a_name_inside(example: Template) -> None:
@@ -172,27 +172,27 @@ def test_the_door_of_the_example_speaks_tls_by_a_name_inside(example: Template) 
     assert plain["DefaultActions"][0]["Type"] == "redirect"
     (zone,) = example.properties("AWS::Route53::HostedZone").values()
     assert zone["VPCs"]
-    assert example.environment(Role.WORKER)["CONSOLE_WEB_URL"] == "https://dify.example.internal"
+    assert example.environment(Component.WORKER)["CONSOLE_WEB_URL"] == "https://dify.example.internal"
 
 
 def test_models_are_reached_by_the_plugin_daemon(example: Template) -> None:
-    role = example.task_of(Role.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0]
+    component = example.task_of(Component.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0]
     model = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-pro-v1:0"
-    assert allows(statements_of(example, role), "bedrock:InvokeModel", model)
+    assert allows(statements_of(example, component), "bedrock:InvokeModel", model)
 
 
 def test_with_a_way_out_the_marketplace_stays_on(templates: Callable[[str], Template]) -> None:
-    assert "MARKETPLACE_ENABLED" not in templates("v1").environment(Role.API)
-    assert "PIP_MIRROR_URL" not in templates("v1").environment(Role.PLUGIN_DAEMON)
+    assert "MARKETPLACE_ENABLED" not in templates("v1").environment(Component.API)
+    assert "PIP_MIRROR_URL" not in templates("v1").environment(Component.PLUGIN_DAEMON)
 
 
 def test_a_mirror_works_with_a_way_out_too(stack: cdk.Stack) -> None:
     vpc = DifyNetwork(stack, "Network").vpc
     workers_in(stack, vpc, plugins=Plugins(pip_mirror_url=MIRROR, marketplace=False))
     template = synthesized(stack)
-    assert template.environment(Role.PLUGIN_DAEMON)["PIP_MIRROR_URL"] == MIRROR
-    assert template.environment(Role.BEAT)["MARKETPLACE_ENABLED"] == "false"
-    assert "HOSTED_FETCH_APP_TEMPLATES_MODE" not in template.environment(Role.API)
+    assert template.environment(Component.PLUGIN_DAEMON)["PIP_MIRROR_URL"] == MIRROR
+    assert template.environment(Component.BEAT)["MARKETPLACE_ENABLED"] == "false"
+    assert "HOSTED_FETCH_APP_TEMPLATES_MODE" not in template.environment(Component.API)
 
 
 def test_a_closed_network_is_told_what_is_missing(stack: cdk.Stack) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import aws_cdk as cdk
 import pytest
 
-from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain, Role
+from dify_cdk import Access, AlbScheme, Component, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing
 from support import Template
 from synth.installation import certificate_in, data_in, synthesized, workers_in, zone_in
@@ -18,9 +18,9 @@ def v1(templates: Callable[[str], Template]) -> Template:
     return templates("v1")
 
 
-@pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
-def test_path_leads_to_its_role(v1: Template, path: str, role: str) -> None:
-    assert Routing(v1).container(path) == role
+@pytest.mark.parametrize(("path", "component"), LEADS_TO.items())
+def test_path_leads_to_its_component(v1: Template, path: str, component: str) -> None:
+    assert Routing(v1).container(path) == component
 
 
 @pytest.mark.parametrize("path", NEVER_AT_API_OR_DAEMON)
@@ -34,7 +34,7 @@ def test_rules_hold_at_most_five_values_and_have_their_own_priorities(v1: Templa
     assert len({rule["Priority"] for rule in rules}) == len(rules)
 
 
-def test_each_target_group_asks_for_health_where_the_role_answers(v1: Template) -> None:
+def test_each_target_group_asks_for_health_where_the_component_answers(v1: Template) -> None:
     groups = v1.properties("AWS::ElasticLoadBalancingV2::TargetGroup").values()
     checks = {group["Port"]: (group["HealthCheckPath"], group["Matcher"]["HttpCode"]) for group in groups}
     assert checks == {5001: ("/health", "200"), 3000: ("/favicon.ico", "200"), 5002: ("/health/check", "200")}
@@ -135,7 +135,7 @@ def test_second_door_stands_beside_the_first(stack: cdk.Stack) -> None:
     first = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access)
     DifyAlbFrontend(stack, "Second", workers=workers, access=access, announce=False)
     template = synthesized(stack)
-    daemon = template.services()[Role.PLUGIN_DAEMON]
+    daemon = template.services()[Component.PLUGIN_DAEMON]
     assert len(daemon["LoadBalancers"]) == 2
     (announced,) = [
         id for id in template.of_type("AWS::ElasticLoadBalancingV2::LoadBalancer") if "Frontend" in id

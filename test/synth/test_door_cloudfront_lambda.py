@@ -22,7 +22,7 @@ from dify_cdk import (
     ReadyImages,
     Uploads,
 )
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import secret_variables
 from dify_defaults import known_names
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
@@ -74,10 +74,10 @@ def v3(templates: Callable[[str], Template]) -> Template:
     return templates("v3")
 
 
-@pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
-def test_path_leads_to_its_role(v3: Template, path: str, role: str) -> None:
+@pytest.mark.parametrize(("path", "component"), LEADS_TO.items())
+def test_path_leads_to_its_component(v3: Template, path: str, component: str) -> None:
     ends = {"api": API_URL, "web": WEB_URL, "plugin_daemon": UPLOADS}
-    expected = UPLOADS if path in CARRIES_FILES else ends[role]
+    expected = UPLOADS if path in CARRIES_FILES else ends[component]
     assert Routing(v3).origin(path) == expected
 
 
@@ -202,30 +202,30 @@ def test_origins_wait_as_long_as_cloudfront_can(v3: Template) -> None:
     assert timeouts == {API_URL: 120, WEB_URL: 120, UPLOADS: 60}
 
 
-@pytest.mark.parametrize("role", [Role.API, Role.WEB])
-def test_function_knows_where_its_secrets_are_and_none_of_them(v3: Template, role: Role) -> None:
-    variables = function_of(v3, role)[1]["Environment"]["Variables"]
+@pytest.mark.parametrize("component", [Component.API, Component.WEB])
+def test_function_knows_where_its_secrets_are_and_none_of_them(v3: Template, component: Component) -> None:
+    variables = function_of(v3, component)[1]["Environment"]["Variables"]
     assert not any("{{resolve:" in text for _, text in strings(variables))
-    assert not set(secret_variables(role)) & set(variables)
+    assert not set(secret_variables(component)) & set(variables)
     own = {name for name in variables if name.startswith(("DIFY_CDK_", "AWS_LWA_"))}
-    assert set(variables) - own <= known_names(role)
-    if role is Role.API:
+    assert set(variables) - own <= known_names(component)
+    if component is Component.API:
         listed = variables["DIFY_CDK_SECRETS"]
         fields = {name: field for entry in json.loads(joined(listed)) for name, field in entry["env"].items()}
-        assert fields == {name: source.field for name, source in secret_variables(role).items()}
+        assert fields == {name: source.field for name, source in secret_variables(component).items()}
     else:
         assert "DIFY_CDK_SECRETS" not in variables
 
 
 def test_function_reads_its_url_because_it_cannot_know_it(v3: Template) -> None:
     (parameter,) = v3.properties("AWS::SSM::Parameter").values()
-    for role in (Role.API, Role.WEB):
-        variables = function_of(v3, role)[1]["Environment"]["Variables"]
+    for component in (Component.API, Component.WEB):
+        variables = function_of(v3, component)[1]["Environment"]["Variables"]
         assert variables["DIFY_CDK_URL_PARAMETER"] == parameter["Name"]
         templates = json.loads(variables["DIFY_CDK_URL_TEMPLATES"])
         assert templates["CONSOLE_API_URL"] == "{url}"
         assert not set(templates) & set(variables)
-    api = json.loads(function_of(v3, Role.API)[1]["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])
+    api = json.loads(function_of(v3, Component.API)[1]["Environment"]["Variables"]["DIFY_CDK_URL_TEMPLATES"])
     assert api["ENDPOINT_URL_TEMPLATE"] == "{url}/e/{hook_id}"
 
 
@@ -233,7 +233,10 @@ def test_functions_keep_connections_longer_than_the_adapter_and_open_few_to_the_
     v3: Template,
 ) -> None:
     """The adapter keeps idle ones for 4 seconds, and nobody counts them while an environment is frozen."""
-    api, web = (function_of(v3, role)[1]["Environment"]["Variables"] for role in (Role.API, Role.WEB))
+    api, web = (
+        function_of(v3, component)[1]["Environment"]["Variables"]
+        for component in (Component.API, Component.WEB)
+    )
     assert api["GUNICORN_CMD_ARGS"].startswith("--keep-alive=75 ")
     assert web["KEEP_ALIVE_TIMEOUT"] == "75000"
     pools = ("SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_MAX_OVERFLOW", "PGVECTOR_MAX_CONNECTION")
@@ -242,7 +245,7 @@ def test_functions_keep_connections_longer_than_the_adapter_and_open_few_to_the_
 
 
 def test_function_may_read_its_secrets_its_url_and_its_objects_only(v3: Template) -> None:
-    role = function_of(v3, Role.API)[1]["Role"]["Fn::GetAtt"][0]
+    role = function_of(v3, Component.API)[1]["Role"]["Fn::GetAtt"][0]
     policies = [p for p in v3.properties("AWS::IAM::Policy").values() if {"Ref": role} in p["Roles"]]
     statements = [s for policy in policies for s in policy["PolicyDocument"]["Statement"]]
     actions = {
@@ -259,12 +262,12 @@ def test_function_of_api_waits_for_the_migration(v3: Template) -> None:
     assert migration in function["DependsOn"]
 
 
-def test_functions_live_in_the_network_with_their_roles_groups(v3: Template) -> None:
-    for role in (Role.API, Role.WEB):
-        vpc = function_of(v3, role)[1]["VpcConfig"]
+def test_functions_live_in_the_network_with_their_components_groups(v3: Template) -> None:
+    for component in (Component.API, Component.WEB):
+        vpc = function_of(v3, component)[1]["VpcConfig"]
         assert len(vpc["SubnetIds"]) == 2
         (group,) = vpc["SecurityGroupIds"]
-        assert group["Fn::GetAtt"][0].startswith(f"WorkersMesh{role.construct_id}")
+        assert group["Fn::GetAtt"][0].startswith(f"WorkersMesh{component.construct_id}")
 
 
 def test_one_small_api_answers_inside_the_network(v3: Template) -> None:
@@ -318,7 +321,7 @@ def test_domain_needs_no_parameter_and_allows_provisioned_concurrency(
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, domain=domain, api=api)
     template = synthesized(stack)
     assert template.of_type("AWS::SSM::Parameter") == {}
-    function = function_of(template, Role.API)[1]
+    function = function_of(template, Component.API)[1]
     variables = function["Environment"]["Variables"]
     assert variables["CONSOLE_API_URL"] == "https://dify.example.com"
     assert variables["AWS_LWA_ASYNC_INIT"] == "false"
@@ -344,8 +347,8 @@ def test_ready_images_are_used_as_they_are(stack: cdk.Stack, workers: DifyWorker
     images = ReadyImages(**repositories, tag_or_digest="7")
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, images=images)
     template = synthesized(stack)
-    assert "dify-api:7" in json.dumps(function_of(template, Role.API)[1]["Code"])
-    assert "dify-web:7" in json.dumps(function_of(template, Role.WEB)[1]["Code"])
+    assert "dify-api:7" in json.dumps(function_of(template, Component.API)[1]["Code"])
+    assert "dify-web:7" in json.dumps(function_of(template, Component.WEB)[1]["Code"])
 
 
 def test_images_can_be_built_in_aws(stack: cdk.Stack, workers: DifyWorkers) -> None:
@@ -359,7 +362,7 @@ def test_architecture_of_functions_and_images_agree(stack: cdk.Stack) -> None:
     workers = workers_in(stack, architecture=Architecture.ARM64)
     DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE)
     template = synthesized(stack)
-    assert function_of(template, Role.API)[1]["Architectures"] == ["arm64"]
+    assert function_of(template, Component.API)[1]["Architectures"] == ["arm64"]
 
 
 BAD: Mapping[str, tuple[dict[str, Any], str]] = {

@@ -13,6 +13,8 @@ import pytest
 
 from dify_cdk import (
     Access,
+    Component,
+    ComponentSize,
     DifyAlbFrontend,
     DifyData,
     DifyHttpApiFrontend,
@@ -20,8 +22,6 @@ from dify_cdk import (
     DifyWorkers,
     Domain,
     Limits,
-    Role,
-    RoleSize,
     Throttle,
 )
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
@@ -38,13 +38,13 @@ class Routing:
             properties["DiscoveryName"]: id
             for id, properties in template.properties("Custom::DifyServiceDiscovery").items()
         }
-        self._roles = {
-            service["ServiceConnectConfiguration"]["Services"][0]["DiscoveryName"]: role
-            for role, service in template.services().items()
+        self._components = {
+            service["ServiceConnectConfiguration"]["Services"][0]["DiscoveryName"]: component
+            for component, service in template.services().items()
             if service.get("ServiceConnectConfiguration", {}).get("Enabled")
         }
         self.routes = {
-            properties["RouteKey"].removeprefix("ANY "): self._role(properties["Target"])
+            properties["RouteKey"].removeprefix("ANY "): self._component(properties["Target"])
             for properties in template.properties("AWS::ApiGatewayV2::Route").values()
         }
 
@@ -56,12 +56,12 @@ class Routing:
         matches = [key for key in greedy if path.startswith(key.removesuffix("{proxy+}"))]
         return self.routes[max(matches, key=len)]
 
-    def _role(self, target: Mapping[str, Any]) -> str:
+    def _component(self, target: Mapping[str, Any]) -> str:
         integration = target["Fn::Join"][1][1]["Ref"]
         properties = self._template.resources[integration]["Properties"]
         discovery = properties["IntegrationUri"]["Fn::GetAtt"][0]
         (name,) = [name for name, id in self._names.items() if id == discovery]
-        return self._roles[name]
+        return self._components[name]
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +69,9 @@ def v2(templates: Callable[[str], Template]) -> Template:
     return templates("v2")
 
 
-@pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
-def test_path_leads_to_its_role(v2: Template, path: str, role: str) -> None:
-    assert Routing(v2).container(path) == role
+@pytest.mark.parametrize(("path", "component"), LEADS_TO.items())
+def test_path_leads_to_its_component(v2: Template, path: str, component: str) -> None:
+    assert Routing(v2).container(path) == component
 
 
 @pytest.mark.parametrize("path", NEVER_AT_API_OR_DAEMON)
@@ -136,16 +136,16 @@ def test_only_the_plugin_daemon_is_told_its_hook_url(v2: Template) -> None:
 def test_services_register_server_side_only_under_names_of_their_own(v2: Template) -> None:
     dns = {p["Name"] for p in v2.properties("AWS::ServiceDiscovery::Service").values()}
     registered = {}
-    for role, service in v2.services().items():
+    for component, service in v2.services().items():
         connect = service.get("ServiceConnectConfiguration", {"Enabled": False})
         if not connect["Enabled"]:
             continue
         (entry,) = connect["Services"]
-        registered[role] = entry["DiscoveryName"]
+        registered[component] = entry["DiscoveryName"]
         assert "ClientAliases" not in entry
         assert entry["Timeout"] == {"PerRequestTimeoutSeconds": 0, "IdleTimeoutSeconds": 300}
         assert connect["Namespace"]["Fn::GetAtt"][1] == "Arn"
-        (port,) = v2.containers()[role]["PortMappings"]
+        (port,) = v2.containers()[component]["PortMappings"]
         assert entry["PortName"] == port["Name"]
         assert port["AppProtocol"] == "http"
     assert registered == {"api": "api-httpapi", "web": "web-httpapi", "plugin_daemon": "daemon-http"}
@@ -158,13 +158,13 @@ def test_resolver_asks_again_when_the_service_is_replaced(v2: Template) -> None:
 
 
 def test_tasks_leave_room_for_the_proxy(v2: Template) -> None:
-    for role in ("api", "web", "plugin_daemon"):
-        assert int(v2.task_of(role)["Cpu"]) >= 512, role
-        assert int(v2.task_of(role)["Memory"]) >= 1024, role
+    for component in ("api", "web", "plugin_daemon"):
+        assert int(v2.task_of(component)["Cpu"]) >= 512, component
+        assert int(v2.task_of(component)["Memory"]) >= 1024, component
 
 
 def test_dify_is_told_what_the_door_carries(v2: Template) -> None:
-    api, worker, daemon = (v2.environment(role) for role in ("api", "worker", "plugin_daemon"))
+    api, worker, daemon = (v2.environment(component) for component in ("api", "worker", "plugin_daemon"))
     assert api["PLUGIN_DAEMON_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "30"
     assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "600"
     assert int(api["UPLOAD_FILE_SIZE_LIMIT"]) * 1024 * 1024 < 10_000_000
@@ -324,14 +324,14 @@ def test_fails_when_an_http_api_is_asked_for(site: tuple[cdk.Stack, DifyWorkers]
 
 
 def test_fails_when_an_own_size_leaves_no_room_for_the_proxy(stack: cdk.Stack) -> None:
-    sizes = {Role.WEB: RoleSize(cpu_units=256, memory_mib=512)}
+    sizes = {Component.WEB: ComponentSize(cpu_units=256, memory_mib=512)}
     workers = workers_in(stack, sizes=sizes)
-    with pytest.raises(ValueError, match=r"sizes of role web: cpu_units must be 512 or more"):
+    with pytest.raises(ValueError, match=r"sizes of web: cpu_units must be 512 or more"):
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 
 def test_fails_when_a_limit_of_the_door_is_set_by_hand(stack: cdk.Stack) -> None:
-    workers = workers_in(stack, environment={Role.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "50"}})
+    workers = workers_in(stack, environment={Component.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "50"}})
     with pytest.raises(
         ValueError, match="UPLOAD_FILE_SIZE_LIMIT is set by dify_cdk, use a frontend that carries"
     ):
@@ -353,9 +353,9 @@ def test_fails_when_two_http_apis_want_the_same_discovery_names(
 
 
 def test_fails_when_the_plugin_daemon_leaves_no_room_for_the_proxy(stack: cdk.Stack) -> None:
-    sizes = {Role.PLUGIN_DAEMON: RoleSize(cpu_units=256, memory_mib=1024)}
+    sizes = {Component.PLUGIN_DAEMON: ComponentSize(cpu_units=256, memory_mib=1024)}
     workers = workers_in(stack, sizes=sizes)
-    with pytest.raises(ValueError, match="sizes of role plugin_daemon: cpu_units must be 512 or more"):
+    with pytest.raises(ValueError, match="sizes of plugin_daemon: cpu_units must be 512 or more"):
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 

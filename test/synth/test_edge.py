@@ -16,6 +16,7 @@ from dify_cdk import (
     Access,
     AlbScheme,
     CloudFrontEdge,
+    Component,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
     DifyData,
@@ -24,7 +25,6 @@ from dify_cdk import (
     Domain,
     Egress,
     Limits,
-    Role,
     Uploads,
     WebAcl,
 )
@@ -78,9 +78,9 @@ class TestWayIn:
         balancer = v4.resources[balancer_id]["Properties"]
         assert balancer["Scheme"] == "internal"
 
-    @pytest.mark.parametrize(("path", "role"), [*LEADS_TO.items(), ("/socket.io/", "api_websocket")])
-    def test_path_leads_to_its_role(self, v4: Template, path: str, role: str) -> None:
-        assert Routing(v4).container(path) == role
+    @pytest.mark.parametrize(("path", "component"), [*LEADS_TO.items(), ("/socket.io/", "api_websocket")])
+    def test_path_leads_to_its_component(self, v4: Template, path: str, component: str) -> None:
+        assert Routing(v4).container(path) == component
 
     @pytest.mark.parametrize("path", NEVER_AT_API_OR_DAEMON)
     def test_private_paths_reach_neither_api_nor_plugin_daemon(self, v4: Template, path: str) -> None:
@@ -116,9 +116,9 @@ class TestWayIn:
 
     def test_users_get_tls_and_one_url(self, v4: Template) -> None:
         (distribution,) = v4.of_type("AWS::CloudFront::Distribution")
-        url = v4.environment(Role.API)["CONSOLE_WEB_URL"]
+        url = v4.environment(Component.API)["CONSOLE_WEB_URL"]
         assert url == {"Fn::Join": ["", ["https://", {"Fn::GetAtt": [distribution, "DomainName"]}]]}
-        assert v4.environment(Role.WORKER)["FILES_URL"] == url
+        assert v4.environment(Component.WORKER)["FILES_URL"] == url
 
     def test_only_hashed_files_are_cached(self, v4: Template) -> None:
         config = _config(v4)
@@ -159,7 +159,7 @@ class TestTimeout:
         (origin,) = _config(template)["Origins"]
         assert origin["VpcOriginConfig"]["OriginReadTimeout"] == 75
         assert _idle_timeout(template) == "75"
-        assert template.environment(Role.WEB)["TEXT_GENERATION_TIMEOUT_MS"] == "75000"
+        assert template.environment(Component.WEB)["TEXT_GENERATION_TIMEOUT_MS"] == "75000"
 
     def test_default_is_the_most_that_cloudfront_carries(self, v4: Template) -> None:
         (origin,) = _config(v4)["Origins"]
@@ -300,8 +300,8 @@ class TestScheme:
 
 class TestCollaboration:
     def test_it_has_a_service_of_its_own_with_sticky_sessions(self, v4: Template) -> None:
-        assert Role.API_WEBSOCKET in v4.services()
-        assert v4.environment(Role.API_WEBSOCKET)["SERVER_WORKER_AMOUNT"] == "1"
+        assert Component.API_WEBSOCKET in v4.services()
+        assert v4.environment(Component.API_WEBSOCKET)["SERVER_WORKER_AMOUNT"] == "1"
         (group,) = [
             properties
             for id, properties in v4.properties("AWS::ElasticLoadBalancingV2::TargetGroup").items()
@@ -311,10 +311,10 @@ class TestCollaboration:
         assert attributes["stickiness.enabled"] == "true"
         assert attributes["stickiness.type"] == "lb_cookie"
 
-    def test_other_roles_know_about_it(self, v4: Template) -> None:
-        assert v4.environment(Role.API)["ENABLE_COLLABORATION_MODE"] == "true"
-        assert v4.environment(Role.API_WEBSOCKET)["ENABLE_COLLABORATION_MODE"] == "true"
-        socket_url = json.dumps(v4.environment(Role.WEB)["NEXT_PUBLIC_SOCKET_URL"])
+    def test_other_components_know_about_it(self, v4: Template) -> None:
+        assert v4.environment(Component.API)["ENABLE_COLLABORATION_MODE"] == "true"
+        assert v4.environment(Component.API_WEBSOCKET)["ENABLE_COLLABORATION_MODE"] == "true"
+        socket_url = json.dumps(v4.environment(Component.WEB)["NEXT_PUBLIC_SOCKET_URL"])
         assert "wss://" in socket_url
 
     def test_only_the_load_balancer_reaches_it(self, v4: Template) -> None:
@@ -324,9 +324,9 @@ class TestCollaboration:
 
     def test_there_is_none_by_default(self, workers: DifyWorkers) -> None:
         template = _door(workers)
-        assert Role.API_WEBSOCKET not in template.services()
-        assert template.environment(Role.API)["ENABLE_COLLABORATION_MODE"] == "false"
-        assert "NEXT_PUBLIC_SOCKET_URL" not in template.environment(Role.WEB)
+        assert Component.API_WEBSOCKET not in template.services()
+        assert template.environment(Component.API)["ENABLE_COLLABORATION_MODE"] == "false"
+        assert "NEXT_PUBLIC_SOCKET_URL" not in template.environment(Component.WEB)
         assert Routing(template).container("/socket.io/") == "web"
 
     def test_v3_carries_it_through_its_load_balancer(self, workers: DifyWorkers) -> None:

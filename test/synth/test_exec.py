@@ -15,6 +15,8 @@ from cfnlint.config import ManualArgs  # type: ignore[import-untyped]
 from dify_cdk import (
     AlbScheme,
     CacheSize,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyData,
@@ -23,16 +25,14 @@ from dify_cdk import (
     DifyWorkers,
     Egress,
     Plugins,
-    Role,
-    RoleSize,
     Scaling,
     Spot,
 )
 from support import REGION, Template, recommended_flags
 from synth.installation import OFFICE, synthesized, workers_in
 
-OPENED = (Role.API, Role.WEB, Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON)
-CLOSED = (Role.SANDBOX, Role.SSRF_PROXY)
+OPENED = (Component.API, Component.WEB, Component.WORKER, Component.BEAT, Component.PLUGIN_DAEMON)
+CLOSED = (Component.SANDBOX, Component.SSRF_PROXY)
 ACTIONS = {
     "ssmmessages:CreateControlChannel",
     "ssmmessages:CreateDataChannel",
@@ -42,9 +42,9 @@ ACTIONS = {
 OWN_WARNINGS = {"DifyAlbWithoutTls", "DifyCacheSingleNode", "DifyDatabaseAwake"}
 
 
-def statements_of(template: Template, role: Role) -> list[dict[str, Any]]:
-    """What the task role of a role may do."""
-    task_role = template.task_of(role)["TaskRoleArn"]["Fn::GetAtt"][0]
+def statements_of(template: Template, component: Component) -> list[dict[str, Any]]:
+    """What the task role of a component may do."""
+    task_role = template.task_of(component)["TaskRoleArn"]["Fn::GetAtt"][0]
     policies = template.properties("AWS::IAM::Policy").values()
     return [
         statement
@@ -54,10 +54,10 @@ def statements_of(template: Template, role: Role) -> list[dict[str, Any]]:
     ]
 
 
-def actions_everywhere(template: Template, role: Role) -> set[str]:
+def actions_everywhere(template: Template, component: Component) -> set[str]:
     """Actions of a task role that name no resource."""
     found: set[str] = set()
-    for statement in statements_of(template, role):
+    for statement in statements_of(template, component):
         if statement["Resource"] == "*":
             found |= {statement["Action"]} if isinstance(statement["Action"], str) else {*statement["Action"]}
     return found
@@ -68,26 +68,28 @@ def dify(stack: cdk.Stack, **workers: Any) -> tuple[DifyWorkers, DifyAlbFrontend
     return background, DifyAlbFrontend(stack, "Frontend", workers=background, access=OFFICE)
 
 
-def test_opened_roles_may_open_channels_and_nothing_else(stack: cdk.Stack) -> None:
+def test_opened_components_may_open_channels_and_nothing_else(stack: cdk.Stack) -> None:
     """Without the flag for it, the L2's own switch would let each task write to every log group."""
-    dify(stack, exec_roles=OPENED)
+    dify(stack, exec_components=OPENED)
     template = synthesized(stack)
-    for role in OPENED:
-        assert template.services()[role]["EnableExecuteCommand"] is True, role
-        assert actions_everywhere(template, role) == ACTIONS, role
-    for role in CLOSED:
-        assert template.services()[role]["EnableExecuteCommand"] is False, role
-        assert statements_of(template, role) == [], role
-    assert statements_of(template, Role.MIGRATION)
-    assert actions_everywhere(template, Role.MIGRATION) == set()
+    for component in OPENED:
+        assert template.services()[component]["EnableExecuteCommand"] is True, component
+        assert actions_everywhere(template, component) == ACTIONS, component
+    for component in CLOSED:
+        assert template.services()[component]["EnableExecuteCommand"] is False, component
+        assert statements_of(template, component) == [], component
+    assert statements_of(template, Component.MIGRATION)
+    assert actions_everywhere(template, Component.MIGRATION) == set()
 
 
-def test_only_the_roles_asked_for_are_opened(stack: cdk.Stack) -> None:
-    dify(stack, exec_roles={Role.WORKER})
+def test_only_the_components_asked_for_are_opened(stack: cdk.Stack) -> None:
+    dify(stack, exec_components={Component.WORKER})
     template = synthesized(stack)
-    opened = {role for role, service in template.services().items() if service["EnableExecuteCommand"]}
+    opened = {
+        component for component, service in template.services().items() if service["EnableExecuteCommand"]
+    }
     assert opened == {"worker"}
-    assert actions_everywhere(template, Role.API) == set()
+    assert actions_everywhere(template, Component.API) == set()
 
 
 def test_nothing_is_opened_unless_it_is_asked_for(template: Template) -> None:
@@ -97,32 +99,32 @@ def test_nothing_is_opened_unless_it_is_asked_for(template: Template) -> None:
 
 def test_opened_containers_collect_orphans(stack: cdk.Stack) -> None:
     """And change their task definition by it, so that running tasks are replaced and open as well."""
-    dify(stack, exec_roles=[Role.API])
+    dify(stack, exec_components=[Component.API])
     containers = synthesized(stack).containers()
     assert containers["api"]["LinuxParameters"]["InitProcessEnabled"] is True
     assert "LinuxParameters" not in containers["worker"]
 
 
 def test_command_names_region_cluster_service_and_container(stack: cdk.Stack) -> None:
-    workers, frontend = dify(stack, exec_roles=[Role.API, Role.PLUGIN_DAEMON])
+    workers, frontend = dify(stack, exec_components=[Component.API, Component.PLUGIN_DAEMON])
     services = {**workers.services, **frontend.services}
-    for role in (Role.API, Role.PLUGIN_DAEMON):
-        cdk.CfnOutput(stack, f"Exec{role.construct_id}", value=services[role].execute_command)
+    for component in (Component.API, Component.PLUGIN_DAEMON):
+        cdk.CfnOutput(stack, f"Exec{component.construct_id}", value=services[component].execute_command)
     template = synthesized(stack)
-    for role in (Role.API, Role.PLUGIN_DAEMON):
+    for component in (Component.API, Component.PLUGIN_DAEMON):
         ids = {id: f"<{id}>" for id in template.of_type("AWS::ECS::Service", "AWS::ECS::Cluster")}
-        parts = template.body["Outputs"][f"Exec{role.construct_id}"]["Value"]["Fn::Join"][1]
+        parts = template.body["Outputs"][f"Exec{component.construct_id}"]["Value"]["Fn::Join"][1]
         text = "".join(ids[next(iter(_referred(part)))] if isinstance(part, dict) else part for part in parts)
         (cluster,) = template.of_type("AWS::ECS::Cluster")
         (service,) = (
             id
             for id, properties in template.properties("AWS::ECS::Service").items()
-            if properties is template.services()[role]
+            if properties is template.services()[component]
         )
         where = f"--region {REGION} --cluster <{cluster}>"
         assert text == (
             f'aws ecs execute-command {where} --task "$(aws ecs list-tasks {where} '
-            f"--service-name <{service}> --query 'taskArns[0]' --output text)\" --container {role} "
+            f"--service-name <{service}> --query 'taskArns[0]' --output text)\" --container {component} "
             "--interactive --command /bin/sh"
         )
 
@@ -132,11 +134,11 @@ def _referred(part: dict[str, Any]) -> list[str]:
     return [target] if isinstance(target, str) else [target[0]]
 
 
-def test_fails_when_the_command_of_a_closed_role_is_asked_for(stack: cdk.Stack) -> None:
-    workers, _ = dify(stack, exec_roles=[Role.API])
-    message = r"^role worker has no ECS Exec, add Role\.WORKER to exec_roles= of DifyWorkers$"
+def test_fails_when_the_command_of_a_closed_component_is_asked_for(stack: cdk.Stack) -> None:
+    workers, _ = dify(stack, exec_components=[Component.API])
+    message = r"^component worker has no ECS Exec, add Component\.WORKER to exec_components= of DifyWorkers$"
     with pytest.raises(ValueError, match=message):
-        _ = workers.services[Role.WORKER].execute_command
+        _ = workers.services[Component.WORKER].execute_command
 
 
 RELEASE = DifyRelease(registry="registry.example.com")
@@ -157,7 +159,7 @@ def _warning_ids(workers: DifyWorkers) -> list[str]:
 
 def test_isolated_network_has_the_endpoint_that_it_needs(stack: cdk.Stack) -> None:
     vpc = DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc
-    workers = _in_closed(stack, vpc, exec_roles=[Role.WORKER])
+    workers = _in_closed(stack, vpc, exec_components=[Component.WORKER])
     assert _warning_ids(workers) == []
     template = synthesized(stack)
     endpoints = template.properties("AWS::EC2::VPCEndpoint").values()
@@ -168,19 +170,19 @@ def test_isolated_network_has_the_endpoint_that_it_needs(stack: cdk.Stack) -> No
 
 
 @pytest.mark.parametrize(
-    ("roles", "expected"),
+    ("components", "expected"),
     [
-        ([Role.WORKER], ["DifyWorkersExecEndpoint", "DifyWorkersEndpoints"]),
+        ([Component.WORKER], ["DifyWorkersExecEndpoint", "DifyWorkersEndpoints"]),
         ([], ["DifyWorkersEndpoints"]),
     ],
     ids=["with-exec", "without"],
 )
 def test_own_closed_network_is_warned_about_the_endpoint(
-    stack: cdk.Stack, roles: list[Role], expected: list[str]
+    stack: cdk.Stack, components: list[Component], expected: list[str]
 ) -> None:
     isolated = ec2.SubnetConfiguration(name="Own", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2, subnet_configuration=[isolated])
-    assert _warning_ids(_in_closed(stack, vpc, exec_roles=roles)) == expected
+    assert _warning_ids(_in_closed(stack, vpc, exec_components=components)) == expected
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -197,9 +199,9 @@ def test_every_option_at_once_passes_nag_and_cfn_lint(tmp_path_factory: pytest.T
         capacity=DatabaseCapacity(min_acu=0),
         cache_size=CacheSize(replicas=0),
     )
-    size = RoleSize(cpu_units=1024, memory_mib=2048, tasks=Scaling(max_tasks=4), spot=Spot())
-    sizes = {role: size for role in (Role.API, Role.WEB, Role.WORKER)}
-    workers = DifyWorkers(stack, "Workers", data=data, sizes=sizes, exec_roles=OPENED)
+    size = ComponentSize(cpu_units=1024, memory_mib=2048, tasks=Scaling(max_tasks=4), spot=Spot())
+    sizes = {component: size for component in (Component.API, Component.WEB, Component.WORKER)}
+    workers = DifyWorkers(stack, "Workers", data=data, sizes=sizes, exec_components=OPENED)
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE)
     app.synth()  # raises where the plugin finds something
     report = json.loads((outdir / "validation-report.json").read_text(encoding="utf-8"))

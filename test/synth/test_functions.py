@@ -14,13 +14,13 @@ from aws_cdk import aws_ssm as ssm
 
 from dify_cdk import (
     CloudBuild,
+    Component,
     DifyCloudFrontLambdaFrontend,
     DifyRelease,
     DifyWorkers,
     FunctionSize,
     Limits,
     LocalBuild,
-    Role,
     Uploads,
 )
 from support import Template
@@ -32,39 +32,41 @@ def _template(stack: cdk.Stack, workers: DifyWorkers, **options: Any) -> Templat
     return synthesized(stack)
 
 
-def _variables(template: Template, role: Role) -> Mapping[str, Any]:
-    variables: Mapping[str, Any] = function_of(template, role)[1]["Environment"]["Variables"]
+def _variables(template: Template, component: Component) -> Mapping[str, Any]:
+    variables: Mapping[str, Any] = function_of(template, component)[1]["Environment"]["Variables"]
     return variables
 
 
 class TestVariables:
     def test_plain_ones_reach_the_function(self, stack: cdk.Stack) -> None:
-        template = _template(stack, workers_in(stack, environment={Role.WEB: {"ALLOW_EMBED": "true"}}))
-        assert _variables(template, Role.WEB)["ALLOW_EMBED"] == "true"
+        template = _template(stack, workers_in(stack, environment={Component.WEB: {"ALLOW_EMBED": "true"}}))
+        assert _variables(template, Component.WEB)["ALLOW_EMBED"] == "true"
 
     @pytest.mark.parametrize("field", ["password", None])
     def test_secrets_are_fetched_by_the_entry_script(self, stack: cdk.Stack, field: str | None) -> None:
         secret = secretsmanager.Secret(stack, "Mine")
-        own = {Role.API: {"SMTP_PASSWORD": ecs.Secret.from_secrets_manager(secret, field)}}
+        own = {Component.API: {"SMTP_PASSWORD": ecs.Secret.from_secrets_manager(secret, field)}}
         template = _template(stack, workers_in(stack, environment=own))
-        variables = _variables(template, Role.API)
+        variables = _variables(template, Component.API)
         (mine,) = template.of_type("AWS::SecretsManager::Secret").keys() & {stack.get_logical_id(_l1(secret))}
         asked = json.loads(joined(variables["DIFY_CDK_SECRETS"]))
         assert {"arn": mine, "env": {"SMTP_PASSWORD": field}} in asked
         assert "SMTP_PASSWORD" not in variables
-        assert mine in _may_read(template, Role.API)
+        assert mine in _may_read(template, Component.API)
 
     def test_fails_when_a_secret_is_for_web(self, stack: cdk.Stack) -> None:
         secret = ecs.Secret.from_secrets_manager(secretsmanager.Secret(stack, "Mine"))
-        workers = workers_in(stack, environment={Role.WEB: {"SENTRY_AUTH_TOKEN": secret}})
-        with pytest.raises(ValueError, match="SENTRY_AUTH_TOKEN must be text where the role runs on AWS Lam"):
+        workers = workers_in(stack, environment={Component.WEB: {"SENTRY_AUTH_TOKEN": secret}})
+        with pytest.raises(
+            ValueError, match="SENTRY_AUTH_TOKEN must be text where the component runs on AWS Lam"
+        ):
             _template(stack, workers)
 
     def test_fails_when_a_secret_is_a_parameter(self, stack: cdk.Stack) -> None:
         parameter = ssm.StringParameter.from_secure_string_parameter_attributes(
             stack, "Parameter", parameter_name="/mine"
         )
-        own = {Role.API: {"SMTP_PASSWORD": ecs.Secret.from_ssm_parameter(parameter)}}
+        own = {Component.API: {"SMTP_PASSWORD": ecs.Secret.from_ssm_parameter(parameter)}}
         with pytest.raises(ValueError, match="SMTP_PASSWORD must come from Secrets Manager where"):
             _template(stack, workers_in(stack, environment=own))
 
@@ -72,12 +74,12 @@ class TestVariables:
         version = ecs.SecretVersionInfo(version_stage="AWSPREVIOUS")
         mine = secretsmanager.Secret(stack, "Mine")
         secret = ecs.Secret.from_secrets_manager_version(mine, version, "password")
-        workers = workers_in(stack, environment={Role.API: {"SMTP_PASSWORD": secret}})
+        workers = workers_in(stack, environment={Component.API: {"SMTP_PASSWORD": secret}})
         with pytest.raises(ValueError, match=r"must be the current version of its secret .* got AWSPREVIOUS"):
             _template(stack, workers)
 
     def test_fails_when_a_value_is_neither(self, stack: cdk.Stack) -> None:
-        workers = workers_in(stack, environment={Role.API: {"SMTP_PORT": 25}})
+        workers = workers_in(stack, environment={Component.API: {"SMTP_PORT": 25}})
         with pytest.raises(ValueError, match=r"SMTP_PORT must be text or an ecs.Secret, got 25; write '25'"):
             _template(stack, workers)
 
@@ -88,7 +90,7 @@ class TestKeepWarm:
         (schedule,) = template.properties("AWS::Scheduler::Schedule").values()
         assert schedule["ScheduleExpression"] == "rate(5 minutes)"
         target = schedule["Target"]
-        assert target["Arn"] == {"Fn::GetAtt": [function_of(template, Role.API)[0], "Arn"]}
+        assert target["Arn"] == {"Fn::GetAtt": [function_of(template, Component.API)[0], "Arn"]}
         event = json.loads(target["Input"])
         assert (event["version"], event["rawPath"], event["isBase64Encoded"]) == ("2.0", "/health", False)
         assert event["requestContext"]["http"]["method"] == "GET"
@@ -121,8 +123,8 @@ class TestImages:
     def test_fails_when_an_own_image_would_be_built_upon(
         self, stack: cdk.Stack, images: LocalBuild | CloudBuild
     ) -> None:
-        release = DifyRelease(images={Role.API: ecs.ContainerImage.from_registry("example/api:1")})
-        with pytest.raises(ValueError, match=r"DifyRelease.images replaces the image of role api"):
+        release = DifyRelease(images={Component.API: ecs.ContainerImage.from_registry("example/api:1")})
+        with pytest.raises(ValueError, match=r"DifyRelease.images replaces the image of api"):
             _template(stack, workers_in(stack, release=release), images=images)
 
     def test_fails_when_a_cloud_build_would_need_a_log_in(self, stack: cdk.Stack) -> None:
@@ -160,9 +162,9 @@ def _l1(secret: secretsmanager.Secret) -> cdk.CfnElement:
     return resource
 
 
-def _may_read(template: Template, role: Role) -> set[str]:
-    """Logical ids of the secrets that the function's role may read."""
-    function = function_of(template, role)[1]
+def _may_read(template: Template, component: Component) -> set[str]:
+    """Logical ids of the secrets that the function's component may read."""
+    function = function_of(template, component)[1]
     (role_id, _) = function["Role"]["Fn::GetAtt"]
     found: set[str] = set()
     for policy in template.properties("AWS::IAM::Policy").values():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk.dify.components import BACKEND_ROLES, NAMED_ROLES, Role
+from dify_cdk.dify.components import BACKEND_COMPONENTS, NAMED_COMPONENTS, Component
 from dify_cdk.dify.environment import Purpose, secret_variables
 from dify_cdk.dify.release import DifyRelease
 from dify_defaults import dropped_names, known_names, read_table
@@ -93,10 +93,10 @@ def test_replaced_objects_stay_readable_for_a_while(template: Template) -> None:
 
 
 def test_tasks_have_time_to_start_and_to_stop(template: Template) -> None:
-    for role, container in template.containers().items():
-        assert container["StopTimeout"] == 120, role  # Fargate's longest
+    for component, container in template.containers().items():
+        assert container["StopTimeout"] == 120, component  # Fargate's longest
         if "HealthCheck" in container:
-            assert container["HealthCheck"]["StartPeriod"] >= 120, role
+            assert container["HealthCheck"]["StartPeriod"] >= 120, component
 
 
 def test_a_health_check_asks_its_own_container_and_nobody_behind_it(template: Template) -> None:
@@ -109,13 +109,13 @@ def test_a_health_check_asks_its_own_container_and_nobody_behind_it(template: Te
         # Both read whether they are connected to the broker.
         **{"worker": [], "beat": []},
     }
-    for role, container in template.containers().items():
-        if role in ("migration", "ssrf_proxy"):
+    for component, container in template.containers().items():
+        if component in ("migration", "ssrf_proxy"):
             assert "HealthCheck" not in container
             continue
         command = container["HealthCheck"]["Command"][-1]
-        assert re.findall(r"https?://([\w.:/-]+)", command) == asks[role]
-        assert ("/proc/net/tcp" in command) is (role in ("worker", "beat"))
+        assert re.findall(r"https?://([\w.:/-]+)", command) == asks[component]
+        assert ("/proc/net/tcp" in command) is (component in ("worker", "beat"))
 
 
 def test_default_security_group_lets_nobody_in(template: Template) -> None:
@@ -187,9 +187,9 @@ def test_no_parameter_or_output_reads_a_secret(template: Template) -> None:
 
 
 def test_secret_names_are_never_plain_variables(template: Template) -> None:
-    for role in template.containers():
-        plain = {name for name in template.environment(role) if SECRET_NAME.search(name)}
-        assert plain == set(), role
+    for component in template.containers():
+        plain = {name for name in template.environment(component) if SECRET_NAME.search(name)}
+        assert plain == set(), component
 
 
 def test_functions_have_no_secret_in_their_configuration(template: Template) -> None:
@@ -199,30 +199,32 @@ def test_functions_have_no_secret_in_their_configuration(template: Template) -> 
 
 
 def test_containers_emit_only_names_their_component_reads(template: Template) -> None:
-    for role in template.containers():
-        names = {*template.environment(role), *template.secrets(role)}
-        assert names - known_names(Role(role)) == set(), role
+    for component in template.containers():
+        names = {*template.environment(component), *template.secrets(component)}
+        assert names - known_names(Component(component)) == set(), component
 
 
 def test_containers_never_emit_names_that_dify_dropped(template: Template) -> None:
-    for role in template.containers():
-        assert {*template.environment(role), *template.secrets(role)} & dropped_names() == set(), role
+    for component in template.containers():
+        assert {*template.environment(component), *template.secrets(component)} & dropped_names() == set(), (
+            component
+        )
 
 
 def test_every_variable_of_a_container_has_a_row_in_the_table_of_defaults(template: Template) -> None:
     table = read_table()
-    for role in template.containers():
-        names = {*template.environment(role), *template.secrets(role)}
-        assert [name for name in names if table.find(Role(role), name) is None] == [], role
+    for component in template.containers():
+        names = {*template.environment(component), *template.secrets(component)}
+        assert [name for name in names if table.find(Component(component), name) is None] == [], component
 
 
 def test_containers_get_every_secret_of_the_table(template: Template) -> None:
-    for role in template.containers():
-        assert set(template.secrets(role)) == set(secret_variables(Role(role))), role
+    for component in template.containers():
+        assert set(template.secrets(component)) == set(secret_variables(Component(component))), component
 
 
-def test_backend_roles_share_one_environment(template: Template) -> None:
-    present = [role for role in BACKEND_ROLES if role in template.containers()]
+def test_backend_components_share_one_environment(template: Template) -> None:
+    present = [component for component in BACKEND_COMPONENTS if component in template.containers()]
     own = {
         "MODE",
         "MIGRATION_ENABLED",
@@ -235,39 +237,46 @@ def test_backend_roles_share_one_environment(template: Template) -> None:
         "GUNICORN_CMD_ARGS",
         "FORWARDED_ALLOW_IPS",
         "CELERY_WORKER_AMOUNT",
-    }  # of one role by nature
-    announced = {**template.environment(Role.WORKER)}
-    for role in present:
-        environment = template.environment(role)
+    }  # of one component by nature
+    announced = {**template.environment(Component.WORKER)}
+    for component in present:
+        environment = template.environment(component)
         shared = {name: value for name, value in announced.items() if name not in own}
-        if role is Role.MIGRATION:  # runs before there is a URL
+        if component is Component.MIGRATION:  # runs before there is a URL
             shared = {name: value for name, value in shared.items() if name in environment}
-        assert {name: value for name, value in environment.items() if name not in own} == shared, role
-        assert template.secrets(role) == template.secrets(Role.WORKER), role
+        assert {name: value for name, value in environment.items() if name not in own} == shared, component
+        assert template.secrets(component) == template.secrets(Component.WORKER), component
 
 
 def test_migration_knows_no_url_so_that_it_can_run_first(template: Template) -> None:
-    assert not {"CONSOLE_API_URL", "FILES_URL", "TRIGGER_URL"} & set(template.environment(Role.MIGRATION))
+    assert not {"CONSOLE_API_URL", "FILES_URL", "TRIGGER_URL"} & set(
+        template.environment(Component.MIGRATION)
+    )
 
 
 def test_only_the_migration_migrates(template: Template) -> None:
-    for role in template.containers():
-        if role in BACKEND_ROLES:
-            expected = "true" if role == Role.MIGRATION else "false"
-            assert template.environment(role)["MIGRATION_ENABLED"] == expected, role
+    for component in template.containers():
+        if component in BACKEND_COMPONENTS:
+            expected = "true" if component == Component.MIGRATION else "false"
+            assert template.environment(component)["MIGRATION_ENABLED"] == expected, component
 
 
 def test_images_are_the_pinned_ones(template: Template) -> None:
     """From Docker Hub, or from the registry of a network that cannot reach it."""
     release = DifyRelease()
-    for role, container in template.containers().items():
+    for component, container in template.containers().items():
         image = text(container["Image"]).rpartition(".amazonaws.com/dify/")[2]
-        assert image == release.image_name(Role(role)), role
+        assert image == release.image_name(Component(component)), component
 
 
-def test_every_role_has_its_own_service_group_and_logs(template: Template) -> None:
+def test_every_component_has_its_own_service_group_and_logs(template: Template) -> None:
     services = template.services()
-    background = {Role.WORKER, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY}  # beat: a choice, see below
+    background = {
+        Component.WORKER,
+        Component.PLUGIN_DAEMON,
+        Component.SANDBOX,
+        Component.SSRF_PROXY,
+    }  # beat: a choice, see below
     assert background <= set(services)
     groups = [
         json.dumps(s["NetworkConfiguration"]["AwsvpcConfiguration"]["SecurityGroups"])
@@ -280,25 +289,25 @@ def test_every_role_has_its_own_service_group_and_logs(template: Template) -> No
     assert len(set(logs)) == len(logs)
 
 
-def test_listening_roles_have_a_private_name(template: Template) -> None:
+def test_listening_components_have_a_private_name(template: Template) -> None:
     names = {
         properties["Name"] for properties in template.properties("AWS::ServiceDiscovery::Service").values()
     }
-    assert names == {role.dns_label for role in NAMED_ROLES}
-    for role, service in template.services().items():
-        assert bool(service.get("ServiceRegistries")) == (role in NAMED_ROLES), role
+    assert names == {component.dns_label for component in NAMED_COMPONENTS}
+    for component, service in template.services().items():
+        assert bool(service.get("ServiceRegistries")) == (component in NAMED_COMPONENTS), component
 
 
 def test_internal_urls_are_full_private_names(template: Template) -> None:
     (namespace,) = template.properties("AWS::ServiceDiscovery::PrivateDnsNamespace").values()
     zone = namespace["Name"]
     assert not zone.endswith(".local")
-    worker = template.environment(Role.WORKER)
+    worker = template.environment(Component.WORKER)
     assert worker["PLUGIN_DAEMON_URL"] == f"http://plugin-daemon.{zone}:5002"
     assert worker["CODE_EXECUTION_ENDPOINT"] == f"http://sandbox.{zone}:8194"
     assert worker["INTERNAL_FILES_URL"] == f"http://api.{zone}:5001"
-    assert template.environment(Role.PLUGIN_DAEMON)["DIFY_INNER_API_URL"] == f"http://api.{zone}:5001"
-    assert template.environment(Role.SANDBOX)["HTTP_PROXY"] == f"http://ssrf-proxy.{zone}:3128"
+    assert template.environment(Component.PLUGIN_DAEMON)["DIFY_INNER_API_URL"] == f"http://api.{zone}:5001"
+    assert template.environment(Component.SANDBOX)["HTTP_PROXY"] == f"http://ssrf-proxy.{zone}:3128"
 
 
 def test_services_roll_back_and_wait_for_the_migration(template: Template) -> None:
@@ -306,8 +315,8 @@ def test_services_roll_back_and_wait_for_the_migration(template: Template) -> No
     for id, resource in template.of_type("AWS::ECS::Service").items():
         deployment = resource["Properties"]["DeploymentConfiguration"]
         assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}, id
-        role = next(r for r, s in template.services().items() if s is resource["Properties"])
-        assert (migration in resource["DependsOn"]) == (role in BACKEND_ROLES), role
+        component = next(r for r, s in template.services().items() if s is resource["Properties"])
+        assert (migration in resource["DependsOn"]) == (component in BACKEND_COMPONENTS), component
 
 
 def test_migration_waits_for_databases_and_cache(template: Template) -> None:
@@ -323,7 +332,7 @@ def test_migration_waits_for_databases_and_cache(template: Template) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_scheduler_never_runs_twice(templates: Callable[[str], Template], variant: str) -> None:
-    beat = templates(variant).services()[Role.BEAT]
+    beat = templates(variant).services()[Component.BEAT]
     assert beat["DesiredCount"] == 1
     assert beat["DeploymentConfiguration"]["MaximumPercent"] == 100
     assert beat["DeploymentConfiguration"]["MinimumHealthyPercent"] == 0
@@ -331,14 +340,14 @@ def test_scheduler_never_runs_twice(templates: Callable[[str], Template], varian
 
 
 def test_plugin_daemon_writes_both_doors_out(template: Template) -> None:
-    daemon = template.services()[Role.PLUGIN_DAEMON]
+    daemon = template.services()[Component.PLUGIN_DAEMON]
     assert isinstance(daemon["LoadBalancers"], list)
     assert "Enabled" in daemon["ServiceConnectConfiguration"]
 
 
-@pytest.mark.parametrize("role", [Role.SANDBOX, Role.SSRF_PROXY])
-def test_untrusted_roles_have_no_permissions(template: Template, role: Role) -> None:
-    task_role = template.task_of(role)["TaskRoleArn"]["Fn::GetAtt"][0]
+@pytest.mark.parametrize("component", [Component.SANDBOX, Component.SSRF_PROXY])
+def test_untrusted_components_have_no_permissions(template: Template, component: Component) -> None:
+    task_role = template.task_of(component)["TaskRoleArn"]["Fn::GetAtt"][0]
     attached = [
         id for id, p in template.properties("AWS::IAM::Policy").items() if {"Ref": task_role} in p["Roles"]
     ]
@@ -346,20 +355,22 @@ def test_untrusted_roles_have_no_permissions(template: Template, role: Role) -> 
     resource = template.resources[task_role]["Properties"]
     assert "ManagedPolicyArns" not in resource
     assert "Policies" not in resource
-    assert template.services()[role]["EnableExecuteCommand"] is False
+    assert template.services()[component]["EnableExecuteCommand"] is False
 
 
-def test_data_roles_touch_only_their_objects(template: Template) -> None:
+def test_data_components_touch_only_their_objects(template: Template) -> None:
     allowed = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
-    for role in (*BACKEND_ROLES, Role.PLUGIN_DAEMON):
-        if role not in template.containers():
+    for component in (*BACKEND_COMPONENTS, Component.PLUGIN_DAEMON):
+        if component not in template.containers():
             continue
-        statements = _statements_of(template, template.task_of(role)["TaskRoleArn"]["Fn::GetAtt"][0])
+        statements = _statements_of(template, template.task_of(component)["TaskRoleArn"]["Fn::GetAtt"][0])
         actions = {action for s in statements for action in _list(s["Action"])}
-        if role is Role.PLUGIN_DAEMON:  # models are a choice, see test_models.py
+        if component is Component.PLUGIN_DAEMON:  # models are a choice, see test_models.py
             actions = {action for action in actions if not action.startswith("bedrock:")}
-        assert actions == allowed, role
-    daemon = _statements_of(template, template.task_of(Role.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0])
+        assert actions == allowed, component
+    daemon = _statements_of(
+        template, template.task_of(Component.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0]
+    )
     paths = [
         text for statement in daemon for _, text in strings(statement["Resource"]) if text.startswith("/")
     ]

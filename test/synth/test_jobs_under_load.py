@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dify_cdk import Role
+from dify_cdk import Component
 from dify_cdk.dify.environment import CACHE_PORT
 from dify_servers import celery, most_at_once, redis, results_of_jobs, without
 from servers import free_port, require_program
@@ -55,7 +55,7 @@ class TestJobs:
     def test_they_overlap_up_to_the_number_of_the_template(
         self, templates: Templates, results: Callable[..., list[Any]], broker_port: int, tmp_path: Path
     ) -> None:
-        workers = (environment_of(templates(variant), Role.WORKER) for variant in VARIANTS)
+        workers = (environment_of(templates(variant), Component.WORKER) for variant in VARIANTS)
         # Once for each number.
         for amount, variables in {int(one["CELERY_WORKER_AMOUNT"]): one for one in workers}.items():
             with celery(variables, broker_port=broker_port, folder=tmp_path) as worker:
@@ -67,7 +67,7 @@ class TestJobs:
     def test_there_was_one_at_a_time_yesterday_and_none_could_wait_for_another(
         self, templates: Templates, results: Callable[..., list[Any]], broker_port: int, tmp_path: Path
     ) -> None:
-        variables = without(environment_of(templates("v1"), Role.WORKER))
+        variables = without(environment_of(templates("v1"), Component.WORKER))
         with celery(variables, broker_port=broker_port, folder=tmp_path):
             done = results("work", 3, 1)
             assert most_at_once([(begin, end) for begin, end, _ in done]) == 1
@@ -76,7 +76,7 @@ class TestJobs:
     def test_what_runs_at_a_stop_ends(
         self, templates: Templates, results: Callable[..., list[Any]], broker_port: int, tmp_path: Path
     ) -> None:
-        variables = environment_of(templates("v1"), Role.WORKER)
+        variables = environment_of(templates("v1"), Component.WORKER)
         with (
             celery(variables, broker_port=broker_port, folder=tmp_path) as worker,
             ThreadPoolExecutor() as pool,
@@ -98,11 +98,11 @@ class TestBrokerCheck:
     Here the port is one that nobody else uses, and the test itself does not connect.
     """
 
-    @pytest.mark.parametrize("role", [Role.WORKER, Role.BEAT])
+    @pytest.mark.parametrize("component", [Component.WORKER, Component.BEAT])
     def test_it_follows_the_broker_and_needs_nothing_else(
-        self, templates: Templates, port: int, tmp_path: Path, role: Role
+        self, templates: Templates, port: int, tmp_path: Path, component: Component
     ) -> None:
-        container = templates("v1").containers()[role]
+        container = templates("v1").containers()[component]
 
         def becomes(healthy: bool, seconds: float) -> bool:
             deadline = time.monotonic() + seconds
@@ -112,7 +112,7 @@ class TestBrokerCheck:
                 time.sleep(0.1)  # nobody tells of a connection
             return True
 
-        variables = environment_of(templates("v1"), role)
+        variables = environment_of(templates("v1"), component)
         with redis(port=port, folder=tmp_path) as broker:
             assert becomes(False, 0)
             with celery(variables, broker_port=port, folder=tmp_path, tick_seconds=TICK_SECONDS):

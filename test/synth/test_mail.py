@@ -1,4 +1,4 @@
-"""Mail: variables of the roles that send, SES's credentials, and that no secret value is in a template."""
+"""Mail: variables of the components that send, SES's credentials, and no secret value in a template."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
+    Component,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
     DifyData,
     DifyNetwork,
     DifyWorkers,
     Egress,
-    Role,
     SesMail,
     SmtpMail,
 )
@@ -27,7 +27,7 @@ from iam import ACCOUNT, allows, statements_of, text
 from support import REGION, Template, strings
 
 SENDER = "Dify <dify@example.com>"
-SENDERS = {Role.API, Role.WORKER}
+SENDERS = {Component.API, Component.WORKER}
 IDENTITY = f"arn:aws:ses:{REGION}:{ACCOUNT}:identity"
 
 
@@ -46,37 +46,37 @@ def login(stack: cdk.Stack) -> secretsmanager.ISecret:
     return secretsmanager.Secret.from_secret_name_v2(stack, "Login", "dify/smtp")
 
 
-def test_only_the_roles_that_send_know_of_the_server(stack: cdk.Stack, data: DifyData) -> None:
+def test_only_the_components_that_send_know_of_the_server(stack: cdk.Stack, data: DifyData) -> None:
     mail = SmtpMail(host="smtp.example.com", sender=SENDER, credentials=login(stack))
     template = template_with(stack, data, mail)
-    for role in template.containers():
-        names = {*template.environment(role), *template.secrets(role)}
-        assert ("SMTP_SERVER" in names) == (role in SENDERS), role
-        assert ("SMTP_PASSWORD" in names) == (role in SENDERS), role
-    worker = template.environment(Role.WORKER)
+    for component in template.containers():
+        names = {*template.environment(component), *template.secrets(component)}
+        assert ("SMTP_SERVER" in names) == (component in SENDERS), component
+        assert ("SMTP_PASSWORD" in names) == (component in SENDERS), component
+    worker = template.environment(Component.WORKER)
     assert worker["MAIL_DEFAULT_SEND_FROM"] == SENDER
     assert worker["SMTP_SERVER"] == "smtp.example.com"
-    assert "dify/smtp:username::" in text(template.secrets(Role.WORKER)["SMTP_USERNAME"])
-    assert "dify/smtp:password::" in text(template.secrets(Role.API)["SMTP_PASSWORD"])
+    assert "dify/smtp:username::" in text(template.secrets(Component.WORKER)["SMTP_USERNAME"])
+    assert "dify/smtp:password::" in text(template.secrets(Component.API)["SMTP_PASSWORD"])
 
 
 def test_a_server_without_log_in_needs_no_secret(stack: cdk.Stack, data: DifyData) -> None:
     template = template_with(stack, data, SmtpMail(host="relay.example.com", sender=SENDER))
-    assert template.environment(Role.API)["MAIL_TYPE"] == "smtp"
-    assert "SMTP_PASSWORD" not in template.secrets(Role.API)
+    assert template.environment(Component.API)["MAIL_TYPE"] == "smtp"
+    assert "SMTP_PASSWORD" not in template.secrets(Component.API)
 
 
 def test_without_mail_nothing_is_set(stack: cdk.Stack, data: DifyData) -> None:
     template = template_with(stack, data, None)
-    assert "MAIL_TYPE" not in template.environment(Role.WORKER)
+    assert "MAIL_TYPE" not in template.environment(Component.WORKER)
     assert not template.of_type("AWS::IAM::AccessKey", "AWS::SES::EmailIdentity")
 
 
 def test_ses_credentials_are_read_from_a_filled_secret(stack: cdk.Stack, data: DifyData) -> None:
     template = template_with(stack, data, SesMail(sender=SENDER))
     ((id, resource),) = template.of_type("Custom::DifySmtpCredentials").items()
-    for role, service in (("worker", "Workers"), ("api", "Frontend")):
-        assert text(template.secrets(role)["SMTP_PASSWORD"]) == f"<{id}.SecretArn>:password::", service
+    for component, service in (("worker", "Workers"), ("api", "Frontend")):
+        assert text(template.secrets(component)["SMTP_PASSWORD"]) == f"<{id}.SecretArn>:password::", service
     properties = resource["Properties"]
     (key,) = template.of_type("AWS::IAM::AccessKey")
     assert properties["AccessKeyId"] == {"Ref": key}
@@ -86,12 +86,12 @@ def test_ses_credentials_are_read_from_a_filled_secret(stack: cdk.Stack, data: D
 def test_the_execution_role_may_read_the_credentials(stack: cdk.Stack, data: DifyData) -> None:
     template = template_with(stack, data, SesMail(sender=SENDER))
     (id,) = template.of_type("Custom::DifySmtpCredentials")
-    for role in template.containers():
-        execution = template.task_of(role)["ExecutionRoleArn"]["Fn::GetAtt"][0]
+    for component in template.containers():
+        execution = template.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
         found = allows(
             statements_of(template, execution), "secretsmanager:GetSecretValue", f"<{id}.SecretArn>"
         )
-        assert found == (role in SENDERS), role
+        assert found == (component in SENDERS), component
 
 
 def test_the_user_may_send_from_one_address_and_do_nothing_else(stack: cdk.Stack, data: DifyData) -> None:
@@ -193,5 +193,5 @@ def test_no_secret_of_mail_is_plain(stack: cdk.Stack, data: DifyData) -> None:
     template = template_with(stack, data, SesMail(sender=SENDER))
     found = [path for path, value in strings(template.resources) if "{{resolve:" in value]
     assert [path for path in found if not path.startswith("/Data")] == []
-    for role in template.containers():
-        assert "SMTP_PASSWORD" not in template.environment(role)
+    for component in template.containers():
+        assert "SMTP_PASSWORD" not in template.environment(component)

@@ -16,6 +16,7 @@ from dify_cdk import (
     Access,
     AlarmThresholds,
     CacheSize,
+    Component,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
     DifyData,
@@ -23,7 +24,6 @@ from dify_cdk import (
     DifyMonitoring,
     DifyNetwork,
     DifyWorkers,
-    Role,
 )
 from iam import text
 from support import REGION, Template
@@ -33,11 +33,17 @@ DOORS: dict[str, Callable[..., Any]] = {
     "http_api": DifyHttpApiFrontend,
     "functions": DifyCloudFrontLambdaFrontend,
 }
-BACKGROUND = {Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY}
+BACKGROUND = {
+    Component.WORKER,
+    Component.BEAT,
+    Component.PLUGIN_DAEMON,
+    Component.SANDBOX,
+    Component.SSRF_PROXY,
+}
 ROLES = {
-    "alb": BACKGROUND | {Role.API, Role.WEB},
-    "http_api": BACKGROUND | {Role.API, Role.WEB},
-    "functions": BACKGROUND | {Role.API},  # for uploads and calls from inside
+    "alb": BACKGROUND | {Component.API, Component.WEB},
+    "http_api": BACKGROUND | {Component.API, Component.WEB},
+    "functions": BACKGROUND | {Component.API},  # for uploads and calls from inside
 }
 
 
@@ -88,8 +94,10 @@ def metrics(alarm: Mapping[str, Any]) -> set[str]:
 
 
 def test_everything_promised_has_an_alarm(template: Template, door: str) -> None:
-    of_roles = {f"{role.construct_id}{what}" for role in ROLES[door] for what in ("Cpu", "Memory")}
-    assert set(alarms(template)) == of_roles | {
+    of_components = {
+        f"{component.construct_id}{what}" for component in ROLES[door] for what in ("Cpu", "Memory")
+    }
+    assert set(alarms(template)) == of_components | {
         *("ServerErrors", "Latency", "TaskStops", "FailedMigrations", "WaitingJobs", "UnservedJobs"),
         *("DatabaseCapacity", "CacheMemory", "CacheCpu", "DatabaseSize"),
     }
@@ -299,8 +307,8 @@ def event(template: Template, group: str, **detail: Any) -> dict[str, Any]:
     }
 
 
-def service_group(template: Template, role: str) -> str:
-    wanted = template.services()[role]
+def service_group(template: Template, component: str) -> str:
+    wanted = template.services()[component]
     (id,) = [id for id, found in template.properties("AWS::ECS::Service").items() if found is wanted]
     return f"service:<{id}.Name>"
 
@@ -334,8 +342,10 @@ def test_tasks_that_end_by_themselves_are_counted(
     template: Template, detail: dict[str, str], expected: bool
 ) -> None:
     pattern = resolved(rule(template, "TaskStops")["EventPattern"])
-    for role in template.services():
-        assert matches(pattern, event(template, service_group(template, role), **detail)) is expected, role
+    for component in template.services():
+        assert matches(pattern, event(template, service_group(template, component), **detail)) is expected, (
+            component
+        )
     assert not matches(pattern, event(template, "service:somebody-else", **detail))
 
 
@@ -350,7 +360,7 @@ def test_tasks_that_end_by_themselves_are_counted(
 )
 def test_failed_migrations_are_counted(template: Template, detail: dict[str, Any], expected: bool) -> None:
     pattern = resolved(rule(template, "FailedMigrations")["EventPattern"])
-    family = template.task_of(Role.MIGRATION)["Family"]
+    family = template.task_of(Component.MIGRATION)["Family"]
     assert matches(pattern, event(template, f"family:{family}", **detail)) is expected
     assert not matches(pattern, event(template, "family:somebody-else", **detail))
     stops = resolved(rule(template, "TaskStops")["EventPattern"])

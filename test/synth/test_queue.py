@@ -13,6 +13,8 @@ from constructs import Construct
 
 from dify_cdk import (
     AlbScheme,
+    Component,
+    ComponentSize,
     DifyAlbFrontend,
     DifyData,
     DifyMonitoring,
@@ -20,8 +22,6 @@ from dify_cdk import (
     DifyRelease,
     DifyWorkers,
     Egress,
-    Role,
-    RoleSize,
     Scaling,
 )
 from dify_cdk.cdk_helpers.assets import handler_dir
@@ -38,9 +38,9 @@ from synth.installation import OFFICE, data_in, synthesized
 HANDLER = "queue_metrics.on_schedule"
 
 
-def scaled(**options: Any) -> RoleSize:
-    size = DEFAULT_SIZES[Role.WORKER]
-    return RoleSize(
+def scaled(**options: Any) -> ComponentSize:
+    size = DEFAULT_SIZES[Component.WORKER]
+    return ComponentSize(
         cpu_units=size.cpu_units, memory_mib=size.memory_mib, tasks=Scaling(max_tasks=4, **options)
     )
 
@@ -98,7 +98,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Template:
     """A worker that scales, and monitoring."""
     app = cdk.App(outdir=str(tmp_path_factory.mktemp("queue")), analytics_reporting=False)
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
-    return installation(stack, monitoring=True, sizes={Role.WORKER: scaled()})
+    return installation(stack, monitoring=True, sizes={Component.WORKER: scaled()})
 
 
 # ---- where it is
@@ -109,9 +109,9 @@ def test_nothing_is_measured_where_nobody_asks(template: Template) -> None:
     assert "WaitingJobs" not in str(template.resources)
 
 
-@pytest.mark.parametrize("role", [Role.API, Role.WEB])
-def test_roles_without_a_queue_scale_without_it(stack: cdk.Stack, role: Role) -> None:
-    assert functions(installation(stack, sizes={role: scaled()})) == {}
+@pytest.mark.parametrize("component", [Component.API, Component.WEB])
+def test_components_without_a_queue_scale_without_it(stack: cdk.Stack, component: Component) -> None:
+    assert functions(installation(stack, sizes={component: scaled()})) == {}
 
 
 def test_monitoring_alone_measures(stack: cdk.Stack) -> None:
@@ -207,7 +207,7 @@ def test_it_may_go_to_the_cache_and_to_secrets_manager(watched: Template) -> Non
 def test_in_a_closed_network_it_uses_the_endpoint(stack: cdk.Stack) -> None:
     data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc)
     release = DifyRelease(registry="registry.example.internal/dify")
-    workers = DifyWorkers(stack, "Workers", data=data, release=release, sizes={Role.WORKER: scaled()})
+    workers = DifyWorkers(stack, "Workers", data=data, release=release, sizes={Component.WORKER: scaled()})
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE, scheme=AlbScheme.INTERNAL)
     template = synthesized(stack)
     networks = {network for network, _ in way_out(template)}
@@ -258,7 +258,7 @@ def test_two_installations_in_one_account_do_not_mix(stack: cdk.Stack) -> None:
     for name in ("One", "Two"):
         scope = Construct(stack, name)
         data = DifyData(scope, "Data", vpc=DifyNetwork(scope, "Network").vpc)
-        workers = DifyWorkers(scope, "Workers", data=data, sizes={Role.WORKER: scaled()})
+        workers = DifyWorkers(scope, "Workers", data=data, sizes={Component.WORKER: scaled()})
         DifyAlbFrontend(scope, "Frontend", workers=workers, access=OFFICE)
     template = synthesized(stack)
     written = {
@@ -293,7 +293,7 @@ def test_the_diagram_shows_that_it_asks_the_cache(watched: Template) -> None:
 
 @pytest.mark.parametrize(("options", "target"), [({}, DEFAULT_WAITING_JOBS), ({"waiting_jobs": 9}, 9)])
 def test_the_worker_follows_queue_and_cpu(stack: cdk.Stack, options: dict[str, int], target: int) -> None:
-    template = installation(stack, sizes={Role.WORKER: scaled(**options)})
+    template = installation(stack, sizes={Component.WORKER: scaled(**options)})
     policies = template.properties("AWS::ApplicationAutoScaling::ScalingPolicy").values()
     assert {one["PolicyType"] for one in policies} == {"TargetTrackingScaling"}
     assert len({str(one["ScalingTargetId"]) for one in policies}) == 1
@@ -306,5 +306,5 @@ def test_the_worker_follows_queue_and_cpu(stack: cdk.Stack, options: dict[str, i
 
 
 def test_more_are_asked_for_when_the_last_ones_had_time_to_start(watched: Template) -> None:
-    (worker,) = [one for role, one in watched.containers().items() if role == Role.WORKER]
+    (worker,) = [one for component, one in watched.containers().items() if component == Component.WORKER]
     assert queue_policy(watched)["ScaleOutCooldown"] == worker["HealthCheck"]["StartPeriod"]

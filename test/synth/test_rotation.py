@@ -12,6 +12,7 @@ from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
+    Component,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
     DifyData,
@@ -19,7 +20,6 @@ from dify_cdk import (
     DifyNetwork,
     DifyWorkers,
     Purpose,
-    Role,
     SesMail,
 )
 from dify_cdk.data.secrets import KEY_LENGTH
@@ -108,12 +108,12 @@ def test_every_task_with_a_renewed_secret_is_replaced_after_the_database_is_read
     pair: tuple[Template, Template],
 ) -> None:
     before, after = pair
-    for role in before.containers():
-        reads = bool(before.secrets(role))
-        assert (before.task_of(role) != after.task_of(role)) == reads, role
-        old, new = str(before.secrets(role)), str(after.secrets(role))
-        assert ("Rotation1" in new) == reads, role
-        assert "Rotation" not in old, role
+    for component in before.containers():
+        reads = bool(before.secrets(component))
+        assert (before.task_of(component) != after.task_of(component)) == reads, component
+        old, new = str(before.secrets(component)), str(after.secrets(component))
+        assert ("Rotation1" in new) == reads, component
+        assert "Rotation" not in old, component
     (initialization,) = after.of_type("Custom::DifyDatabaseInit")
     (migration,) = after.of_type("Custom::DifyMigration").values()
     assert initialization in migration["DependsOn"]
@@ -121,16 +121,16 @@ def test_every_task_with_a_renewed_secret_is_replaced_after_the_database_is_read
 
 def test_secret_key_is_the_same_for_everybody(pair: tuple[Template, Template]) -> None:
     before, after = pair
-    for role in (Role.API, Role.WORKER, Role.BEAT):
-        assert before.secrets(role)["SECRET_KEY"] == after.secrets(role)["SECRET_KEY"]
+    for component in (Component.API, Component.WORKER, Component.BEAT):
+        assert before.secrets(component)["SECRET_KEY"] == after.secrets(component)["SECRET_KEY"]
 
 
 def readers_of_secret_key(template: Template) -> dict[str, object]:
     """What starts anew when its definition changes, of everything that reads the key when it starts."""
     tasks: dict[str, object] = {
-        role: template.task_of(role)
-        for role in template.containers()
-        if "SECRET_KEY" in template.secrets(role)
+        component: template.task_of(component)
+        for component in template.containers()
+        if "SECRET_KEY" in template.secrets(component)
     }
     functions = {
         properties["Description"]: properties
@@ -154,9 +154,15 @@ def test_a_rotation_replaces_everything_that_reads_secret_key(
     )
     more = {
         "functions": "Dify: api",
-        "together": Role.API_WEBSOCKET,
+        "together": Component.API_WEBSOCKET,
     }  # plugins call a task of api in any case
-    expected = {Role.WORKER, Role.BEAT, Role.MIGRATION, Role.API, more.get(door, Role.API)}
+    expected = {
+        Component.WORKER,
+        Component.BEAT,
+        Component.MIGRATION,
+        Component.API,
+        more.get(door, Component.API),
+    }
     assert before.keys() == after.keys() == expected
     assert [id for id in before if before[id] == after[id]] == []
 

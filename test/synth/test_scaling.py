@@ -14,17 +14,17 @@ from cfnlint.schema import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untype
 
 from dify_cdk import (
     CacheSize,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
     DifyHttpApiFrontend,
     DifyWorkers,
-    Role,
-    RoleSize,
     Scaling,
     Spot,
 )
-from dify_cdk.options.sizes import DEFAULT_SIZES, SCALABLE_ROLES
+from dify_cdk.options.sizes import DEFAULT_SIZES, SCALABLE_COMPONENTS
 from support import REGION, Template
 from synth.installation import OFFICE, data_in, synthesized
 
@@ -33,23 +33,23 @@ DOORS: dict[str, Callable[..., Any]] = {
     "http_api": DifyHttpApiFrontend,
     "cloudfront_lambda": DifyCloudFrontLambdaFrontend,
 }
-HOSTED = {  # the roles that a door runs on Fargate
-    "alb": [Role.API, Role.WEB],
-    "http_api": [Role.API, Role.WEB],
-    "cloudfront_lambda": [Role.API],
+HOSTED = {  # the components that a door runs on Fargate
+    "alb": [Component.API, Component.WEB],
+    "http_api": [Component.API, Component.WEB],
+    "cloudfront_lambda": [Component.API],
 }
 ON_FARGATE = [
-    pytest.param(door, role, id=f"{role}-{door}")
+    pytest.param(door, component, id=f"{component}-{door}")
     for door, hosted in HOSTED.items()
-    for role in (*hosted, Role.WORKER)
+    for component in (*hosted, Component.WORKER)
 ]
 SCALED = Scaling(min_tasks=2, max_tasks=6, cpu_percent=45)
 
 
-def sized(role: Role, **options: Any) -> RoleSize:
-    """The default size of a role with other numbers of tasks."""
-    size = DEFAULT_SIZES[role]
-    return RoleSize(cpu_units=size.cpu_units, memory_mib=size.memory_mib, **options)
+def sized(component: Component, **options: Any) -> ComponentSize:
+    """The default size of a component with other numbers of tasks."""
+    size = DEFAULT_SIZES[component]
+    return ComponentSize(cpu_units=size.cpu_units, memory_mib=size.memory_mib, **options)
 
 
 @pytest.fixture(scope="module")
@@ -78,23 +78,23 @@ def plain(dify: Callable[..., Template]) -> Callable[[str], Template]:
 
 
 @pytest.fixture(scope="module")
-def scaled(dify: Callable[..., Template]) -> Callable[[str, Role], Template]:
-    """An installation of which one role scales, synthesized once for each door and role."""
-    return cache(lambda door, role: dify(door, sizes={role: sized(role, tasks=SCALED)}))
+def scaled(dify: Callable[..., Template]) -> Callable[[str, Component], Template]:
+    """An installation of which one component scales, synthesized once for each door and component."""
+    return cache(lambda door, component: dify(door, sizes={component: sized(component, tasks=SCALED)}))
 
 
-def service_id(template: Template, role: Role) -> str:
+def service_id(template: Template, component: Component) -> str:
     (id,) = (
         id
         for id, properties in template.properties("AWS::ECS::Service").items()
-        if properties is template.services()[role]
+        if properties is template.services()[component]
     )
     return id
 
 
-def target_of(template: Template, role: Role) -> tuple[str, dict[str, Any]]:
-    """Logical id and properties of the scalable target that names a role's service."""
-    service = {"Fn::GetAtt": [service_id(template, role), "Name"]}
+def target_of(template: Template, component: Component) -> tuple[str, dict[str, Any]]:
+    """Logical id and properties of the scalable target that names a component's service."""
+    service = {"Fn::GetAtt": [service_id(template, component), "Name"]}
     (found,) = (
         (id, properties)
         for id, properties in template.properties("AWS::ApplicationAutoScaling::ScalableTarget").items()
@@ -103,17 +103,17 @@ def target_of(template: Template, role: Role) -> tuple[str, dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize(("door", "role"), ON_FARGATE)
-def test_scaled_role_has_bounds_and_a_target_and_no_number(
-    scaled: Callable[[str, Role], Template], door: str, role: Role
+@pytest.mark.parametrize(("door", "component"), ON_FARGATE)
+def test_scaled_component_has_bounds_and_a_target_and_no_number(
+    scaled: Callable[[str, Component], Template], door: str, component: Component
 ) -> None:
     """The target follows the service it names, because it reads the name from it."""
-    template = scaled(door, role)
-    assert "DesiredCount" not in template.services()[role]
-    id, target = target_of(template, role)
+    template = scaled(door, component)
+    assert "DesiredCount" not in template.services()[component]
+    id, target = target_of(template, component)
     assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 6)
     assert target["ScalableDimension"] == "ecs:service:DesiredCount"
-    assert target["ResourceId"]["Fn::Join"][1][:2] == ["service/", template.services()[role]["Cluster"]]
+    assert target["ResourceId"]["Fn::Join"][1][:2] == ["service/", template.services()[component]["Cluster"]]
     policies = template.properties("AWS::ApplicationAutoScaling::ScalingPolicy").items()
     (policy,) = [properties for id, properties in policies if "TargetCpu" in id]
     assert policy["PolicyType"] == "TargetTrackingScaling"
@@ -125,18 +125,21 @@ def test_scaled_role_has_bounds_and_a_target_and_no_number(
     }
 
 
-@pytest.mark.parametrize(("door", "role"), ON_FARGATE)
-def test_door_reaches_a_scaled_role_as_before(
-    scaled: Callable[[str, Role], Template], plain: Callable[[str], Template], door: str, role: Role
+@pytest.mark.parametrize(("door", "component"), ON_FARGATE)
+def test_door_reaches_a_scaled_component_as_before(
+    scaled: Callable[[str, Component], Template],
+    plain: Callable[[str], Template],
+    door: str,
+    component: Component,
 ) -> None:
     """Targets, private names and Service Connect: scaling takes away the number, and changes nothing else."""
-    old, new = plain(door), scaled(door, role)
-    before, after = (template.resources[service_id(template, role)] for template in (old, new))
+    old, new = plain(door), scaled(door, component)
+    before, after = (template.resources[service_id(template, component)] for template in (old, new))
     assert after["DependsOn"] == before["DependsOn"]
     assert {**after["Properties"], "DesiredCount": 1} == before["Properties"]
     more = new.resources.keys() - old.resources.keys()
     measured = {id for id in more if id.startswith("WorkersQueueMetrics")}
-    assert bool(measured) == (role is Role.WORKER)
+    assert bool(measured) == (component is Component.WORKER)
     assert {new.resources[id]["Type"] for id in more - measured} == {
         "AWS::ApplicationAutoScaling::ScalableTarget",
         "AWS::ApplicationAutoScaling::ScalingPolicy",
@@ -144,16 +147,16 @@ def test_door_reaches_a_scaled_role_as_before(
     assert old.resources.keys() <= new.resources.keys()
 
 
-def test_all_scalable_roles_scale_beside_each_other(dify: Callable[..., Template]) -> None:
-    bounds = {Role.API: 3, Role.WEB: 4, Role.WORKER: 5}
-    assert set(bounds) == set(SCALABLE_ROLES)
-    sizes = {role: sized(role, tasks=Scaling(max_tasks=most)) for role, most in bounds.items()}
+def test_all_scalable_components_scale_beside_each_other(dify: Callable[..., Template]) -> None:
+    bounds = {Component.API: 3, Component.WEB: 4, Component.WORKER: 5}
+    assert set(bounds) == set(SCALABLE_COMPONENTS)
+    sizes = {component: sized(component, tasks=Scaling(max_tasks=most)) for component, most in bounds.items()}
     template = dify(sizes=sizes)
-    for role, most in bounds.items():
-        assert target_of(template, role)[1]["MaxCapacity"] == most
-    assert {role for role, service in template.services().items() if "DesiredCount" not in service} == set(
-        bounds
-    )
+    for component, most in bounds.items():
+        assert target_of(template, component)[1]["MaxCapacity"] == most
+    assert {
+        component for component, service in template.services().items() if "DesiredCount" not in service
+    } == set(bounds)
 
 
 @pytest.mark.parametrize("variant", ["v1", "v2", "v3"])
@@ -166,9 +169,9 @@ def test_nothing_scales_unless_it_is_asked_for(templates: Callable[[str], Templa
 def test_room_for_the_proxy_keeps_scaling_and_spot(dify: Callable[..., Template]) -> None:
     """The default size of web grows in v2, where a proxy runs beside it."""
     spot = Spot(on_demand_base=2)
-    template = dify("http_api", sizes={Role.WEB: sized(Role.WEB, tasks=SCALED, spot=spot)})
+    template = dify("http_api", sizes={Component.WEB: sized(Component.WEB, tasks=SCALED, spot=spot)})
     assert template.task_of("web")["Cpu"] == "512"
-    assert target_of(template, Role.WEB)[1]["MaxCapacity"] == 6
+    assert target_of(template, Component.WEB)[1]["MaxCapacity"] == 6
     assert template.services()["web"]["CapacityProviderStrategy"][0]["Base"] == 2
 
 
@@ -193,28 +196,31 @@ def on_demand_base(tasks: int) -> dict[str, Any]:
 def test_capacity_follows_from_spot(
     dify: Callable[..., Template], options: dict[str, Any], strategy: list[dict[str, Any]]
 ) -> None:
-    template = dify(sizes={role: sized(role, **options) for role in SCALABLE_ROLES})
-    for role, service in template.services().items():
-        expected = strategy if role in SCALABLE_ROLES else ON_DEMAND
-        assert service["CapacityProviderStrategy"] == expected, role
+    template = dify(sizes={component: sized(component, **options) for component in SCALABLE_COMPONENTS})
+    for component, service in template.services().items():
+        expected = strategy if component in SCALABLE_COMPONENTS else ON_DEMAND
+        assert service["CapacityProviderStrategy"] == expected, component
 
 
-def test_background_roles_run_on_spot_where_asked(dify: Callable[..., Template]) -> None:
+def test_background_components_run_on_spot_where_asked(dify: Callable[..., Template]) -> None:
     """Also the scheduler, of which ECS may still start no second one while the first has its two minutes."""
-    spot, roles = Spot(on_demand_base=0), (Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY)
-    sizes = {role: sized(role, spot=spot) for role in roles}
-    services = dify(sizes=sizes, scheduler=sized(Role.BEAT, spot=spot)).services()
-    for role in (*roles, Role.BEAT):
-        assert services[role]["CapacityProviderStrategy"] == [SPARE], role
-    beat = services[Role.BEAT]
+    spot, components = (
+        Spot(on_demand_base=0),
+        (Component.PLUGIN_DAEMON, Component.SANDBOX, Component.SSRF_PROXY),
+    )
+    sizes = {component: sized(component, spot=spot) for component in components}
+    services = dify(sizes=sizes, scheduler=sized(Component.BEAT, spot=spot)).services()
+    for component in (*components, Component.BEAT):
+        assert services[component]["CapacityProviderStrategy"] == [SPARE], component
+    beat = services[Component.BEAT]
     assert beat["DesiredCount"] == 1
     assert beat["DeploymentConfiguration"]["MaximumPercent"] == 100
 
 
 def test_interrupted_tasks_have_the_whole_warning_to_stop(template: Template) -> None:
     """Two minutes: with less, the task would be killed earlier; and targets drain within them."""
-    for role, container in template.containers().items():
-        assert container["StopTimeout"] == 120, role
+    for component, container in template.containers().items():
+        assert container["StopTimeout"] == 120, component
     for id, group in template.properties("AWS::ElasticLoadBalancingV2::TargetGroup").items():
         delay = {row["Key"]: row["Value"] for row in group["TargetGroupAttributes"]}
         assert int(delay["deregistration_delay.timeout_seconds"]) < 120, id
@@ -223,9 +229,9 @@ def test_interrupted_tasks_have_the_whole_warning_to_stop(template: Template) ->
 def test_own_cluster_of_the_library_knows_both_capacity_providers(template: Template) -> None:
     (association,) = template.properties("AWS::ECS::ClusterCapacityProviderAssociations").values()
     assert set(association["CapacityProviders"]) == {"FARGATE", "FARGATE_SPOT"}
-    for role, service in template.services().items():
-        assert service["CapacityProviderStrategy"], role
-        assert "LaunchType" not in service, role
+    for component, service in template.services().items():
+        assert service["CapacityProviderStrategy"], component
+        assert "LaunchType" not in service, component
 
 
 def create_only(type: str) -> list[str]:
@@ -258,15 +264,21 @@ def replaced(before: Template, after: Template) -> Iterator[str]:
 
 EVERYTHING = {
     "sizes": {
-        Role.API: sized(Role.API, tasks=SCALED, spot=Spot()),
-        Role.WEB: sized(Role.WEB, tasks=SCALED, spot=Spot()),
-        Role.WORKER: sized(Role.WORKER, tasks=SCALED, spot=Spot(on_demand_base=0)),
-        Role.PLUGIN_DAEMON: sized(Role.PLUGIN_DAEMON, spot=Spot(on_demand_base=0)),
-        Role.SANDBOX: sized(Role.SANDBOX, tasks=2, spot=Spot()),
-        Role.SSRF_PROXY: sized(Role.SSRF_PROXY, tasks=2, spot=Spot()),
+        Component.API: sized(Component.API, tasks=SCALED, spot=Spot()),
+        Component.WEB: sized(Component.WEB, tasks=SCALED, spot=Spot()),
+        Component.WORKER: sized(Component.WORKER, tasks=SCALED, spot=Spot(on_demand_base=0)),
+        Component.PLUGIN_DAEMON: sized(Component.PLUGIN_DAEMON, spot=Spot(on_demand_base=0)),
+        Component.SANDBOX: sized(Component.SANDBOX, tasks=2, spot=Spot()),
+        Component.SSRF_PROXY: sized(Component.SSRF_PROXY, tasks=2, spot=Spot()),
     },
-    "scheduler": sized(Role.BEAT, spot=Spot(on_demand_base=0)),
-    "exec_roles": [Role.API, Role.WEB, Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON],
+    "scheduler": sized(Component.BEAT, spot=Spot(on_demand_base=0)),
+    "exec_components": [
+        Component.API,
+        Component.WEB,
+        Component.WORKER,
+        Component.BEAT,
+        Component.PLUGIN_DAEMON,
+    ],
     "data": {"capacity": DatabaseCapacity(min_acu=0), "cache_size": CacheSize(replicas=0)},
 }
 
@@ -278,8 +290,8 @@ def test_every_option_is_an_update_in_place(
     before, after = plain(door), dify(door, **EVERYTHING)
     assert list(replaced(before, after)) == []
     assert list(replaced(after, before)) == []
-    for role, service in after.services().items():
-        assert service != before.services()[role], role  # else the test would say nothing
+    for component, service in after.services().items():
+        assert service != before.services()[component], component  # else the test would say nothing
 
 
 def test_fails_when_a_service_or_the_database_would_be_replaced(
@@ -298,9 +310,9 @@ class TestConnections:
     """All tasks open connections to one database, which takes only so many."""
 
     def build(self, stack: cdk.Stack, max_acu: float, most: int, **options: Any) -> list[str]:
-        size = sized(Role.API, tasks=Scaling(min_tasks=1, max_tasks=most))
+        size = sized(Component.API, tasks=Scaling(min_tasks=1, max_tasks=most))
         data = data_in(stack, capacity=DatabaseCapacity(max_acu=max_acu))
-        workers = DifyWorkers(stack, "Workers", data=data, sizes={Role.API: size}, **options)
+        workers = DifyWorkers(stack, "Workers", data=data, sizes={Component.API: size}, **options)
         DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE, collaboration=True)
         self.template = synthesized(stack)
         found = [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
@@ -317,7 +329,8 @@ class TestConnections:
         (warning,) = self.build(stack, max_acu, most)
         summands = re.findall(r"(\w+) (\d+) x (\d+)( x 2)?", warning)
         counted = {
-            role: int(tasks) * int(each) * (2 if twice else 1) for role, tasks, each, twice in summands
+            component: int(tasks) * int(each) * (2 if twice else 1)
+            for component, tasks, each, twice in summands
         }
         total, available = re.findall(r"= (\d+);", warning), re.findall(r"than the (\d+) that", warning)
         assert counted.keys() == {"worker", "beat", "plugin_daemon", "api", "api_websocket"}
@@ -325,13 +338,16 @@ class TestConnections:
         assert warning.endswith("raise max_acu or scale less [ack: Annotation::DifyDatabaseConnections]")
 
     def test_a_user_s_own_pool_counts(self, stack: cdk.Stack) -> None:
-        own = {role: {"SQLALCHEMY_POOL_SIZE": "200"} for role in (Role.API, Role.WORKER, Role.BEAT)}
+        own = {
+            component: {"SQLALCHEMY_POOL_SIZE": "200"}
+            for component in (Component.API, Component.WORKER, Component.BEAT)
+        }
         (warning,) = self.build(stack, 4, 3, environment=own)
         assert "api 3 x 215 x 2" in warning
-        assert self.template.environment(Role.API)["SQLALCHEMY_POOL_SIZE"] == "200"
+        assert self.template.environment(Component.API)["SQLALCHEMY_POOL_SIZE"] == "200"
 
     def test_jobs_of_a_worker_follow_from_its_pool(self, stack: cdk.Stack) -> None:
         self.build(stack, 1, 2)
-        worker = self.template.environment(Role.WORKER)
+        worker = self.template.environment(Component.WORKER)
         pool = int(worker["SQLALCHEMY_POOL_SIZE"]) + int(worker["SQLALCHEMY_MAX_OVERFLOW"])
         assert 4 <= int(worker["CELERY_WORKER_AMOUNT"]) <= pool / 2.5 < 16

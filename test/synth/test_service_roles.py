@@ -8,7 +8,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ecs as ecs
 
-from dify_cdk import DifyAlbFrontend, DifyData, DifyWorkers, Role, RoleSize, Scaling
+from dify_cdk import Component, ComponentSize, DifyAlbFrontend, DifyData, DifyWorkers, Scaling
 from dify_cdk.report.templates.template import references
 from iam import ACCOUNT, allows, statements_of
 from support import Template
@@ -73,8 +73,8 @@ def test_only_these_are_made(template: Template) -> None:
 
 def test_scaling_names_no_role_so_that_aws_makes_it(stack: cdk.Stack, data: DifyData) -> None:
     """The L2 names it, and a target that names a role which is missing fails (aws/aws-cdk#4108)."""
-    many = RoleSize(cpu_units=512, memory_mib=2048, tasks=Scaling(min_tasks=1, max_tasks=3))
-    workers = DifyWorkers(stack, "Workers", data=data, sizes={Role.API: many, Role.WORKER: many})
+    many = ComponentSize(cpu_units=512, memory_mib=2048, tasks=Scaling(min_tasks=1, max_tasks=3))
+    workers = DifyWorkers(stack, "Workers", data=data, sizes={Component.API: many, Component.WORKER: many})
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE)
     targets = synthesized(stack).properties("AWS::ApplicationAutoScaling::ScalableTarget")
     assert len(targets) == 2

@@ -11,13 +11,13 @@ from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import (
     Access,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyData,
     DifyNetwork,
     DifyWorkers,
-    Role,
-    RoleSize,
 )
 from dify_cdk.cdk_helpers.assets import examples_dir
 from dify_cdk.report.cost.prices import load_prices
@@ -45,13 +45,13 @@ def low_cost(templates: Callable[[str], Template]) -> Template:
 
 
 class TestProduction:
-    @pytest.mark.parametrize("role", [Role.API, Role.WEB])
-    def test_users_are_served_from_two_zones(self, production: Template, role: Role) -> None:
+    @pytest.mark.parametrize("component", [Component.API, Component.WEB])
+    def test_users_are_served_from_two_zones(self, production: Template, component: Component) -> None:
         targets = production.properties("AWS::ApplicationAutoScaling::ScalableTarget")
-        (target,) = [row for id, row in targets.items() if f"Alb{role.construct_id}Service" in id]
+        (target,) = [row for id, row in targets.items() if f"Alb{component.construct_id}Service" in id]
         assert target["MinCapacity"] == 2
-        assert "DesiredCount" not in production.services()[role]
-        assert production.services()[role]["AvailabilityZoneRebalancing"] == "ENABLED"
+        assert "DesiredCount" not in production.services()[component]
+        assert production.services()[component]["AvailabilityZoneRebalancing"] == "ENABLED"
 
     def test_each_zone_has_its_own_way_out(self, production: Template) -> None:
         assert len(production.of_type("AWS::EC2::NatGateway")) == 2
@@ -77,7 +77,7 @@ class TestLowCost:
         assert "idle_session_timeout" not in group["Parameters"]
 
     def test_schedules_run_for_what_the_example_says(self, low_cost: Template) -> None:
-        assert Role.BEAT in low_cost.services()
+        assert Component.BEAT in low_cost.services()
         bill = floor(of_template(low_cost), region=None, prices=load_prices())
         beat = sum(line.amount or 0 for line in bill.lines if "Beat" in line.logical_id)
         (said,) = re.findall(r"would save less than (\d+) USD", EXAMPLE.read_text(encoding="utf-8"))
@@ -88,21 +88,21 @@ class TestLowCost:
         assert (cache["NumNodeGroups"], cache["ReplicasPerNodeGroup"]) == (1, 0)
 
     def test_processors_are_arm64_but_for_the_sandbox(self, low_cost: Template) -> None:
-        for role in low_cost.containers():
-            expected = "X86_64" if role == Role.SANDBOX else "ARM64"
-            assert low_cost.task_of(role)["RuntimePlatform"]["CpuArchitecture"] == expected, role
+        for component in low_cost.containers():
+            expected = "X86_64" if component == Component.SANDBOX else "ARM64"
+            assert low_cost.task_of(component)["RuntimePlatform"]["CpuArchitecture"] == expected, component
 
     def test_what_can_wait_runs_on_spot(self, low_cost: Template) -> None:
         on_spot = {
-            role
-            for role, service in low_cost.services().items()
+            component
+            for component, service in low_cost.services().items()
             if [row["CapacityProvider"] for row in service["CapacityProviderStrategy"]] == ["FARGATE_SPOT"]
         }
-        assert on_spot == {Role.WORKER, Role.BEAT, Role.SANDBOX, Role.SSRF_PROXY}
+        assert on_spot == {Component.WORKER, Component.BEAT, Component.SANDBOX, Component.SSRF_PROXY}
 
 
 @pytest.mark.parametrize("scheduler", [DEFAULT_SCHEDULER, None])
-def test_no_minimum_saves_nothing(stack: cdk.Stack, scheduler: RoleSize | None) -> None:
+def test_no_minimum_saves_nothing(stack: cdk.Stack, scheduler: ComponentSize | None) -> None:
     """Whatever runs in our installations, reports find the database awake in them."""
     network = DifyNetwork(stack, "Network")
     data = DifyData(stack, "Data", vpc=network.vpc, capacity=DatabaseCapacity(min_acu=0))

@@ -15,6 +15,8 @@ from aws_cdk import aws_route53 as route53
 from dify_cdk import (
     Access,
     CacheSize,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyData,
@@ -22,8 +24,6 @@ from dify_cdk import (
     DifyRelease,
     DifyWorkers,
     Domain,
-    Role,
-    RoleSize,
     Scaling,
     Spot,
 )
@@ -144,16 +144,16 @@ class TestChecks:
 
 
 class TestValueObjects:
-    def test_role_size(self, unknown: Unknown) -> None:
+    def test_component_size(self, unknown: Unknown) -> None:
         number: Any = unknown.number
-        assert RoleSize(cpu_units=number, memory_mib=number, tasks=number).tasks == number
-        assert RoleSize(cpu_units=256, memory_mib=number).memory_mib == number
-        assert RoleSize(cpu_units=256, memory_mib=512, tasks=number, spot=Spot()).tasks == number
+        assert ComponentSize(cpu_units=number, memory_mib=number, tasks=number).tasks == number
+        assert ComponentSize(cpu_units=256, memory_mib=number).memory_mib == number
+        assert ComponentSize(cpu_units=256, memory_mib=512, tasks=number, spot=Spot()).tasks == number
 
     def test_scaling(self, unknown: Unknown) -> None:
         number: Any = unknown.number
         assert Scaling(min_tasks=number, max_tasks=number, cpu_percent=number).max_tasks == number
-        size = RoleSize(cpu_units=256, memory_mib=512, tasks=Scaling(max_tasks=number), spot=Spot())
+        size = ComponentSize(cpu_units=256, memory_mib=512, tasks=Scaling(max_tasks=number), spot=Spot())
         assert size.most_tasks == number
 
     def test_fails_when_the_base_of_spot_is_known_only_at_deployment(self, unknown: Unknown) -> None:
@@ -187,7 +187,7 @@ class TestValueObjects:
         release = DifyRelease(
             version=text, sandbox=text, plugin_daemon=text, ssrf_proxy=text, registry=f"{text}/mirror"
         )
-        assert release.image_name(Role.SANDBOX) == f"{text}/mirror/langgenius/dify-sandbox:{text}"
+        assert release.image_name(Component.SANDBOX) == f"{text}/mirror/langgenius/dify-sandbox:{text}"
         assert not release.is_tested
 
 
@@ -253,15 +253,15 @@ def open_template(tmp_path_factory: pytest.TempPathFactory) -> Template:
         capacity=DatabaseCapacity(min_acu=number("MinAcu"), max_acu=number("MaxAcu")),
         cache_size=CacheSize(node_type=text("NodeType")),
     )
-    size = RoleSize(cpu_units=number("Cpu"), memory_mib=number("Memory"), tasks=number("Tasks"))
+    size = ComponentSize(cpu_units=number("Cpu"), memory_mib=number("Memory"), tasks=number("Tasks"))
     workers = DifyWorkers(
         stack,
         "Workers",
         data=data,
         namespace=text("Namespace"),
         release=DifyRelease(version=text("Tag"), registry=text("Registry")),
-        sizes={Role.WORKER: size},
-        environment={Role.WORKER: {"MAIL_TYPE": text("MailType")}},
+        sizes={Component.WORKER: size},
+        environment={Component.WORKER: {"MAIL_TYPE": text("MailType")}},
     )
     certificate = acm.Certificate.from_certificate_arn(stack, "Certificate", text("CertificateArn"))
     DifyAlbFrontend(

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from callers import Callers
-from dify_cdk import Role
+from dify_cdk import Component
 from dify_servers import YESTERDAY, api, web, without
 from dify_start import command_line
 from servers import free_port, require_program
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the servers run
 Templates = Callable[[str], Template]
 
 STARTS = {
-    **{variant: (variant, Role.API, environment_of) for variant in VARIANTS},
-    "v3 function": ("v3", Role.API, environment_of_function),
-    "v4 websocket": ("v4", Role.API_WEBSOCKET, environment_of),
+    **{variant: (variant, Component.API, environment_of) for variant in VARIANTS},
+    "v3 function": ("v3", Component.API, environment_of_function),
+    "v4 websocket": ("v4", Component.API_WEBSOCKET, environment_of),
 }
 WEB_STARTS = {
-    **{variant: (variant, Role.WEB, environment_of) for variant in VARIANTS if variant != "v3"},
-    "v3 function": ("v3", Role.WEB, environment_of_function),
+    **{variant: (variant, Component.WEB, environment_of) for variant in VARIANTS if variant != "v3"},
+    "v3 function": ("v3", Component.WEB, environment_of_function),
 }
 ADAPTER_IDLE_SECONDS = 4
 """Of AWS Lambda Web Adapter's client (``src/lib.rs`` of awslabs/aws-lambda-web-adapter)."""
@@ -79,16 +79,16 @@ def serve(templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with ExitStack() as stack:
 
         def get(start: str, **changed: str | None) -> Running:
-            variant, role, environment = STARTS[start]
+            variant, component, environment = STARTS[start]
             template = templates(variant)
             changes = {name: value for name, value in changed.items() if value is not None}
-            variables = {**without(environment(template, role), changed), **changes}
+            variables = {**without(environment(template, component), changed), **changes}
             of_gunicorn = {name: variables.get(name) for name in YESTERDAY}
             key = json.dumps([command_line(variables), of_gunicorn], sort_keys=True)
             if key not in running:
                 port, folder = free_port(), tmp_path_factory.mktemp("api")
                 stack.enter_context(api(variables, port=port, folder=folder))
-                running[key] = Running(port, template.containers()[role])
+                running[key] = Running(port, template.containers()[component])
             return running[key]
 
         yield get
@@ -176,22 +176,25 @@ class TestKeepAlive:
     def test_api_keeps_connections_longer_than_whoever_calls_it(
         self, templates: Templates, start: str
     ) -> None:
-        variant, role, environment = STARTS[start]
+        variant, component, environment = STARTS[start]
         template = templates(variant)
-        hops = idle_seconds_before(template, role)
+        hops = idle_seconds_before(template, component)
         assert len(hops) == 1
-        assert _flag(environment(template, role), "keep-alive") > max(*hops, DAEMON_IDLE_SECONDS)
+        assert _flag(environment(template, component), "keep-alive") > max(*hops, DAEMON_IDLE_SECONDS)
 
     @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "v3"])
     def test_web_keeps_connections_longer_than_whoever_calls_it(
         self, templates: Templates, variant: str
     ) -> None:
         template = templates(variant)
-        kept = int(environment_of(template, Role.WEB)["KEEP_ALIVE_TIMEOUT"])
-        assert kept > 1000 * max(idle_seconds_before(template, Role.WEB))
+        kept = int(environment_of(template, Component.WEB)["KEEP_ALIVE_TIMEOUT"])
+        assert kept > 1000 * max(idle_seconds_before(template, Component.WEB))
 
     def test_functions_keep_connections_longer_than_the_adapter(self, templates: Templates) -> None:
-        served, rendered = (environment_of_function(templates("v3"), role) for role in (Role.API, Role.WEB))
+        served, rendered = (
+            environment_of_function(templates("v3"), component)
+            for component in (Component.API, Component.WEB)
+        )
         assert _flag(served, "keep-alive") > ADAPTER_IDLE_SECONDS
         assert int(rendered["KEEP_ALIVE_TIMEOUT"]) > 1000 * ADAPTER_IDLE_SECONDS
 
@@ -202,7 +205,7 @@ class TestKeepAlive:
 
     @pytest.mark.slow
     def test_the_variable_of_web_decides(self, templates: Templates, tmp_path: Path) -> None:
-        variables = environment_of(templates("v1"), Role.WEB)
+        variables = environment_of(templates("v1"), Component.WEB)
         ours, yesterday = free_port(), free_port()
         with (
             web({**variables, "KEEP_ALIVE_TIMEOUT": "12000"}, port=ours, folder=tmp_path),
@@ -218,13 +221,13 @@ class TestStop:
     def test_streams_have_almost_all_of_the_time_until_the_task_is_killed(
         self, templates: Templates, variant: str
     ) -> None:
-        container = templates(variant).containers()[Role.API]
-        graceful = _flag(environment_of(templates(variant), Role.API), "graceful-timeout")
+        container = templates(variant).containers()[Component.API]
+        graceful = _flag(environment_of(templates(variant), Component.API), "graceful-timeout")
         assert 100 <= graceful < container["StopTimeout"]
 
     @pytest.mark.slow
     def test_the_option_of_gunicorn_decides(self, templates: Templates, tmp_path: Path) -> None:
-        variables = environment_of(templates("v1"), Role.API)
+        variables = environment_of(templates("v1"), Component.API)
 
         def lasts(seconds: int) -> float:
             """How long a stream goes on that never ends by itself."""
@@ -290,11 +293,11 @@ class TestWebHealth:
         self, templates: Templates, tmp_path: Path, silent_api: str, variant: str
     ) -> None:
         template, port = templates(variant), free_port()
-        variables = {**environment_of(template, Role.WEB), "SERVER_CONSOLE_API_URL": silent_api}
+        variables = {**environment_of(template, Component.WEB), "SERVER_CONSOLE_API_URL": silent_api}
         with web(variables, port=port, folder=tmp_path):
-            assert passes(template.containers()[Role.WEB], ":3000", f":{port}")
+            assert passes(template.containers()[Component.WEB], ":3000", f":{port}")
             with Callers(port) as callers:
                 assert callers.ask("/", seconds=1) == []
 
     def test_the_check_fails_without_web(self, templates: Templates) -> None:
-        assert not passes(templates("v1").containers()[Role.WEB], ":3000", f":{free_port()}")
+        assert not passes(templates("v1").containers()[Component.WEB], ":3000", f":{free_port()}")

@@ -13,12 +13,12 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 
 from dify_cdk import (
     CloudFrontEdge,
+    Component,
     DifyAlbFrontend,
     DifyCloudFrontLambdaFrontend,
     DifyHttpApiFrontend,
     DifyRelease,
     DifyWorkers,
-    Role,
 )
 from dify_cdk.dify.release import REPOSITORIES
 from support import Template
@@ -67,8 +67,11 @@ def _without_images(template: Template) -> dict[str, Any]:
 def test_a_new_release_changes_images_and_nothing_else(door: str) -> None:
     before, after = _template(door), _template(door, NEXT)
     assert _without_images(after) == _without_images(before)
-    images = {role: container["Image"] for role, container in after.containers().items()}
-    assert images == {role: f"{REPOSITORIES[Role(role)]}:{NEXT.tag(Role(role))}" for role in images}
+    images = {component: container["Image"] for component, container in after.containers().items()}
+    assert images == {
+        component: f"{REPOSITORIES[Component(component)]}:{NEXT.tag(Component(component))}"
+        for component in images
+    }
     (migration,) = after.properties("Custom::DifyMigration").values()
     assert migration["Image"] == images["migration"]  # a new image is migrated to, before anything runs it
 
@@ -87,10 +90,12 @@ class TestMovingIn:
         key = {id for id in CONTRACT if id.startswith("DataSecretKey")}
         assert stateful_ids(template) == {id: kind for id, kind in CONTRACT.items() if id not in key}
 
-    @pytest.mark.parametrize("role", [Role.API, Role.WORKER, Role.BEAT, Role.MIGRATION])
-    def test_every_backend_role_reads_the_old_key(self, role: Role) -> None:
+    @pytest.mark.parametrize(
+        "component", [Component.API, Component.WORKER, Component.BEAT, Component.MIGRATION]
+    )
+    def test_every_backend_component_reads_the_old_key(self, component: Component) -> None:
         template = _template("v4", secret_key=True)
-        assert template.secrets(role)["SECRET_KEY"] == SECRET_ARN
+        assert template.secrets(component)["SECRET_KEY"] == SECRET_ARN
 
     def test_lambda_functions_read_the_old_key(self) -> None:
         template = _template("v3", secret_key=True)

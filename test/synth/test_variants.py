@@ -17,7 +17,7 @@ from dify_cdk import (
     DifyFrontend,
     DifyHttpApiFrontend,
 )
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import TABLE, Context, DataEndpoints, Door, plain_variables
 from dify_cdk.dify.limits import Limits
 from support import VARIANTS, Template, normalise
@@ -38,8 +38,8 @@ def _announced() -> set[str]:
     without = Context(data=data, namespace="n", door=None)
     return {
         name
-        for role in Role
-        for name in set(plain_variables(role, with_door)) - set(plain_variables(role, without))
+        for component in Component
+        for name in set(plain_variables(component, with_door)) - set(plain_variables(component, without))
     } | {row.name for row in TABLE if row.free_when_unset}
 
 

@@ -13,6 +13,8 @@ from dify_cdk import (
     Access,
     Architecture,
     CacheSize,
+    Component,
+    ComponentSize,
     DatabaseCapacity,
     DifyAlbFrontend,
     DifyData,
@@ -21,8 +23,6 @@ from dify_cdk import (
     DifyWorkers,
     Egress,
     Plugins,
-    Role,
-    RoleSize,
     Sandbox,
     Spot,
 )
@@ -44,16 +44,16 @@ def _accept(construct: Construct, id: str) -> None:
     cdk.Validations.of(construct).acknowledge(cdk.Acknowledgment(id=id, reason="a choice"))
 
 
-def test_own_variables_reach_their_role_only(stack: cdk.Stack, data: DifyData) -> None:
+def test_own_variables_reach_their_component_only(stack: cdk.Stack, data: DifyData) -> None:
     secret = secretsmanager.Secret.from_secret_name_v2(stack, "Mail", "mail")
     parameter = ssm.StringParameter.from_string_parameter_name(stack, "Level", "/dify/level")
-    environment: dict[Role, dict[str, str | ecs.Secret]] = {
-        Role.WORKER: {
+    environment: dict[Component, dict[str, str | ecs.Secret]] = {
+        Component.WORKER: {
             "MAIL_TYPE": "smtp",
             "SMTP_PASSWORD": ecs.Secret.from_secrets_manager(secret, "password"),
             "LOG_LEVEL": ecs.Secret.from_ssm_parameter(parameter),
         },
-        Role.PLUGIN_DAEMON: {"PIP_MIRROR_URL": "https://pip.example.com/simple"},
+        Component.PLUGIN_DAEMON: {"PIP_MIRROR_URL": "https://pip.example.com/simple"},
     }
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=environment))
     assert template.environment("worker")["MAIL_TYPE"] == "smtp"
@@ -64,14 +64,14 @@ def test_own_variables_reach_their_role_only(stack: cdk.Stack, data: DifyData) -
 
 
 def test_own_limit_stays_where_the_door_imposes_none(stack: cdk.Stack, data: DifyData) -> None:
-    environment = {Role.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "200"}}
+    environment = {Component.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "200"}}
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=environment))
     assert template.environment("worker")["UPLOAD_FILE_SIZE_LIMIT"] == "200"
     assert "UPLOAD_FILE_SIZE_LIMIT" not in template.environment("api")
 
 
 def test_sizes_reach_task_and_service(stack: cdk.Stack, data: DifyData) -> None:
-    sizes = {Role.API: RoleSize(cpu_units=1024, memory_mib=4096, tasks=3)}
+    sizes = {Component.API: ComponentSize(cpu_units=1024, memory_mib=4096, tasks=3)}
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, sizes=sizes))
     task = template.task_of("api")
     assert (task["Cpu"], task["Memory"]) == ("1024", "4096")
@@ -81,7 +81,8 @@ def test_sizes_reach_task_and_service(stack: cdk.Stack, data: DifyData) -> None:
 def test_arm_leaves_the_sandbox_on_x86(stack: cdk.Stack, data: DifyData) -> None:
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, architecture=Architecture.ARM64))
     processors = {
-        role: template.task_of(role)["RuntimePlatform"]["CpuArchitecture"] for role in template.containers()
+        component: template.task_of(component)["RuntimePlatform"]["CpuArchitecture"]
+        for component in template.containers()
     }
     assert processors.pop("sandbox") == "X86_64"
     assert set(processors.values()) == {"ARM64"}
@@ -124,7 +125,7 @@ def test_two_cache_nodes_fail_over_without_a_warning(stack: cdk.Stack, data: Dif
     ],
 )
 def test_database_that_shall_pause_is_warned_about(
-    stack: cdk.Stack, min_acu: float, scheduler: RoleSize | None, ids: list[str]
+    stack: cdk.Stack, min_acu: float, scheduler: ComponentSize | None, ids: list[str]
 ) -> None:
     vpc = DifyNetwork(stack, "Network").vpc
     data = DifyData(stack, "Data", vpc=vpc, capacity=DatabaseCapacity(min_acu=min_acu))
@@ -138,8 +139,8 @@ def test_database_that_shall_pause_is_warned_about(
 
 
 def test_plugin_daemon_on_spot_is_warned_about(stack: cdk.Stack, data: DifyData) -> None:
-    spare = RoleSize(cpu_units=512, memory_mib=2048, spot=Spot(on_demand_base=0))
-    workers = DifyWorkers(stack, "Workers", data=data, sizes={Role.PLUGIN_DAEMON: spare})
+    spare = ComponentSize(cpu_units=512, memory_mib=2048, spot=Spot(on_demand_base=0))
+    workers = DifyWorkers(stack, "Workers", data=data, sizes={Component.PLUGIN_DAEMON: spare})
     (warning,) = _warnings(workers)
     assert "::DifyWorkersSpotPluginDaemon]" in warning
     _accept(workers, "DifyWorkersSpotPluginDaemon")
@@ -177,14 +178,14 @@ def test_registry_credentials_are_read_by_every_task(stack: cdk.Stack, data: Dif
     credentials = secretsmanager.Secret.from_secret_name_v2(stack, "Registry", "registry")
     release = DifyRelease(registry="registry.example.com", credentials=credentials)
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release))
-    for role, container in template.containers().items():
-        assert container["Image"].startswith("registry.example.com/"), role
-        assert "secret:registry" in str(container["RepositoryCredentials"]), role
+    for component, container in template.containers().items():
+        assert container["Image"].startswith("registry.example.com/"), component
+        assert "secret:registry" in str(container["RepositoryCredentials"]), component
 
 
-def test_own_image_replaces_that_of_one_role(stack: cdk.Stack, data: DifyData) -> None:
+def test_own_image_replaces_that_of_one_component(stack: cdk.Stack, data: DifyData) -> None:
     own = ecs.ContainerImage.from_registry("example.com/own-web:7")
-    release = DifyRelease(images={Role.WEB: own})
+    release = DifyRelease(images={Component.WEB: own})
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release))
     assert template.containers()["web"]["Image"] == "example.com/own-web:7"
     assert template.containers()["api"]["Image"] == "langgenius/dify-api:1.17.1"

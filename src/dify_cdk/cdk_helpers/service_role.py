@@ -12,7 +12,7 @@ second, when IAM does not know it everywhere yet:
 
 The others of a first deployment make theirs themselves, and no report of such a race was found:
 
-- Application Auto Scaling, with the first target that names no role, see ``RoleService`` in ``_fargate.py``:
+- Application Auto Scaling, with the first target that names no role, see ``ComponentService``:
   https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-service-linked-roles.html
 - Elastic Load Balancing, with the first load balancer or target group:
   https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-service-linked-roles.html

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dify_cdk.cdk_helpers.assets import docker_dir
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.release import DifyRelease, EcrRegistry, ecr_registry
 
 _LAMBDA_IMAGES = ("api_lambda", "web_lambda")
@@ -77,7 +77,9 @@ def images(versions: Sequence[str]) -> tuple[Image, ...]:
     Raises:
         ValueError: If a version is no image tag.
     """
-    names = (DifyRelease(version=version).image_name(role) for version in versions for role in Role)
+    names = (
+        DifyRelease(version=version).image_name(component) for version in versions for component in Component
+    )
     of_dify = [Image(source=name, name=name) for name in names]  # without a host it is Docker Hub
     adapters = [
         Image(source=source, name=source.partition("/")[2]) for source in map(_adapter, _LAMBDA_IMAGES)

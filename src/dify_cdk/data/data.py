@@ -17,7 +17,7 @@ from dify_cdk.data.database import MASTER_USER, Database, DatabaseCapacity
 from dify_cdk.data.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
 from dify_cdk.data.secrets import KEY_LENGTH, define_secret, rotated
 from dify_cdk.data.storage import Storage
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
 from dify_cdk.dify.rotation import Renewal, renewal_of, require_count
 from dify_cdk.network import require_two_zones, tiers_of
@@ -54,12 +54,12 @@ class DifyData(Construct):
             moves in keeps the visitors of its published web apps and the OAuth clients of the whole
             installation. Keys to other stored credentials are in the bucket. Default: one is generated.
         snapshot_identifier: Snapshot that the cluster starts from. Removing it later replaces the cluster.
-            What its master user made in ``main``, ``pgvector`` and ``dify_plugin`` becomes the roles' that
-            Dify logs in as; what others made stays theirs. Default: an empty cluster.
+            What its master user made in ``main``, ``pgvector`` and ``dify_plugin`` becomes the
+            roles' that Dify logs in as; what others made stays theirs. Default: an empty cluster.
         master_user: Name of the master user, which a snapshot brings along. Changing it later replaces the
             cluster.
         rotation: How often passwords and keys have been renewed. Raise it by one and deploy, and they get new
-            values: those of the database roles and the master user, the keys between roles, and the
+            values: those of the database roles and the master user, the keys between components, and the
             credentials for Amazon SES. Every task and function that has one is replaced; for the minutes in
             between, requests and jobs of the old ones may fail. The old secrets stay, so that a failed
             deployment can go back to them: delete them afterwards. ``SECRET_KEY``, ``INIT_PASSWORD`` and the
@@ -208,14 +208,14 @@ class DifyData(Construct):
             secret.add_replica_region(region)
         return True
 
-    def grant_access(self, grantee: iam.IGrantable, role: Role) -> iam.Grant:
-        """Allow what a role does with the bucket: the plugin daemon only below its own prefixes.
+    def grant_access(self, grantee: iam.IGrantable, component: Component) -> iam.Grant:
+        """Allow what a component does with the bucket: the plugin daemon only below its own prefixes.
 
         Args:
             grantee: Usually the task role.
-            role: One of the roles that use data.
+            component: One of the components that use data.
         """
-        prefixes = STORAGE_PREFIXES if role is Role.PLUGIN_DAEMON else ()
+        prefixes = STORAGE_PREFIXES if component is Component.PLUGIN_DAEMON else ()
         return self._storage.grant_objects(grantee, *prefixes)
 
     def _define_secrets(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 
 _MAX_CONNECTIONS = ((1, 189), (4, 823), (8, 1669), (16, 3360), (32, 5000))
 """Largest capacity in ACU to ``max_connections`` of Aurora PostgreSQL; between the rows the line is straight.
@@ -29,8 +29,8 @@ _CONNECTIONS_PER_JOB = 2.5  # a running workflow has several green threads, of w
 _JOBS = (4, 16)  # with fewer, jobs that wait for others stand in their way
 
 
-_POOLED = (Role.API, Role.API_WEBSOCKET, Role.WORKER, Role.BEAT)
-"""Roles whose processes have both pools. The migration runs alone and is among the others."""
+_POOLED = (Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT)
+"""Components whose processes have both pools. The migration runs alone and is among the others."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +117,8 @@ def pools_for(available: int, processes: int) -> Pools:
     return Pools(size=size, overflow=pool - size, vectors=vectors, plugins=plugins, jobs=jobs)
 
 
-def connections_of(role: Role, variables: Mapping[str, str]) -> int:
-    """What one process of a role opens at most, by its variables; 0 for roles without a database.
+def connections_of(component: Component, variables: Mapping[str, str]) -> int:
+    """What one process of a component opens at most, by its variables; 0 for components without a database.
 
     A variable that is no number, such as a token, counts as Dify's default.
     """
@@ -127,9 +127,9 @@ def connections_of(role: Role, variables: Mapping[str, str]) -> int:
         "SQLALCHEMY_MAX_OVERFLOW": DEFAULT_POOLS.overflow,
         "PGVECTOR_MAX_CONNECTION": DEFAULT_POOLS.vectors,
     }
-    if role is Role.PLUGIN_DAEMON:
+    if component is Component.PLUGIN_DAEMON:
         names = {"DB_MAX_OPEN_CONNS": DEFAULT_POOLS.plugins}
-    elif role not in _POOLED:
+    elif component not in _POOLED:
         return 0
     return sum(_number(variables.get(name), default) for name, default in names.items())
 

@@ -1,7 +1,7 @@
-"""The environment of every role, from one table.
+"""The environment of every component, from one table.
 
-Each row names the variable, the roles that read it, its value and, for the error message of a clash, what
-to use instead of setting it by hand. A value is text, a function of the :class:`Context`, or a
+Each row names the variable, the components that read it, its value and, for the error message of a clash,
+what to use instead of setting it by hand. A value is text, a function of the :class:`Context`, or a
 :class:`SecretField` or :class:`SecretOption`, which never appear in a template.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dify_cdk.dify.components import BACKEND_ROLES, PORTS, Role, private_url
+from dify_cdk.dify.components import BACKEND_COMPONENTS, PORTS, Component, private_url
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
 from dify_cdk.dify.limits import Limits
 
@@ -147,7 +147,7 @@ class Row:
 
     Attributes:
         name: Its name.
-        roles: Who reads it.
+        components: Who reads it.
         value: What it holds; None leaves it to the component's own default. A user may set what a
             :class:`Default` holds.
         instead: What a user sets instead of it.
@@ -155,7 +155,7 @@ class Row:
     """
 
     name: str
-    roles: tuple[Role, ...]
+    components: tuple[Component, ...]
     value: Value
     instead: str = "the construct that defines it; its value follows from the architecture"
     free_when_unset: bool = False
@@ -248,8 +248,8 @@ def _option(name: str) -> Callable[[Context], str | None]:
     return lambda context: context.options.get(name)
 
 
-def _inner(role: Role) -> Callable[[Context], str]:
-    return lambda context: private_url(role, context.namespace)
+def _inner(component: Component) -> Callable[[Context], str]:
+    return lambda context: private_url(component, context.namespace)
 
 
 def _database_host(context: Context) -> str:
@@ -268,33 +268,33 @@ def _region(context: Context) -> str:
     return context.data.region
 
 
-_API = (Role.API, Role.API_WEBSOCKET)
-_WORKER = (Role.WORKER,)
-_BACKEND = BACKEND_ROLES
-_JOBS = tuple(role for role in BACKEND_ROLES if role not in _API)
-_WEBSOCKET = (Role.API_WEBSOCKET,)
-_DAEMON = (Role.PLUGIN_DAEMON,)
-_WEB = (Role.WEB,)
-_SANDBOX = (Role.SANDBOX,)
+_API = (Component.API, Component.API_WEBSOCKET)
+_WORKER = (Component.WORKER,)
+_BACKEND = BACKEND_COMPONENTS
+_JOBS = tuple(component for component in BACKEND_COMPONENTS if component not in _API)
+_WEBSOCKET = (Component.API_WEBSOCKET,)
+_DAEMON = (Component.PLUGIN_DAEMON,)
+_WEB = (Component.WEB,)
+_SANDBOX = (Component.SANDBOX,)
 _DOOR_OPTION = "domain= of the frontend"
 _TIMEOUT_OPTION = "request_timeout= of the frontend"
 _DATA_OPTION = "the arguments of DifyData"
 _SANDBOX_OPTION = "sandbox=Sandbox(...) of DifyWorkers"
 _PLUGIN_OPTION = "plugins=Plugins(...) of DifyWorkers"
 _MAIL_OPTION = "mail=SesMail(...) or SmtpMail(...) of DifyWorkers"
-_MAILERS = (Role.API, Role.WORKER)  # beat only queues what the worker sends
+_MAILERS = (Component.API, Component.WORKER)  # beat only queues what the worker sends
 _UPLOAD_OPTION = "a frontend that carries larger bodies"
 
 _START = (
-    Row("MODE", (Role.API, Role.API_WEBSOCKET), "api"),
-    Row("MODE", (Role.WORKER,), "worker"),
-    Row("MODE", (Role.BEAT,), "beat"),
-    Row("MODE", (Role.MIGRATION,), "migration"),
+    Row("MODE", (Component.API, Component.API_WEBSOCKET), "api"),
+    Row("MODE", (Component.WORKER,), "worker"),
+    Row("MODE", (Component.BEAT,), "beat"),
+    Row("MODE", (Component.MIGRATION,), "migration"),
     # The image's own class never closes an idle connection: ten of them, without any user, and nothing else
     # is answered any more, /health included.
-    Row("SERVER_WORKER_CLASS", (Role.API,), Default("gevent")),
+    Row("SERVER_WORKER_CLASS", (Component.API,), Default("gevent")),
     # A stream holds one, each inner call of a plugin another, and so does every idle one of the hop before.
-    Row("SERVER_WORKER_CONNECTIONS", (Role.API,), Default("500")),
+    Row("SERVER_WORKER_CONNECTIONS", (Component.API,), Default("500")),
     Row(
         "GUNICORN_CMD_ARGS",
         _API,
@@ -306,10 +306,14 @@ _START = (
     Row("SERVER_WORKER_CLASS", _WEBSOCKET, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"),
     Row("SERVER_WORKER_AMOUNT", _WEBSOCKET, "1"),  # a session belongs to one process
     Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, "1000"),
-    Row("MIGRATION_ENABLED", (Role.API, Role.API_WEBSOCKET, Role.WORKER, Role.BEAT), "false"),
-    Row("MIGRATION_ENABLED", (Role.MIGRATION,), "true"),
-    Row("DEPLOYMENT_EDITION", (*_BACKEND, Role.WEB), "COMMUNITY"),
-    Row("LOG_OUTPUT_FORMAT", (*_BACKEND, Role.PLUGIN_DAEMON), "json"),
+    Row(
+        "MIGRATION_ENABLED",
+        (Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT),
+        "false",
+    ),
+    Row("MIGRATION_ENABLED", (Component.MIGRATION,), "true"),
+    Row("DEPLOYMENT_EDITION", (*_BACKEND, Component.WEB), "COMMUNITY"),
+    Row("LOG_OUTPUT_FORMAT", (*_BACKEND, Component.PLUGIN_DAEMON), "json"),
     Row("LOG_FILE", _BACKEND, ""),
     Row("CHECK_UPDATE_URL", _BACKEND, ""),
     Row("SCARF_NO_ANALYTICS", _BACKEND, Default("true")),
@@ -320,7 +324,7 @@ _START = (
 )
 
 _PUBLIC = (
-    Row("CONSOLE_API_URL", (*_BACKEND, Role.WEB), _url, _DOOR_OPTION),
+    Row("CONSOLE_API_URL", (*_BACKEND, Component.WEB), _url, _DOOR_OPTION),
     Row("CONSOLE_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
     Row("SERVICE_API_URL", _BACKEND, _url, _DOOR_OPTION),
     Row("APP_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
@@ -352,9 +356,9 @@ _PUBLIC = (
 )
 
 _DATABASE = (
-    Row("DB_TYPE", (*_BACKEND, Role.PLUGIN_DAEMON), "postgresql", _DATA_OPTION),
-    Row("DB_HOST", (*_BACKEND, Role.PLUGIN_DAEMON), _database_host, _DATA_OPTION),
-    Row("DB_PORT", (*_BACKEND, Role.PLUGIN_DAEMON), str(DATABASE_PORT), _DATA_OPTION),
+    Row("DB_TYPE", (*_BACKEND, Component.PLUGIN_DAEMON), "postgresql", _DATA_OPTION),
+    Row("DB_HOST", (*_BACKEND, Component.PLUGIN_DAEMON), _database_host, _DATA_OPTION),
+    Row("DB_PORT", (*_BACKEND, Component.PLUGIN_DAEMON), str(DATABASE_PORT), _DATA_OPTION),
     Row("DB_DATABASE", _BACKEND, MAIN_DATABASE, _DATA_OPTION),
     Row("DB_DATABASE", _DAEMON, PLUGIN_DATABASE, _DATA_OPTION),
     Row("DB_USERNAME", _BACKEND, SecretField(Purpose.DATABASE, "username"), _DATA_OPTION),
@@ -378,12 +382,14 @@ _DATABASE = (
 )
 
 _CACHE = (
-    Row("REDIS_HOST", (*_BACKEND, Role.PLUGIN_DAEMON), _cache_host, _DATA_OPTION),
-    Row("REDIS_PORT", (*_BACKEND, Role.PLUGIN_DAEMON), str(CACHE_PORT), _DATA_OPTION),
-    Row("REDIS_USERNAME", (*_BACKEND, Role.PLUGIN_DAEMON), "", _DATA_OPTION),
-    Row("REDIS_PASSWORD", (*_BACKEND, Role.PLUGIN_DAEMON), SecretField(Purpose.CACHE_TOKEN), _DATA_OPTION),
-    Row("REDIS_DB", (*_BACKEND, Role.PLUGIN_DAEMON), str(CACHE_DATABASE), _DATA_OPTION),
-    Row("REDIS_USE_SSL", (*_BACKEND, Role.PLUGIN_DAEMON), "true", _DATA_OPTION),
+    Row("REDIS_HOST", (*_BACKEND, Component.PLUGIN_DAEMON), _cache_host, _DATA_OPTION),
+    Row("REDIS_PORT", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_PORT), _DATA_OPTION),
+    Row("REDIS_USERNAME", (*_BACKEND, Component.PLUGIN_DAEMON), "", _DATA_OPTION),
+    Row(
+        "REDIS_PASSWORD", (*_BACKEND, Component.PLUGIN_DAEMON), SecretField(Purpose.CACHE_TOKEN), _DATA_OPTION
+    ),
+    Row("REDIS_DB", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_DATABASE), _DATA_OPTION),
+    Row("REDIS_USE_SSL", (*_BACKEND, Component.PLUGIN_DAEMON), "true", _DATA_OPTION),
     # The plugin daemon refuses to start with CERT_REQUIRED and no CA file; unset it verifies as well.
     Row("REDIS_SSL_CERT_REQS", _BACKEND, "CERT_REQUIRED", _DATA_OPTION),
     Row("CELERY_BROKER_URL", _BACKEND, SecretField(Purpose.BROKER_URL), _DATA_OPTION),
@@ -392,7 +398,7 @@ _CACHE = (
 
 _STORAGE = (
     Row("STORAGE_TYPE", _BACKEND, "s3", _DATA_OPTION),
-    Row("S3_USE_AWS_MANAGED_IAM", (*_BACKEND, Role.PLUGIN_DAEMON), "true", _DATA_OPTION),
+    Row("S3_USE_AWS_MANAGED_IAM", (*_BACKEND, Component.PLUGIN_DAEMON), "true", _DATA_OPTION),
     Row("S3_BUCKET_NAME", _BACKEND, _bucket, _DATA_OPTION),
     Row("S3_REGION", _BACKEND, _region, _DATA_OPTION),
     Row("PLUGIN_STORAGE_TYPE", _DAEMON, "aws_s3", _DATA_OPTION),
@@ -406,13 +412,13 @@ STORAGE_PREFIXES = ("plugin", "plugin_packages", "assets", "persistence")
 """Prefixes below which the plugin daemon keeps its objects; changing one loses the plugins."""
 
 _PLUGINS = (
-    Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Role.PLUGIN_DAEMON)),
+    Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Component.PLUGIN_DAEMON)),
     Row("PLUGIN_DAEMON_KEY", _BACKEND, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
     Row("SERVER_KEY", _DAEMON, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
     Row("INNER_API_KEY_FOR_PLUGIN", _BACKEND, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
     Row("DIFY_INNER_API_KEY", _DAEMON, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
-    Row("DIFY_INNER_API_URL", _DAEMON, _inner(Role.API)),
-    Row("INTERNAL_FILES_URL", _BACKEND, _inner(Role.API)),
+    Row("DIFY_INNER_API_URL", _DAEMON, _inner(Component.API)),
+    Row("INTERNAL_FILES_URL", _BACKEND, _inner(Component.API)),
     Row("PLUGIN_WORKING_PATH", _DAEMON, "/app/storage/cwd"),
     Row("PLUGIN_INSTALLED_PATH", _DAEMON, STORAGE_PREFIXES[0]),
     Row("PLUGIN_PACKAGE_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[1]),
@@ -422,7 +428,7 @@ _PLUGINS = (
     Row("PLUGIN_REMOTE_INSTALLING_HOST", _DAEMON, "127.0.0.1"),
     Row("PLUGIN_REMOTE_INSTALLING_PORT", _DAEMON, "5003"),
     Row("FORCE_VERIFYING_SIGNATURE", _DAEMON, "true"),
-    Row("SERVER_PORT", _DAEMON, str(PORTS[Role.PLUGIN_DAEMON])),
+    Row("SERVER_PORT", _DAEMON, str(PORTS[Component.PLUGIN_DAEMON])),
     Row("PLATFORM", _DAEMON, "local"),
     # Seconds to install the packages of one plugin. A whole installation counts as failed a minute later,
     # however many plugins it brings.
@@ -431,26 +437,26 @@ _PLUGINS = (
 )
 
 _CODE = (
-    Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Role.SANDBOX)),
+    Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Component.SANDBOX)),
     Row("CODE_EXECUTION_API_KEY", _BACKEND, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
     Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
-    Row("SANDBOX_PORT", _SANDBOX, str(PORTS[Role.SANDBOX])),
+    Row("SANDBOX_PORT", _SANDBOX, str(PORTS[Component.SANDBOX])),
     Row("WORKER_TIMEOUT", _SANDBOX, _option("WORKER_TIMEOUT"), _SANDBOX_OPTION),
     Row("CODE_EXECUTION_READ_TIMEOUT", _BACKEND, Default(_option("CODE_EXECUTION_READ_TIMEOUT"))),
     Row("ENABLE_NETWORK", _SANDBOX, "true"),
-    Row("HTTP_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
-    Row("HTTPS_PROXY", _SANDBOX, _inner(Role.SSRF_PROXY)),
+    Row("HTTP_PROXY", _SANDBOX, _inner(Component.SSRF_PROXY)),
+    Row("HTTPS_PROXY", _SANDBOX, _inner(Component.SSRF_PROXY)),
     Row("ALLOWED_SYSCALLS", _SANDBOX, _option("ALLOWED_SYSCALLS"), _SANDBOX_OPTION),
     Row("PIP_MIRROR_URL", _SANDBOX, _option("PIP_MIRROR_URL"), _SANDBOX_OPTION),
-    Row("GIN_MODE", (Role.SANDBOX, Role.PLUGIN_DAEMON), "release"),
-    Row("SSRF_PROXY_HTTP_URL", _BACKEND, _inner(Role.SSRF_PROXY)),
-    Row("SSRF_PROXY_HTTPS_URL", _BACKEND, _inner(Role.SSRF_PROXY)),
+    Row("GIN_MODE", (Component.SANDBOX, Component.PLUGIN_DAEMON), "release"),
+    Row("SSRF_PROXY_HTTP_URL", _BACKEND, _inner(Component.SSRF_PROXY)),
+    Row("SSRF_PROXY_HTTPS_URL", _BACKEND, _inner(Component.SSRF_PROXY)),
 )
 
 _PAGES = (
     Row("HOSTNAME", _WEB, "0.0.0.0"),  # Next.js binds to what this names; Fargate sets its own otherwise
-    Row("PORT", _WEB, str(PORTS[Role.WEB])),
-    Row("SERVER_CONSOLE_API_URL", _WEB, _inner(Role.API)),
+    Row("PORT", _WEB, str(PORTS[Component.WEB])),
+    Row("SERVER_CONSOLE_API_URL", _WEB, _inner(Component.API)),
     Row("NEXT_PUBLIC_ENABLE_AGENT_V2", _WEB, "false"),  # needs the agent backend, which is not deployed
     Row("NEXT_TELEMETRY_DISABLED", _WEB, "1"),
 )
@@ -508,18 +514,18 @@ TABLE: tuple[Row, ...] = (
     *_OFFLINE,
     *_MAIL,
 )
-"""Every variable of every role."""
+"""Every variable of every component."""
 
 
-def plain_variables(role: Role, context: Context, extras: Collection[str] = ()) -> dict[str, str]:
-    """The variables of a role whose values may be read by everybody.
+def plain_variables(component: Component, context: Context, extras: Collection[str] = ()) -> dict[str, str]:
+    """The variables of a component whose values may be read by everybody.
 
     Args:
-        role: Who reads them.
+        component: Who reads them.
         context: What their values are made of.
         extras: Names of the variables that a user sets: they take the place of a :class:`Default`.
     """
-    rows = [row for row in TABLE if role in row.roles]
+    rows = [row for row in TABLE if component in row.components]
     taken = {name.upper() for name in extras}
     free = {row.name for row in rows if isinstance(row.value, Default) and row.name in taken}
     values = {row.name: _plain(row.value, context) for row in rows if row.name not in free}
@@ -534,14 +540,20 @@ def _plain(value: Value, context: Context) -> str | None:
     return value if isinstance(value, str) else value(context)
 
 
-def secret_variables(role: Role) -> dict[str, SecretField]:
-    """The variables of a role that are filled from secrets when the container starts."""
-    return {row.name: row.value for row in TABLE if role in row.roles and isinstance(row.value, SecretField)}
+def secret_variables(component: Component) -> dict[str, SecretField]:
+    """The variables of a component that are filled from secrets when the container starts."""
+    return {
+        row.name: row.value
+        for row in TABLE
+        if component in row.components and isinstance(row.value, SecretField)
+    }
 
 
-def secret_options(role: Role) -> tuple[str, ...]:
-    """The variables of a role that are filled from secrets of the caller's, if the caller gives some."""
-    return tuple(row.name for row in TABLE if role in row.roles and isinstance(row.value, SecretOption))
+def secret_options(component: Component) -> tuple[str, ...]:
+    """The variables of a component that are filled from secrets of the caller's, if the caller gives some."""
+    return tuple(
+        row.name for row in TABLE if component in row.components and isinstance(row.value, SecretOption)
+    )
 
 
 def _is_free(row: Row, context: Context) -> bool:
@@ -558,7 +570,7 @@ def _is_free(row: Row, context: Context) -> bool:
 _GUNICORN_TRUST = ("--forwarded-allow-ips", "--forwarder-headers")
 
 
-def require_free(role: Role, extras: Mapping[str, object], context: Context) -> None:
+def require_free(component: Component, extras: Mapping[str, object], context: Context) -> None:
     """Check the variables a user adds.
 
     Sizes and habits are free, and so are limits that the door does not impose: a user may know better.
@@ -567,28 +579,28 @@ def require_free(role: Role, extras: Mapping[str, object], context: Context) -> 
         ValueError: If a name is one the library sets, or is not a variable name; the message names the
             argument to use instead. Or if a value would open what another one closes.
     """
-    reserved = {row.name.upper(): row for row in TABLE if role in row.roles}
+    reserved = {row.name.upper(): row for row in TABLE if component in row.components}
     for name, value in extras.items():
         if not name or "=" in name or any(c.isspace() for c in name):
-            raise ValueError(f"environment of role {role}: {name!r} is not a variable name")
+            raise ValueError(f"environment of {component}: {name!r} is not a variable name")
         row = reserved.get(name.upper())
         if row is not None and not _is_free(row, context):
-            raise ValueError(f"environment of role {role}: {name} is set by dify_cdk, use {row.instead}")
-        _require_safe(role, name.upper(), value, context)
+            raise ValueError(f"environment of {component}: {name} is set by dify_cdk, use {row.instead}")
+        _require_safe(component, name.upper(), value, context)
 
 
-def _require_safe(role: Role, name: str, value: object, context: Context) -> None:
+def _require_safe(component: Component, name: str, value: object, context: Context) -> None:
     """Values that depend on others."""
     if not isinstance(value, str):
         return
     if name == "GUNICORN_CMD_ARGS" and any(flag in value for flag in _GUNICORN_TRUST):
         raise ValueError(
-            f"environment of role {role}: GUNICORN_CMD_ARGS must not hold {' or '.join(_GUNICORN_TRUST)}: a "
+            f"environment of {component}: GUNICORN_CMD_ARGS must not hold {' or '.join(_GUNICORN_TRUST)}: a "
             f"client could call any path of api by a header, got {value!r}"
         )
     timeout = context.options.get("WORKER_TIMEOUT")
     if name == "CODE_EXECUTION_READ_TIMEOUT" and timeout and value.isdecimal() and int(value) <= int(timeout):
         raise ValueError(
-            f"environment of role {role}: {name} must be more than the {timeout} seconds of "
+            f"environment of {component}: {name} must be more than the {timeout} seconds of "
             f"Sandbox.timeout_seconds, got {value!r}"
         )

@@ -9,23 +9,23 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dify_cdk._checks import require_match
-from dify_cdk.dify.components import BACKEND_ROLES, Role, require_roles
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, require_components
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ecs as ecs
     from aws_cdk import aws_secretsmanager as secretsmanager
     from constructs import Construct
 
-REPOSITORIES: Mapping[Role, str] = MappingProxyType(
+REPOSITORIES: Mapping[Component, str] = MappingProxyType(
     {
-        **dict.fromkeys(BACKEND_ROLES, "langgenius/dify-api"),
-        Role.WEB: "langgenius/dify-web",
-        Role.PLUGIN_DAEMON: "langgenius/dify-plugin-daemon",
-        Role.SANDBOX: "langgenius/dify-sandbox",
-        Role.SSRF_PROXY: "ubuntu/squid",
+        **dict.fromkeys(BACKEND_COMPONENTS, "langgenius/dify-api"),
+        Component.WEB: "langgenius/dify-web",
+        Component.PLUGIN_DAEMON: "langgenius/dify-plugin-daemon",
+        Component.SANDBOX: "langgenius/dify-sandbox",
+        Component.SSRF_PROXY: "ubuntu/squid",
     }
 )
-"""Repository of each role's image on Docker Hub; a registry prefix goes before it."""
+"""Repository of each component's image on Docker Hub; a registry prefix goes before it."""
 
 TESTED_COMBINATIONS = frozenset({("1.17.1", "0.2.15", "0.6.10-local", "6.6-24.04_beta")})
 """``(version, sandbox, plugin_daemon, ssrf_proxy)`` tags this library is written for."""
@@ -73,7 +73,7 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 @dataclass(frozen=True, kw_only=True)
 class DifyRelease:
-    """The pinned image of every role.
+    """The pinned image of every component.
 
     Attributes:
         version: Tag of the api and web images, also used by worker, beat and the migration.
@@ -85,7 +85,7 @@ class DifyRelease:
             pull permissions are granted. Default: Docker Hub.
         credentials: Secret with ``username`` and ``password`` for the registry, which avoids Docker Hub's
             limit for anonymous pulls. Not for ECR, which takes no password. Default: anonymous.
-        images: An own image for single roles, any ``ecs.ContainerImage``; registry, credentials and tag
+        images: An own image for single components, any ``ecs.ContainerImage``; registry, credentials and tag
             are then the image's own business. Default: none.
 
     Raises:
@@ -99,13 +99,13 @@ class DifyRelease:
     ssrf_proxy: str = "6.6-24.04_beta"
     registry: str | None = None
     credentials: secretsmanager.ISecret | None = None
-    images: Mapping[Role, ecs.ContainerImage] = field(default_factory=dict)
+    images: Mapping[Component, ecs.ContainerImage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check tags and registry."""
         for name in ("version", "sandbox", "plugin_daemon", "ssrf_proxy"):
             require_match(f"DifyRelease.{name}", getattr(self, name), _TAG, "an image tag such as 1.17.1")
-        require_roles("DifyRelease.images", self.images)
+        require_components("DifyRelease.images", self.images)
         if self.registry is not None:
             meaning = "a registry and optional path without scheme or trailing slash"
             require_match(
@@ -126,39 +126,39 @@ class DifyRelease:
         """Whether pulling takes more than a name: credentials, or permissions in Amazon ECR."""
         return self.credentials is not None or _ECR.match(self.registry or "") is not None
 
-    def tag(self, role: Role) -> str:
-        """The image tag of a role."""
-        by_role = {
-            Role.SANDBOX: self.sandbox,
-            Role.PLUGIN_DAEMON: self.plugin_daemon,
-            Role.SSRF_PROXY: self.ssrf_proxy,
+    def tag(self, component: Component) -> str:
+        """The image tag of a component."""
+        by_component = {
+            Component.SANDBOX: self.sandbox,
+            Component.PLUGIN_DAEMON: self.plugin_daemon,
+            Component.SSRF_PROXY: self.ssrf_proxy,
         }
-        return by_role.get(role, self.version)
+        return by_component.get(component, self.version)
 
-    def image_name(self, role: Role) -> str:
-        """The full name of a role's pinned image, whether or not ``images`` replaces it."""
+    def image_name(self, component: Component) -> str:
+        """The full name of a component's pinned image, whether or not ``images`` replaces it."""
         prefix = "" if self.registry is None else f"{self.registry}/"
-        return f"{prefix}{REPOSITORIES[role]}:{self.tag(role)}"
+        return f"{prefix}{REPOSITORIES[component]}:{self.tag(component)}"
 
-    def container_image(self, scope: Construct, role: Role) -> ecs.ContainerImage:
-        """The image of a role for an ECS container.
+    def container_image(self, scope: Construct, component: Component) -> ecs.ContainerImage:
+        """The image of a component for an ECS container.
 
         Args:
             scope: Where an ECR repository is referred to, if the registry is one.
-            role: The role to run.
+            component: The component to run.
         """
         from aws_cdk import aws_ecr as ecr
         from aws_cdk import aws_ecs as ecs
 
-        own = self.images.get(role)
+        own = self.images.get(component)
         if own is not None:
             return own
         place = ecr_registry(self.registry)
         if place is None:
-            return ecs.ContainerImage.from_registry(self.image_name(role), credentials=self.credentials)
-        name = "/".join(part for part in (place.prefix, REPOSITORIES[role]) if part)
+            return ecs.ContainerImage.from_registry(self.image_name(component), credentials=self.credentials)
+        name = "/".join(part for part in (place.prefix, REPOSITORIES[component]) if part)
         arn = f"arn:{place.partition}:ecr:{place.region}:{place.account}:repository/{name}"
         repository = ecr.Repository.from_repository_attributes(
             scope, "Repository", repository_arn=arn, repository_name=name
         )
-        return ecs.ContainerImage.from_ecr_repository(repository, self.tag(role))
+        return ecs.ContainerImage.from_ecr_repository(repository, self.tag(component))

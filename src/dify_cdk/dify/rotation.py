@@ -26,7 +26,7 @@ class SecretRenewal:
 
     Attributes:
         secret: What it is called, in the console and in ``DifyData.secret``.
-        purposes: The purposes it serves; empty for those that belong to no role of Dify.
+        purposes: The purposes it serves; empty for those that belong to no component of Dify.
         renewal: How.
         reason: Why so, and what to expect meanwhile.
         steps: What to do by hand, in order.

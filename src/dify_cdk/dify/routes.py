@@ -1,4 +1,4 @@
-"""The one route table: which role of Dify 1.17.1 answers which URL prefix.
+"""The one route table: which component of Dify 1.17.1 answers which URL prefix.
 
 The prefixes are those of Dify's own proxy; everything else belongs to ``web``. Each frontend renders the
 table in its own way, so that a prefix cannot be known to one and missing in another.
@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 
 
 class RouteClass(StrEnum):
@@ -30,7 +30,7 @@ class Route:
 
     Attributes:
         prefix: URL prefix. With a trailing slash only what lies below it, else also the prefix itself.
-        role: Who answers.
+        component: Who answers.
         route_class: How a login treats it.
         priority: Fixed, sparse rank for listeners that need one; never renumbered and never used twice.
         long_requests: Whether answers may take minutes (streams, blocking calls).
@@ -38,7 +38,7 @@ class Route:
     """
 
     prefix: str
-    role: Role
+    component: Component
     route_class: RouteClass
     priority: int
     long_requests: bool = False
@@ -78,7 +78,7 @@ class Route:
 ROUTES: tuple[Route, ...] = (
     Route(
         prefix="/console/api",
-        role=Role.API,
+        component=Component.API,
         route_class=RouteClass.API,
         priority=1000,
         long_requests=True,
@@ -95,7 +95,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         prefix="/api",
-        role=Role.API,
+        component=Component.API,
         route_class=RouteClass.API,
         priority=2000,
         long_requests=True,
@@ -103,7 +103,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         prefix="/v1",
-        role=Role.API,
+        component=Component.API,
         route_class=RouteClass.OPEN,
         priority=3000,
         long_requests=True,
@@ -116,33 +116,41 @@ ROUTES: tuple[Route, ...] = (
             "/v1/datasets/*/documents/*/update*by*file",
         ),
     ),
-    Route(prefix="/openapi", role=Role.API, route_class=RouteClass.OPEN, priority=4000, long_requests=True),
+    Route(
+        prefix="/openapi",
+        component=Component.API,
+        route_class=RouteClass.OPEN,
+        priority=4000,
+        long_requests=True,
+    ),
     Route(
         prefix="/files",
-        role=Role.API,
+        component=Component.API,
         route_class=RouteClass.OPEN,
         priority=5000,
         uploads=("/files/upload/for-plugin",),
     ),
-    Route(prefix="/mcp", role=Role.API, route_class=RouteClass.OPEN, priority=6000, long_requests=True),
+    Route(
+        prefix="/mcp", component=Component.API, route_class=RouteClass.OPEN, priority=6000, long_requests=True
+    ),
     Route(
         prefix="/triggers",
-        role=Role.API,
+        component=Component.API,
         route_class=RouteClass.OPEN,
         priority=7000,
         uploads=("/triggers/*",),
     ),
-    Route(prefix="/socket.io/", role=Role.API_WEBSOCKET, route_class=RouteClass.API, priority=8000),
+    Route(prefix="/socket.io/", component=Component.API_WEBSOCKET, route_class=RouteClass.API, priority=8000),
     Route(
         prefix="/e/",
-        role=Role.PLUGIN_DAEMON,
+        component=Component.PLUGIN_DAEMON,
         route_class=RouteClass.OPEN,
         priority=9000,
         long_requests=True,
         uploads=("/e/*",),
     ),
-    Route(prefix="/explore", role=Role.WEB, route_class=RouteClass.PAGE, priority=10000),
-    Route(prefix="/", role=Role.WEB, route_class=RouteClass.PAGE, priority=50000),
+    Route(prefix="/explore", component=Component.WEB, route_class=RouteClass.PAGE, priority=10000),
+    Route(prefix="/", component=Component.WEB, route_class=RouteClass.PAGE, priority=50000),
 )
 """Every route, in the order in which they are tried. The last one is the default."""
 
@@ -181,20 +189,20 @@ class AlbRule:
     route: Route
 
 
-def served(roles: Collection[Role]) -> tuple[Route, ...]:
-    """The routes that lead to one of these roles; what they leave out falls to the default."""
-    return tuple(route for route in ROUTES if route.role in roles)
+def served(components: Collection[Component]) -> tuple[Route, ...]:
+    """The routes that lead to one of these components; what they leave out falls to the default."""
+    return tuple(route for route in ROUTES if route.component in components)
 
 
-def alb_rules(roles: Collection[Role]) -> tuple[AlbRule, ...]:
-    """The listener rules for these roles. Routes of ``web`` are the listener's default action.
+def alb_rules(components: Collection[Component]) -> tuple[AlbRule, ...]:
+    """The listener rules for these components. Routes of ``web`` are the listener's default action.
 
     Raises:
         ValueError: If a route has more patterns than one rule can hold.
     """
     rules = []
-    for route in served(roles):
-        if route.role is Role.WEB:
+    for route in served(components):
+        if route.component is Component.WEB:
             continue
         if len(route.patterns) > _ROUTES_PER_RULE:
             raise ValueError(f"route {route.prefix} has more than {_ROUTES_PER_RULE} patterns")
@@ -202,18 +210,18 @@ def alb_rules(roles: Collection[Role]) -> tuple[AlbRule, ...]:
     return tuple(rules)
 
 
-def http_api_routes(roles: Collection[Role]) -> tuple[tuple[str, Route], ...]:
+def http_api_routes(components: Collection[Component]) -> tuple[tuple[str, Route], ...]:
     """``(path, route)`` for an HTTP API, which prefers the most specific path whatever the order."""
-    return tuple((path, route) for route in served(roles) for path in route.http_api_paths)
+    return tuple((path, route) for route in served(components) for path in route.http_api_paths)
 
 
-def cloudfront_behaviors(roles: Collection[Role]) -> tuple[tuple[str, Route], ...]:
+def cloudfront_behaviors(components: Collection[Component]) -> tuple[tuple[str, Route], ...]:
     """``(path pattern, route)`` for a distribution in order of precedence, without the default behavior."""
     return tuple(
-        (pattern, route) for route in served(roles) if route.prefix != "/" for pattern in route.patterns
+        (pattern, route) for route in served(components) if route.prefix != "/" for pattern in route.patterns
     )
 
 
-def route_of(path: str, roles: Collection[Role]) -> Route:
-    """The route that answers a path when these roles are deployed."""
-    return next(route for route in served({*roles, Role.WEB}) if route.matches(path))
+def route_of(path: str, components: Collection[Component]) -> Route:
+    """The route that answers a path when these components are deployed."""
+    return next(route for route in served({*components, Component.WEB}) if route.matches(path))

@@ -14,7 +14,7 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk.dify.components import BACKEND_ROLES, Role
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_cdk.dify.environment import Door
 from dify_cdk.dify.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
 from dify_cdk.frontends.parts.certificates import DomainName
@@ -26,7 +26,7 @@ from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.login import Login
 from dify_cdk.options.web_acl import WebAcl
-from dify_cdk.workers.component_service import PLUGIN_DAEMON_IDLE_SECONDS, RoleService
+from dify_cdk.workers.component_service import PLUGIN_DAEMON_IDLE_SECONDS, ComponentService
 from dify_cdk.workers.workers import DifyWorkers
 
 _DEFAULT_TIMEOUT_SECONDS = 600
@@ -188,7 +188,7 @@ class DifyAlbFrontend(Construct):
         return self._login.user_pool if self._login else None
 
     @property
-    def services(self) -> dict[Role, RoleService]:
+    def services(self) -> dict[Component, ComponentService]:
         """The services of api and web, and of collaboration if it is on."""
         return dict(self._services)
 
@@ -212,18 +212,23 @@ class DifyAlbFrontend(Construct):
             return self._load_balancer.alb.load_balancer_dns_name
         return self._edge.distribution.distribution_domain_name
 
-    def _define_services(self, kind: Construct, workers: DifyWorkers) -> dict[Role, RoleService]:
-        roles = [Role.API, Role.WEB]
+    def _define_services(self, kind: Construct, workers: DifyWorkers) -> dict[Component, ComponentService]:
+        components = [Component.API, Component.WEB]
         if self._door.collaboration:
-            roles.append(Role.API_WEBSOCKET)
+            components.append(Component.API_WEBSOCKET)
         services = {
-            role: RoleService(
-                kind, role.construct_id, role=role, platform=workers.platform, door=self._door, grace=True
+            component: ComponentService(
+                kind,
+                component.construct_id,
+                component=component,
+                platform=workers.platform,
+                door=self._door,
+                grace=True,
             )
-            for role in roles
+            for component in components
         }
-        for role, service in services.items():
-            if role in BACKEND_ROLES:
+        for component, service in services.items():
+            if component in BACKEND_COMPONENTS:
                 service.wait_for(workers.migration)
             if self._edge:  # in place of another door, they leave that one only when this one is there
                 service.wait_for(self._edge.distribution)
@@ -232,9 +237,9 @@ class DifyAlbFrontend(Construct):
     def _connect(self, workers: DifyWorkers) -> None:
         """Register what runs here as targets, and the plugin daemon, which belongs to the workers."""
         groups = self._load_balancer.route(list(self._services.values()), self._login)
-        daemon = workers.services[Role.PLUGIN_DAEMON]
+        daemon = workers.services[Component.PLUGIN_DAEMON]
         self._load_balancer.allow_to(daemon)
-        workers.admit_plugin_targets(groups[Role.PLUGIN_DAEMON])
+        workers.admit_plugin_targets(groups[Component.PLUGIN_DAEMON])
 
     def _warn_about_plain_text(self) -> None:
         cdk.Validations.of(self).add_warning(

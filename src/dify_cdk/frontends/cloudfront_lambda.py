@@ -16,12 +16,12 @@ from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import Door
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
 from dify_cdk.dify.routes import cloudfront_behaviors
 from dify_cdk.frontends.parts.certificates import DomainName
-from dify_cdk.frontends.parts.component_function import PublicName, RoleFunction
+from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.lambda_images import LambdaImages, LocalBuild
 from dify_cdk.frontends.parts.names import global_name
@@ -38,7 +38,7 @@ from dify_cdk.options.domain import Domain
 from dify_cdk.options.function_size import DEFAULT_API, DEFAULT_WEB, FunctionSize
 from dify_cdk.options.sizes import with_room_for_proxy
 from dify_cdk.options.web_acl import WebAcl
-from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
+from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
 DEFAULT_IMAGES = LocalBuild()
@@ -120,7 +120,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
     ) -> None:
         super().__init__(scope, id)
         require_same_stack(self, workers)
-        _check(self, domain, {Role.API: api, Role.WEB: web})
+        _check(self, domain, {Component.API: api, Component.WEB: web})
         _check_collaboration(collaboration, uploads)
         self._limits = Limits(
             request_timeout_seconds=EDGE_READ_TIMEOUT_SECONDS,
@@ -140,7 +140,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
             limits=self._limits,
             collaboration=collaboration,
         )
-        sizes = {Role.API: api, Role.WEB: web}
+        sizes = {Component.API: api, Component.WEB: web}
         self._functions = _define_functions(kind, workers, public, sizes, images)
         second = _define_upload_door(kind, uploads, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
@@ -175,12 +175,12 @@ class DifyCloudFrontLambdaFrontend(Construct):
         return self._edge.distribution
 
     @property
-    def functions(self) -> dict[Role, lambda_.DockerImageFunction]:
+    def functions(self) -> dict[Component, lambda_.DockerImageFunction]:
         """The functions of api and web."""
-        return {role: function.function for role, function in self._functions.items()}
+        return {component: function.function for component, function in self._functions.items()}
 
     @property
-    def services(self) -> dict[Role, RoleService]:
+    def services(self) -> dict[Component, ComponentService]:
         """The small Fargate service of api, and of collaboration if it is on."""
         return dict(self._services)
 
@@ -190,19 +190,19 @@ class DifyCloudFrontLambdaFrontend(Construct):
         """File patterns come before the prefixes that contain them."""
         found = []
         if second is not None:
-            sockets = [pattern for pattern, _ in cloudfront_behaviors([Role.API_WEBSOCKET])]
+            sockets = [pattern for pattern, _ in cloudfront_behaviors([Component.API_WEBSOCKET])]
             found = [
                 Behavior(pattern=pattern, origin=second.origin, keeps_host=second.keeps_host)
                 for pattern in (*upload_patterns(), *(sockets if collaboration else ()))
             ]
         # Built once each: every call makes another origin, access control and pair of permissions.
-        signed = {role: _signed_origin(function) for role, function in self._functions.items()}
+        signed = {component: _signed_origin(function) for component, function in self._functions.items()}
         # A prefix of which every path carries files, such as /triggers, leads to the second origin whole.
         taken = {behavior.pattern for behavior in found}
-        patterns = [pattern for pattern, _ in cloudfront_behaviors([Role.API]) if pattern not in taken]
-        for pattern, role in (*((pattern, Role.API) for pattern in patterns), ("*", Role.WEB)):
+        patterns = [pattern for pattern, _ in cloudfront_behaviors([Component.API]) if pattern not in taken]
+        for pattern, component in (*((pattern, Component.API) for pattern in patterns), ("*", Component.WEB)):
             found.append(
-                Behavior(pattern=pattern, origin=signed[role], keeps_host=False, edge_lambdas=[signer])
+                Behavior(pattern=pattern, origin=signed[component], keeps_host=False, edge_lambdas=[signer])
             )
         return found
 
@@ -232,22 +232,22 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     def _serve_inside(
         self, kind: Construct, workers: DifyWorkers, second: UploadDoor | None
-    ) -> dict[Role, RoleService]:
+    ) -> dict[Component, ComponentService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
-        roomy = with_room_for_proxy(Role.API, workers.platform.sizes[Role.API])
-        platform = workers.platform.with_size(Role.API, roomy)
-        roles = [Role.API, Role.API_WEBSOCKET] if self._door.collaboration else [Role.API]
+        roomy = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
+        platform = workers.platform.with_size(Component.API, roomy)
+        components = [Component.API, Component.API_WEBSOCKET] if self._door.collaboration else [Component.API]
         behind_load_balancer = isinstance(second, VpcOriginUploads)
         services = {
-            role: RoleService(
+            component: ComponentService(
                 kind,
-                role.construct_id,
-                role=role,
+                component.construct_id,
+                component=component,
                 platform=platform,
                 door=self._door,
                 grace=behind_load_balancer,
             )
-            for role in roles
+            for component in components
         }
         for service in services.values():
             service.wait_for(workers.migration)
@@ -256,7 +256,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         return services
 
 
-def _signed_origin(function: RoleFunction) -> cloudfront.IOrigin:
+def _signed_origin(function: ComponentFunction) -> cloudfront.IOrigin:
     control = cloudfront.FunctionUrlOriginAccessControl(
         function,
         "AccessControl",
@@ -275,22 +275,22 @@ def _define_functions(
     kind: Construct,
     workers: DifyWorkers,
     name: PublicName,
-    sizes: Mapping[Role, FunctionSize],
+    sizes: Mapping[Component, FunctionSize],
     images: LambdaImages,
-) -> dict[Role, RoleFunction]:
+) -> dict[Component, ComponentFunction]:
     functions = {
-        role: RoleFunction(
+        component: ComponentFunction(
             kind,
-            f"{role.construct_id}Function",
-            role=role,
+            f"{component.construct_id}Function",
+            component=component,
             platform=workers.platform,
             name=name,
             size=size,
             images=images,
         )
-        for role, size in sizes.items()
+        for component, size in sizes.items()
     }
-    functions[Role.API].function.node.add_dependency(workers.migration)
+    functions[Component.API].function.node.add_dependency(workers.migration)
     return functions
 
 
@@ -311,7 +311,7 @@ def _parameter_name(frontend: Construct) -> str:
     return f"/dify/{cdk.Names.unique_resource_name(frontend, max_length=100, separator='-')}/public-url"
 
 
-def _check(frontend: Construct, domain: Domain | None, sizes: dict[Role, FunctionSize]) -> None:
+def _check(frontend: Construct, domain: Domain | None, sizes: dict[Component, FunctionSize]) -> None:
     if is_token(cdk.Stack.of(frontend).region):
         raise ValueError(
             "edge functions need the stack's region, give the stack env=cdk.Environment(region=...)"

@@ -11,7 +11,7 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import Door
 from dify_cdk.dify.limits import DOORS, Limits, require_carries
 from dify_cdk.dify.routes import http_api_routes
@@ -22,7 +22,7 @@ from dify_cdk.frontends.protocol import require_same_stack
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.sizes import with_room_for_proxy
-from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, Platform, RoleService
+from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
 _NAME = "DifyHttpApiFrontend"
@@ -142,7 +142,7 @@ class DifyHttpApiFrontend(Construct):
             scheme="https", host=host, limits=self._limits, idle_seconds=SERVICE_CONNECT_IDLE_SECONDS
         )
         self._services = self._define_services(kind, platform)
-        self._services[Role.API].wait_for(workers.migration)
+        self._services[Component.API].wait_for(workers.migration)
         workers.claim("discovery names of", _NAME)
         self._connect(workers)
         if domain:
@@ -167,35 +167,39 @@ class DifyHttpApiFrontend(Construct):
         return self._api.api
 
     @property
-    def services(self) -> dict[Role, RoleService]:
+    def services(self) -> dict[Component, ComponentService]:
         """The services of api and web."""
         return dict(self._services)
 
-    def _define_services(self, kind: Construct, platform: Platform) -> dict[Role, RoleService]:
-        roles = (Role.API, Role.WEB)
-        for role in roles:
-            platform = platform.with_size(role, with_room_for_proxy(role, platform.sizes[role]))
+    def _define_services(self, kind: Construct, platform: Platform) -> dict[Component, ComponentService]:
+        components = (Component.API, Component.WEB)
+        for component in components:
+            platform = platform.with_size(
+                component, with_room_for_proxy(component, platform.sizes[component])
+            )
         services = {
-            role: RoleService(kind, role.construct_id, role=role, platform=platform, door=self._door)
-            for role in roles
+            component: ComponentService(
+                kind, component.construct_id, component=component, platform=platform, door=self._door
+            )
+            for component in components
         }
-        for role, service in services.items():
-            service.join_service_connect(f"{role.dns_label}-httpapi")
+        for component, service in services.items():
+            service.join_service_connect(f"{component.dns_label}-httpapi")
         return services
 
     def _connect(self, workers: DifyWorkers) -> None:
-        """One integration per role, and every path of the route table."""
-        daemon = workers.services[Role.PLUGIN_DAEMON]
+        """One integration per component, and every path of the route table."""
+        daemon = workers.services[Component.PLUGIN_DAEMON]
         ends = {
-            role: self._api.integrate(service, f"{role.dns_label}-httpapi", _CLIENT_ADDRESS)
-            for role, service in self._services.items()
+            component: self._api.integrate(service, f"{component.dns_label}-httpapi", _CLIENT_ADDRESS)
+            for component, service in self._services.items()
         }
-        ends[Role.PLUGIN_DAEMON] = self._api.integrate(
+        ends[Component.PLUGIN_DAEMON] = self._api.integrate(
             daemon, workers.admit_plugin_discovery(), {**_CLIENT_ADDRESS, **_HOOK_URL}
         )
         for path, route in http_api_routes(ends):
             self._api.api.add_routes(
-                path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.role]
+                path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.component]
             )
         self._api.finish(self._limits)
 

@@ -24,8 +24,8 @@ class AlarmThresholds:
         latency_seconds: Time until nine of ten requests got their first byte, above it for 15 minutes. A
             streamed answer starts at once, a blocking one takes as long as the model.
         task_stops: Tasks in 15 minutes that ended by themselves, failed a health check or could not start.
-        cpu_percent: Average of a role's tasks, above it for 15 minutes.
-        memory_percent: Average of a role's tasks, above it for 15 minutes. At 100 a task is killed.
+        cpu_percent: Average of a component's tasks, above it for 15 minutes.
+        memory_percent: Average of a component's tasks, above it for 15 minutes. At 100 a task is killed.
         database_capacity_percent: Of the upper bound of the cluster's capacity, for 15 minutes: at 100 raise
             ``max_acu`` of ``DatabaseCapacity``.
         cache_memory_percent: Of a node's memory, for 15 minutes: at 100 jobs are refused.

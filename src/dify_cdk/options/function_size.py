@@ -1,4 +1,4 @@
-"""How large the Lambda function of a role is."""
+"""How large the Lambda function of a component is."""
 
 from __future__ import annotations
 

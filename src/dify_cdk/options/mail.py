@@ -92,7 +92,7 @@ class SesMail:
         return parseaddr(self.sender)[1]
 
     def environment(self, region: str) -> dict[str, str]:
-        """Plain variables of the roles that send.
+        """Plain variables of the components that send.
 
         Args:
             region: The stack's region, may be a token.
@@ -149,7 +149,7 @@ class SmtpMail:
             )
 
     def environment(self) -> dict[str, str]:
-        """Plain variables of the roles that send."""
+        """Plain variables of the components that send."""
         port = _PORTS[self.security] if self.port is None else self.port
         return _variables(self.sender, self.host, port, self.security)
 

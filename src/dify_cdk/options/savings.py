@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dify_cdk.dify.components import Role
-from dify_cdk.options.sizes import RoleSize
+from dify_cdk.dify.components import Component
+from dify_cdk.options.sizes import ComponentSize
 
-_ALL_ON_SPOT: Mapping[Role, str] = MappingProxyType(
+_ALL_ON_SPOT: Mapping[Component, str] = MappingProxyType(
     {
-        Role.API: "nobody can use Dify",
-        Role.WEB: "nobody can open Dify",
-        Role.PLUGIN_DAEMON: "no model and no tool answers until another task has installed every plugin",
+        Component.API: "nobody can use Dify",
+        Component.WEB: "nobody can open Dify",
+        Component.PLUGIN_DAEMON: "no model and no tool answers until another task has installed every plugin",
     }
 )
-"""What happens when AWS takes the last task of a role back; other roles only work later."""
+"""What happens when AWS takes the last task of a component back; other components only work later."""
 
 _NO_SCHEDULER = (
     "scheduler=None: scheduled workflows, polled triggers, human-input timeouts, plugin upgrades and "
@@ -28,21 +28,21 @@ _AWAKE = (
 
 
 def lever_warnings(
-    sizes: Mapping[Role, RoleSize], *, has_scheduler: bool, database_pauses: bool
+    sizes: Mapping[Component, ComponentSize], *, has_scheduler: bool, database_pauses: bool
 ) -> dict[str, str]:
     """What to warn about, by the id with which it can be acknowledged.
 
     Args:
-        sizes: Size of every role.
+        sizes: Size of every component.
         has_scheduler: Whether beat runs.
         database_pauses: Whether the database would pause without connections.
     """
     found = {}
-    for role, effect in _ALL_ON_SPOT.items():
-        spot = sizes[role].spot
+    for component, effect in _ALL_ON_SPOT.items():
+        spot = sizes[component].spot
         if spot is not None and spot.on_demand_base == 0:
-            found[f"DifyWorkersSpot{role.construct_id}"] = (
-                f"every task of {role} runs on Spot: while there is no spare capacity, {effect}"
+            found[f"DifyWorkersSpot{component.construct_id}"] = (
+                f"every task of {component} runs on Spot: while there is no spare capacity, {effect}"
             )
     if not has_scheduler:
         found["DifyWorkersScheduler"] = _NO_SCHEDULER

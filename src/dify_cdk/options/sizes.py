@@ -1,4 +1,4 @@
-"""How large the container of a role is, and how many run."""
+"""How large the container of a component is, and how many run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from dify_cdk._checks import is_token, require_literal, require_one_of, require_whole
-from dify_cdk.dify.components import Role, require_roles
+from dify_cdk.dify.components import Component, require_components
 
 _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
     {
@@ -24,7 +24,7 @@ _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
 
 _MAX_TASKS = 5000  # tasks of one service
 _MAX_WAITING = 1000
-_CPU_PERCENT = (10, 90)  # an idle role is above less already, and more is too late to start a task
+_CPU_PERCENT = (10, 90)  # an idle component is above less already, and more is too late to start a task
 
 
 class Architecture(StrEnum):
@@ -92,7 +92,7 @@ class Spot:
 
     A task that AWS takes back is told to stop, as at a deployment, and ends after at most two minutes. ECS
     starts another one as soon as there is spare capacity; on-demand capacity never stands in, so that tasks
-    may be missing for hours. What that means for a role that has no other task:
+    may be missing for hours. What that means for a component that has no other task:
 
     - ``api`` and ``web``: nobody can use Dify, which raises a warning. The default base prevents it.
     - ``plugin_daemon``: no model and no tool answers until the next task has installed every plugin again,
@@ -121,8 +121,8 @@ class Spot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RoleSize:
-    """Size and number of the tasks of one role.
+class ComponentSize:
+    """Size and number of the tasks of one component.
 
     Attributes:
         cpu_units: 1024 are one vCPU; a size that Fargate offers: 256, 512, 1024, 2048, 4096, 8192, 16384.
@@ -144,9 +144,9 @@ class RoleSize:
 
     def __post_init__(self) -> None:
         """Check the pair against Fargate's table, and the number of tasks."""
-        require_one_of("RoleSize.cpu_units", self.cpu_units, _FARGATE_MEMORY_MIB.keys())
+        require_one_of("ComponentSize.cpu_units", self.cpu_units, _FARGATE_MEMORY_MIB.keys())
         if not isinstance(self.tasks, Scaling):
-            require_whole("RoleSize.tasks", self.tasks, 1, _MAX_TASKS)
+            require_whole("ComponentSize.tasks", self.tasks, 1, _MAX_TASKS)
         if self.spot is not None:
             _require_effect(self.spot, self.most_tasks)
         if is_token(self.cpu_units) or is_token(self.memory_mib):
@@ -154,7 +154,7 @@ class RoleSize:
         allowed = _FARGATE_MEMORY_MIB[self.cpu_units]
         if self.memory_mib not in allowed:
             raise ValueError(
-                f"RoleSize.memory_mib must be one of {', '.join(map(str, allowed))} "
+                f"ComponentSize.memory_mib must be one of {', '.join(map(str, allowed))} "
                 f"with cpu_units={self.cpu_units}, got {self.memory_mib}"
             )
 
@@ -168,23 +168,23 @@ def _require_effect(spot: Spot, most_tasks: int) -> None:
     if spot.on_demand_base < most_tasks or is_token(most_tasks):
         return
     raise ValueError(
-        f"RoleSize.spot has no effect: Spot.on_demand_base={spot.on_demand_base} keeps all of at most "
+        f"ComponentSize.spot has no effect: Spot.on_demand_base={spot.on_demand_base} keeps all of at most "
         f"{most_tasks} tasks on demand; ask for more tasks, or for a smaller base"
     )
 
 
-DEFAULT_SIZES: Mapping[Role, RoleSize] = MappingProxyType(
+DEFAULT_SIZES: Mapping[Component, ComponentSize] = MappingProxyType(
     {
-        Role.API: RoleSize(cpu_units=512, memory_mib=2048),
-        Role.API_WEBSOCKET: RoleSize(cpu_units=256, memory_mib=1024),
-        Role.WEB: RoleSize(cpu_units=256, memory_mib=1024),
-        Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048),
-        Role.BEAT: RoleSize(cpu_units=256, memory_mib=1024),
+        Component.API: ComponentSize(cpu_units=512, memory_mib=2048),
+        Component.API_WEBSOCKET: ComponentSize(cpu_units=256, memory_mib=1024),
+        Component.WEB: ComponentSize(cpu_units=256, memory_mib=1024),
+        Component.WORKER: ComponentSize(cpu_units=1024, memory_mib=2048),
+        Component.BEAT: ComponentSize(cpu_units=256, memory_mib=1024),
         # Installs two plugins at a time, each with its Python packages, against a clock.
-        Role.PLUGIN_DAEMON: RoleSize(cpu_units=1024, memory_mib=2048),
-        Role.SANDBOX: RoleSize(cpu_units=256, memory_mib=512),
-        Role.SSRF_PROXY: RoleSize(cpu_units=256, memory_mib=512),
-        Role.MIGRATION: RoleSize(cpu_units=512, memory_mib=2048),
+        Component.PLUGIN_DAEMON: ComponentSize(cpu_units=1024, memory_mib=2048),
+        Component.SANDBOX: ComponentSize(cpu_units=256, memory_mib=512),
+        Component.SSRF_PROXY: ComponentSize(cpu_units=256, memory_mib=512),
+        Component.MIGRATION: ComponentSize(cpu_units=512, memory_mib=2048),
     }
 )
 """Floors that hold with a handful of users; every installed plugin is one more process of the daemon."""
@@ -192,11 +192,11 @@ DEFAULT_SIZES: Mapping[Role, RoleSize] = MappingProxyType(
 DEFAULT_WAITING_JOBS = 4
 """A quarter of the 16 jobs that a worker runs at once where the database is large enough."""
 
-SINGLETON_ROLES = (Role.BEAT, Role.PLUGIN_DAEMON, Role.MIGRATION)
-"""Roles of which exactly one task may run: two schedulers run every job twice."""
+SINGLETON_COMPONENTS = (Component.BEAT, Component.PLUGIN_DAEMON, Component.MIGRATION)
+"""Components of which exactly one task may run: two schedulers run every job twice."""
 
-SCALABLE_ROLES = (Role.API, Role.WEB, Role.WORKER)
-"""Roles whose number of tasks may follow their load; the CPU of the others says little about theirs."""
+SCALABLE_COMPONENTS = (Component.API, Component.WEB, Component.WORKER)
+"""Components whose number of tasks may follow their load; the CPU of the others says little about theirs."""
 
 
 _PROXY_CPU_UNITS = 256
@@ -206,56 +206,56 @@ See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-
 """
 
 
-def with_room_for_proxy(role: Role, size: RoleSize) -> RoleSize:
-    """The size of a role whose tasks also run the proxy of ECS Service Connect.
+def with_room_for_proxy(component: Component, size: ComponentSize) -> ComponentSize:
+    """The size of a component whose tasks also run the proxy of ECS Service Connect.
 
     A default size grows by what is missing; an own size has to be large enough.
 
     Raises:
         ValueError: If an own size leaves no processor time for Dify beside the proxy.
     """
-    floor = DEFAULT_SIZES[role]
+    floor = DEFAULT_SIZES[component]
     if is_token(size.cpu_units) or size.cpu_units > _PROXY_CPU_UNITS:
         return size
     if (size.cpu_units, size.memory_mib) != (floor.cpu_units, floor.memory_mib):
         raise ValueError(
-            f"sizes of role {role}: cpu_units must be 512 or more, since the proxy of Service Connect takes "
+            f"sizes of {component}: cpu_units must be 512 or more, since the proxy of Service Connect takes "
             f"{_PROXY_CPU_UNITS}, got {size.cpu_units}"
         )
     return replace(size, cpu_units=2 * _PROXY_CPU_UNITS, memory_mib=max(1024, floor.memory_mib))
 
 
-def sizes_with(own: Mapping[Role, RoleSize]) -> dict[Role, RoleSize]:
+def sizes_with(own: Mapping[Component, ComponentSize]) -> dict[Component, ComponentSize]:
     """The default sizes with the user's own in their place.
 
     Raises:
-        ValueError: If more than one task of a singleton role is asked for, a role shall scale that does
+        ValueError: If more than one task of a singleton is asked for, a component shall scale that does
             not, or the migration shall run on Spot.
     """
-    require_roles("sizes", own)
-    for role, size in own.items():
-        _require_runnable(role, size)
+    require_components("sizes", own)
+    for component, size in own.items():
+        _require_runnable(component, size)
     return {**DEFAULT_SIZES, **own}
 
 
-def _require_runnable(role: Role, size: RoleSize) -> None:
+def _require_runnable(component: Component, size: ComponentSize) -> None:
     if isinstance(size.tasks, Scaling):
-        if role not in SCALABLE_ROLES:
+        if component not in SCALABLE_COMPONENTS:
             raise ValueError(
-                f"sizes of role {role}: only {', '.join(SCALABLE_ROLES)} can scale, got tasks={size.tasks}; "
-                "give one number"
+                f"sizes of {component}: only {', '.join(SCALABLE_COMPONENTS)} can scale, got "
+                f"tasks={size.tasks}; give one number"
             )
-        if role != Role.WORKER and size.tasks.waiting_jobs is not None:
+        if component != Component.WORKER and size.tasks.waiting_jobs is not None:
             raise ValueError(
-                f"sizes of role {role}: jobs wait for the worker only, got Scaling.waiting_jobs="
+                f"sizes of {component}: jobs wait for the worker only, got Scaling.waiting_jobs="
                 f"{size.tasks.waiting_jobs}; leave it out"
             )
-    elif role in SINGLETON_ROLES:
-        require_literal(f"sizes of role {role}: tasks", size.tasks, "exactly one task can run")
+    elif component in SINGLETON_COMPONENTS:
+        require_literal(f"sizes of {component}: tasks", size.tasks, "exactly one task can run")
         if size.tasks != 1:
-            raise ValueError(f"sizes of role {role}: exactly one task can run, got tasks={size.tasks}")
-    if role == Role.MIGRATION and size.spot is not None:
+            raise ValueError(f"sizes of {component}: exactly one task can run, got tasks={size.tasks}")
+    if component == Component.MIGRATION and size.spot is not None:
         raise ValueError(
-            f"sizes of role {role}: it always runs on demand, since nothing starts before it is done, "
+            f"sizes of {component}: it always runs on demand, since nothing starts before it is done, "
             f"got spot={size.spot}; leave spot out"
         )

@@ -1,4 +1,4 @@
-"""From a role to its task definition and its service: the only place that names containers."""
+"""From a component to its task definition and its service: the only place that names containers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from constructs import Construct, IDependable
 from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
 from dify_cdk.data.data import DifyData
-from dify_cdk.dify.components import DATA_CALLERS, HEALTH_PATHS, PORTS, Role
+from dify_cdk.dify.components import DATA_CALLERS, HEALTH_PATHS, PORTS, Component
 from dify_cdk.dify.connections import Part, Pools, connections_of
 from dify_cdk.dify.environment import (
     CACHE_PORT,
@@ -31,20 +31,20 @@ from dify_cdk.dify.environment import (
 )
 from dify_cdk.dify.release import DifyRelease
 from dify_cdk.network import Tiers
-from dify_cdk.options.sizes import Architecture, RoleSize, Scaling, Spot
+from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
 from dify_cdk.workers.ecs_exec import exec_command, grant_exec
 from dify_cdk.workers.security_groups import Mesh
 
-Extras = Mapping[Role, Mapping[str, "str | ecs.Secret"]]
-"""Variables a user adds, by role."""
+Extras = Mapping[Component, Mapping[str, "str | ecs.Secret"]]
+"""Variables a user adds, by component."""
 
 _WEB_CHECK = (
-    f"fetch('http://127.0.0.1:{PORTS[Role.WEB]}{HEALTH_PATHS[Role.WEB]}')"
+    f"fetch('http://127.0.0.1:{PORTS[Component.WEB]}{HEALTH_PATHS[Component.WEB]}')"
     ".then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))"
 )
 # Remote port of the broker in the state "established"; the kernel writes both in hexadecimal.
 _BROKER_CHECK = f"cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q ':{CACHE_PORT:04X} 01 '"
-_BROKER_ROLES = (Role.WORKER, Role.BEAT)
+_BROKER_COMPONENTS = (Component.WORKER, Component.BEAT)
 _BEAT_HABITS = (
     *("ENABLE_WORKFLOW_SCHEDULE_POLLER_TASK", "WORKFLOW_SCHEDULE_POLLER_INTERVAL"),
     *("ENABLE_HUMAN_INPUT_TIMEOUT_TASK", "HUMAN_INPUT_TIMEOUT_TASK_INTERVAL"),
@@ -92,16 +92,16 @@ class Platform:
         data: The stateful half.
         release: Images.
         architecture: Processor, except for the sandbox.
-        sizes: Size of every role.
+        sizes: Size of every component.
         extras: Variables added by the user.
         options: Values of variables that follow from arguments, by variable name.
         secret_options: Secrets of variables that follow from arguments, by variable name.
         mesh: Security groups.
         namespace: The private DNS namespace.
-        names: The private DNS service of each role that has a name.
+        names: The private DNS service of each component that has a name.
         ready: What has to exist before any task can start.
         pools: How many connections to the database each process may open.
-        exec_roles: Roles whose containers ECS Exec opens.
+        exec_components: Components whose containers ECS Exec opens.
         services: The services made so far, with workers and all frontends.
     """
 
@@ -110,24 +110,24 @@ class Platform:
     data: DifyData
     release: DifyRelease
     architecture: Architecture
-    sizes: Mapping[Role, RoleSize]
+    sizes: Mapping[Component, ComponentSize]
     extras: Extras
     options: Mapping[str, str]
     secret_options: Mapping[str, SecretSource]
     mesh: Mesh
     namespace: servicediscovery.INamespace
-    names: Mapping[Role, servicediscovery.IService]
+    names: Mapping[Component, servicediscovery.IService]
     ready: Sequence[IDependable]
     pools: Pools
-    exec_roles: Collection[Role] = ()
-    services: list[RoleService] = field(default_factory=list)
+    exec_components: Collection[Component] = ()
+    services: list[ComponentService] = field(default_factory=list)
 
-    def with_size(self, role: Role, size: RoleSize) -> Platform:
-        """The same platform with another size of one role."""
-        return replace(self, sizes={**self.sizes, role: size})
+    def with_size(self, component: Component, size: ComponentSize) -> Platform:
+        """The same platform with another size of one component."""
+        return replace(self, sizes={**self.sizes, component: size})
 
     def context(self, door: Door | None, pools: Pools | None = None) -> Context:
-        """What the variables of a role are made of.
+        """What the variables of a component are made of.
 
         Args:
             door: The way in, as far as it is known already.
@@ -142,20 +142,20 @@ class Platform:
             secret_options=self.secret_options.keys(),
         )
 
-    def secrets_of(self, role: Role) -> dict[str, SecretSource]:
-        """The variables of a role that are filled from secrets, by name."""
-        return {**self.own_secrets_of(role), **self.chosen_secrets_of(role)}
+    def secrets_of(self, component: Component) -> dict[str, SecretSource]:
+        """The variables of a component that are filled from secrets, by name."""
+        return {**self.own_secrets_of(component), **self.chosen_secrets_of(component)}
 
-    def own_secrets_of(self, role: Role) -> dict[str, SecretSource]:
+    def own_secrets_of(self, component: Component) -> dict[str, SecretSource]:
         """Those of them that belong to the data."""
         return {
             name: SecretSource(self.data.secret(source.purpose), source.field)
-            for name, source in secret_variables(role).items()
+            for name, source in secret_variables(component).items()
         }
 
-    def chosen_secrets_of(self, role: Role) -> dict[str, SecretSource]:
+    def chosen_secrets_of(self, component: Component) -> dict[str, SecretSource]:
         """Those of them that a caller brought through an argument."""
-        names = secret_options(role)
+        names = secret_options(component)
         return {name: source for name, source in self.secret_options.items() if name in names}
 
 
@@ -167,11 +167,11 @@ class Start:
     command: Sequence[str] | None = None
 
 
-class RoleTask(Construct):
-    """The task definition of one role: roles, log group, one container named after the Dify role.
+class ComponentTask(Construct):
+    """The task definition of one component: roles, log group, one container named after the component.
 
     Args:
-        role: What runs in it.
+        component: What runs in it.
         platform: Where and from what.
         door: The way in, as far as it is known already.
         start: Another start command. Default: the image's.
@@ -182,29 +182,29 @@ class RoleTask(Construct):
         scope: Construct,
         id: str,
         *,
-        role: Role,
+        component: Component,
         platform: Platform,
         door: Door | None,
         start: Start | None = None,
     ) -> None:
         super().__init__(scope, id)
-        self._role = role
+        self._component = component
         self._platform = platform
-        self._extras = platform.extras.get(role, {})
+        self._extras = platform.extras.get(component, {})
         self._logs = log_group(self, "Logs")
-        size = platform.sizes[role]
+        size = platform.sizes[component]
         self._definition = ecs.FargateTaskDefinition(
             self,
             "Definition",
             cpu=size.cpu_units,
             memory_limit_mib=size.memory_mib,
-            runtime_platform=_processor(role, platform),
+            runtime_platform=_processor(component, platform),
         )
-        self._plain = plain_variables(role, platform.context(door), self._extras)
+        self._plain = plain_variables(component, platform.context(door), self._extras)
         self._container = self._define_container(start or Start(), door)
-        if role in DATA_CALLERS:
-            platform.data.grant_access(self._definition.task_role, role)
-        if role in platform.exec_roles:
+        if component in DATA_CALLERS:
+            platform.data.grant_access(self._definition.task_role, component)
+        if component in platform.exec_components:
             grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
         execution_role = self._definition.obtain_execution_role()
@@ -229,7 +229,7 @@ class RoleTask(Construct):
     def connections_to_database(self) -> int:
         """How many connections to the database one task opens at most."""
         texts = {name: value for name, value in self._extras.items() if isinstance(value, str)}
-        return connections_of(self._role, {**self._plain, **texts})
+        return connections_of(self._component, {**self._plain, **texts})
 
     def announce(self, door: Door) -> None:
         """Add what is known only once there is a way in.
@@ -238,8 +238,8 @@ class RoleTask(Construct):
             ValueError: If the way in imposes a limit that the user set as well.
         """
         context = self._platform.context(door)
-        require_free(self._role, self._extras, context)
-        for name, value in plain_variables(self._role, context, self._extras).items():
+        require_free(self._component, self._extras, context)
+        for name, value in plain_variables(self._component, context, self._extras).items():
             if name not in self._plain:
                 self._plain[name] = value
                 self._container.add_environment(name, value)
@@ -251,42 +251,42 @@ class RoleTask(Construct):
         resource.add_property_override("ContainerDefinitions.0.Command", list(start.command or ()))
 
     def _define_container(self, start: Start, door: Door | None) -> ecs.ContainerDefinition:
-        role = self._role
+        component = self._component
         extras = self._extras
-        require_free(role, extras, self._platform.context(door))
-        require_values(role, extras)
+        require_free(component, extras, self._platform.context(door))
+        require_values(component, extras)
         plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
         secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
         secrets = {
             name: ecs.Secret.from_secrets_manager(source.secret, source.field)
-            for name, source in self._platform.secrets_of(role).items()
+            for name, source in self._platform.secrets_of(component).items()
         }
         return self._definition.add_container(
-            role,
-            container_name=role,
-            image=self._platform.release.container_image(self, role),
+            component,
+            container_name=component,
+            image=self._platform.release.container_image(self, component),
             environment={**self._plain, **plain_extras},
             secrets={**secrets, **secret_extras},
-            port_mappings=_port_mapping(role),
+            port_mappings=_port_mapping(component),
             logging=ecs.LogDrivers.aws_logs(
-                stream_prefix=role,
+                stream_prefix=component,
                 log_group=self._logs,
                 mode=ecs.AwsLogDriverMode.NON_BLOCKING,
                 max_buffer_size=cdk.Size.mebibytes(_LOG_BUFFER_MIB),
             ),
             entry_point=list(start.entry_point) if start.entry_point else None,
             command=list(start.command) if start.command else None,
-            linux_parameters=_linux(self, role, self._platform),
+            linux_parameters=_linux(self, component, self._platform),
             stop_timeout=cdk.Duration.seconds(_STOP_SECONDS),
-            health_check=_health_check(role, extras),
+            health_check=_health_check(component, extras),
         )
 
 
-class RoleService(Construct):
-    """One role as an ECS service of its own: private subnets, private name, circuit breaker with rollback.
+class ComponentService(Construct):
+    """One component as an ECS service: private subnets, private name, circuit breaker with rollback.
 
     Args:
-        role: What runs in it.
+        component: What runs in it.
         platform: Where and from what.
         door: The way in, as far as it is known already.
         start: Another start command. Default: the image's.
@@ -298,18 +298,20 @@ class RoleService(Construct):
         scope: Construct,
         id: str,
         *,
-        role: Role,
+        component: Component,
         platform: Platform,
         door: Door | None,
         start: Start | None = None,
         grace: bool = False,
     ) -> None:
         super().__init__(scope, id)
-        self._role = role
+        self._component = component
         self._platform = platform
-        self._task = RoleTask(self, "Task", role=role, platform=platform, door=door, start=start)
-        size = platform.sizes[role]
-        minimum, maximum = _NEVER_TWICE if role is Role.BEAT else _RELOCATABLE
+        self._task = ComponentTask(
+            self, "Task", component=component, platform=platform, door=door, start=start
+        )
+        size = platform.sizes[component]
+        minimum, maximum = _NEVER_TWICE if component is Component.BEAT else _RELOCATABLE
         rebalancing = ecs.AvailabilityZoneRebalancing
         self._service = ecs.FargateService(
             self,
@@ -321,26 +323,28 @@ class RoleService(Construct):
             min_healthy_percent=minimum,
             max_healthy_percent=maximum,
             # Rebalancing starts a second task before it stops the first, which a scheduler must not have.
-            availability_zone_rebalancing=rebalancing.DISABLED if role is Role.BEAT else rebalancing.ENABLED,
+            availability_zone_rebalancing=rebalancing.DISABLED
+            if component is Component.BEAT
+            else rebalancing.ENABLED,
             capacity_provider_strategies=_capacity(size.spot),
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
-            security_groups=[platform.mesh.group(role)],
+            security_groups=[platform.mesh.group(component)],
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
             health_check_grace_period=cdk.Duration.seconds(START_SECONDS) if grace else None,
             enable_execute_command=False,
             enable_ecs_managed_tags=True,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
-        # The L2 waits for the task role's policy only; the execution role's lets the task read its secrets.
-        self.wait_for(self._task, *platform.mesh.rules_of(role), *platform.ready)
+        # The L2 waits for the task role's policy only; the execution role's lets the task read secrets.
+        self.wait_for(self._task, *platform.mesh.rules_of(component), *platform.ready)
         self._number = self._scale(size.tasks) if isinstance(size.tasks, Scaling) else None
-        if role in platform.exec_roles:
+        if component in platform.exec_components:
             self.override("EnableExecuteCommand", True)
-        name = platform.names.get(role)
+        name = platform.names.get(component)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
         self._part = Part(
-            name=role,
+            name=component,
             most=size.most_tasks,
             connections=self._task.connections_to_database,
             doubles=maximum > _NEVER_TWICE[1],
@@ -348,12 +352,12 @@ class RoleService(Construct):
         platform.services.append(self)
 
     @property
-    def role(self) -> Role:
-        """The role."""
-        return self._role
+    def component(self) -> Component:
+        """The component."""
+        return self._component
 
     @property
-    def task(self) -> RoleTask:
+    def task(self) -> ComponentTask:
         """Task definition and container."""
         return self._task
 
@@ -364,7 +368,7 @@ class RoleService(Construct):
 
     @property
     def connections(self) -> ec2.Connections:
-        """The role's security group."""
+        """The component's security group."""
         return self._service.connections
 
     @property
@@ -377,14 +381,15 @@ class RoleService(Construct):
         """The shell command that opens a shell in one of the tasks; needs AWS's Session Manager plugin.
 
         Raises:
-            ValueError: If ECS Exec is off for the role.
+            ValueError: If ECS Exec is off for the component.
         """
-        if self._role not in self._platform.exec_roles:
+        if self._component not in self._platform.exec_components:
             raise ValueError(
-                f"role {self._role} has no ECS Exec, add Role.{self._role.name} to exec_roles= of DifyWorkers"
+                f"component {self._component} has no ECS Exec, add Component.{self._component.name} to "
+                "exec_components= of DifyWorkers"
             )
         return exec_command(
-            self._role,
+            self._component,
             region=cdk.Stack.of(self).region,
             cluster=self._platform.cluster.cluster_name,
             service=self._service.service_name,
@@ -397,7 +402,7 @@ class RoleService(Construct):
         would change the hosts file of every other task in the namespace.
 
         Args:
-            discovery_name: Name in the namespace, other than the role's own DNS name.
+            discovery_name: Name in the namespace, other than the component's own DNS name.
         """
         self.override(
             "ServiceConnectConfiguration",
@@ -406,7 +411,7 @@ class RoleService(Construct):
                 "Namespace": self._platform.namespace.namespace_arn,
                 "Services": [
                     {
-                        "PortName": self._role.dns_label,
+                        "PortName": self._component.dns_label,
                         "DiscoveryName": discovery_name,
                         # Zero is no limit: the door's own timeout is the only one that counts.
                         "Timeout": {
@@ -468,7 +473,7 @@ class RoleService(Construct):
         self._service.node.add_dependency(*dependencies)
 
 
-def require_values(role: Role, extras: Mapping[str, object]) -> None:
+def require_values(component: Component, extras: Mapping[str, object]) -> None:
     """Check the values of variables that a user adds.
 
     Raises:
@@ -477,26 +482,26 @@ def require_values(role: Role, extras: Mapping[str, object]) -> None:
     for name, value in extras.items():
         if not isinstance(value, (str, ecs.Secret)):
             raise ValueError(
-                f"environment of role {role}: {name} must be text or an ecs.Secret, got {value!r}; "
+                f"environment of {component}: {name} must be text or an ecs.Secret, got {value!r}; "
                 f"write {str(value)!r}"
             )
 
 
-def _processor(role: Role, platform: Platform) -> ecs.RuntimePlatform:
-    arm = platform.architecture is Architecture.ARM64 and role is not Role.SANDBOX
+def _processor(component: Component, platform: Platform) -> ecs.RuntimePlatform:
+    arm = platform.architecture is Architecture.ARM64 and component is not Component.SANDBOX
     return ecs.RuntimePlatform(
         cpu_architecture=ecs.CpuArchitecture.ARM64 if arm else ecs.CpuArchitecture.X86_64,
         operating_system_family=ecs.OperatingSystemFamily.LINUX,
     )
 
 
-def _linux(scope: Construct, role: Role, platform: Platform) -> ecs.LinuxParameters | None:
+def _linux(scope: Construct, component: Component, platform: Platform) -> ecs.LinuxParameters | None:
     """An init process where there are orphans, or a process 1 that ignores the signal to stop.
 
     The sandbox's start script is a shell that stays process 1; ECS Exec leaves its agent's children behind.
     It also makes a new revision, without which running tasks would stay closed.
     """
-    if role is Role.SANDBOX or role in platform.exec_roles:
+    if component is Component.SANDBOX or component in platform.exec_components:
         return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True)
     return None
 
@@ -512,25 +517,25 @@ def _capacity(spot: Spot | None) -> list[ecs.CapacityProviderStrategy]:
     return [base, spare]
 
 
-def _port_mapping(role: Role) -> list[ecs.PortMapping] | None:
-    port = PORTS.get(role)
+def _port_mapping(component: Component) -> list[ecs.PortMapping] | None:
+    port = PORTS.get(component)
     if port is None:
         return None
-    if role is Role.SSRF_PROXY:  # CONNECT is not plain HTTP
-        return [ecs.PortMapping(container_port=port, name=role.dns_label)]
+    if component is Component.SSRF_PROXY:  # CONNECT is not plain HTTP
+        return [ecs.PortMapping(container_port=port, name=component.dns_label)]
     http: ecs.AppProtocol = ecs.AppProtocol.http  # type: ignore[assignment]  # a jsii class property
-    return [ecs.PortMapping(container_port=port, name=role.dns_label, app_protocol=http)]
+    return [ecs.PortMapping(container_port=port, name=component.dns_label, app_protocol=http)]
 
 
-def _health_check(role: Role, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
+def _health_check(component: Component, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
     """What tells ECS that a container has to be replaced: it asks that container, and nothing behind it."""
-    if role in _BROKER_ROLES:
-        return _broker_check(role, extras)
-    path = HEALTH_PATHS.get(role)
+    if component in _BROKER_COMPONENTS:
+        return _broker_check(component, extras)
+    path = HEALTH_PATHS.get(component)
     if path is None:
         return None
-    command = ["CMD-SHELL", f"curl -fsS http://localhost:{PORTS[role]}{path} || exit 1"]
-    if role is Role.WEB:  # its image has no curl
+    command = ["CMD-SHELL", f"curl -fsS http://localhost:{PORTS[component]}{path} || exit 1"]
+    if component is Component.WEB:  # its image has no curl
         command = ["CMD", "node", "-e", _WEB_CHECK]
     return ecs.HealthCheck(
         command=command,
@@ -541,7 +546,7 @@ def _health_check(role: Role, extras: Mapping[str, object]) -> ecs.HealthCheck |
     )
 
 
-def _broker_check(role: Role, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
+def _broker_check(component: Component, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
     """Whether a worker or the scheduler is connected to the broker; reads two files and starts no Python.
 
     Celery connects again by itself. One that does not for five minutes, longer than ElastiCache needs to put
@@ -556,7 +561,7 @@ def _broker_check(role: Role, extras: Mapping[str, object]) -> ecs.HealthCheck |
     ``celery inspect ping``, which Dify's Compose file has and leaves off, starts a Python with Dify's
     configuration each time.
     """
-    if role is Role.BEAT and not extras.keys().isdisjoint(_BEAT_HABITS):
+    if component is Component.BEAT and not extras.keys().isdisjoint(_BEAT_HABITS):
         return None
     return ecs.HealthCheck(
         command=["CMD-SHELL", f"{_BROKER_CHECK} || exit 1"],

@@ -1,4 +1,4 @@
-"""ECS Exec: a shell inside a running container, for those roles where it does no harm."""
+"""ECS Exec: a shell inside a running container, for those components where it does no harm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 from aws_cdk import aws_iam as iam
 
 from dify_cdk.cdk_helpers.nag import acknowledge_wildcards
-from dify_cdk.dify.components import Role, require_roles
+from dify_cdk.dify.components import Component, require_components
 
 _ACTIONS = (  # what the agent inside the task calls; none of them takes a resource
     "ssmmessages:CreateControlChannel",
@@ -16,28 +16,30 @@ _ACTIONS = (  # what the agent inside the task calls; none of them takes a resou
     "ssmmessages:OpenDataChannel",
 )
 _NEVER = {
-    Role.SANDBOX: "it runs other people's code and must have no permissions",
-    Role.SSRF_PROXY: "it guards the network and must have no permissions",
-    Role.MIGRATION: "it is over before anybody could look at it",
+    Component.SANDBOX: "it runs other people's code and must have no permissions",
+    Component.SSRF_PROXY: "it guards the network and must have no permissions",
+    Component.MIGRATION: "it is over before anybody could look at it",
 }
 
 
-def require_exec(roles: Collection[Role], *, has_scheduler: bool) -> frozenset[Role]:
-    """The roles that ECS Exec shall open.
+def require_exec(components: Collection[Component], *, has_scheduler: bool) -> frozenset[Component]:
+    """The components that ECS Exec shall open.
 
     Raises:
-        ValueError: If one of them is no role, must stay closed, or does not run.
+        ValueError: If one of them is no component, must stay closed, or does not run.
     """
-    name = "DifyWorkers.exec_roles"
-    if isinstance(roles, str):
-        raise ValueError(f"{name} must be a list or set of roles, got {str(roles)!r}: put it into brackets")
-    require_roles(name, roles)
-    for role in roles:
-        if role in _NEVER:
-            raise ValueError(f"{name} must not hold {role}: {_NEVER[role]}")
-        if role == Role.BEAT and not has_scheduler:
-            raise ValueError(f"{name} must not hold {role}: scheduler=None runs none")
-    return frozenset(roles)
+    name = "DifyWorkers.exec_components"
+    if isinstance(components, str):
+        raise ValueError(
+            f"{name} must be a list or set of components, got {str(components)!r}: put it into brackets"
+        )
+    require_components(name, components)
+    for component in components:
+        if component in _NEVER:
+            raise ValueError(f"{name} must not hold {component}: {_NEVER[component]}")
+        if component == Component.BEAT and not has_scheduler:
+            raise ValueError(f"{name} must not hold {component}: scheduler=None runs none")
+    return frozenset(components)
 
 
 def grant_exec(task_role: iam.IRole) -> None:
@@ -46,11 +48,11 @@ def grant_exec(task_role: iam.IRole) -> None:
     acknowledge_wildcards(task_role, ["*"], "ECS Exec was asked for, and its actions take no resource")
 
 
-def exec_command(role: Role, *, region: str, cluster: str, service: str) -> str:
+def exec_command(component: Component, *, region: str, cluster: str, service: str) -> str:
     """The shell command that opens a shell in the first task of a service."""
     where = f"--region {region} --cluster {cluster}"
     task = f"aws ecs list-tasks {where} --service-name {service} --query 'taskArns[0]' --output text"
     return (
-        f'aws ecs execute-command {where} --task "$({task})" --container {role} '
+        f'aws ecs execute-command {where} --task "$({task})" --container {component} '
         "--interactive --command /bin/sh"
     )

@@ -9,8 +9,8 @@ from constructs import Construct
 from dify_cdk.cdk_helpers.assets import migration_script
 from dify_cdk.cdk_helpers.custom_resources import DeployFunction, define_provider
 from dify_cdk.cdk_helpers.nag import acknowledge_wildcards
-from dify_cdk.dify.components import Role
-from dify_cdk.workers.component_service import Platform, RoleTask, Start
+from dify_cdk.dify.components import Component
+from dify_cdk.workers.component_service import ComponentTask, Platform, Start
 
 _TIMEOUT_SECONDS = 3600
 """CloudFormation waits no longer for a custom resource. The task itself goes on if it takes more.
@@ -38,7 +38,9 @@ class Migration(Construct):
         start = Start(
             entry_point=["/bin/bash", "-c"], command=[migration_script().read_text(encoding="utf-8")]
         )
-        self._task = RoleTask(self, "Task", role=Role.MIGRATION, platform=platform, door=None, start=start)
+        self._task = ComponentTask(
+            self, "Task", component=Component.MIGRATION, platform=platform, door=None, start=start
+        )
         on_event = self._define_handler("OnEvent", "on_event", [])
         is_complete = self._define_handler("IsComplete", "is_complete", self._statements(platform))
         wildcards = ["*", self._any_task(platform), self._any_revision()]
@@ -56,7 +58,7 @@ class Migration(Construct):
         self._order(platform)
 
     @property
-    def task(self) -> RoleTask:
+    def task(self) -> ComponentTask:
         """Task definition and container."""
         return self._task
 
@@ -80,10 +82,10 @@ class Migration(Construct):
             "Cluster": platform.cluster.cluster_arn,
             "TaskDefinition": self._task.definition.task_definition_arn,
             "Subnets": [subnet.subnet_id for subnet in platform.tiers.app],
-            "SecurityGroups": [platform.mesh.group(Role.MIGRATION).security_group_id],
-            "ContainerName": str(Role.MIGRATION),
+            "SecurityGroups": [platform.mesh.group(Component.MIGRATION).security_group_id],
+            "ContainerName": str(Component.MIGRATION),
             "LogGroup": self._task.logs.log_group_name,
-            "LogStreamPrefix": str(Role.MIGRATION),
+            "LogStreamPrefix": str(Component.MIGRATION),
             "Image": self._task.container.image_name,
             "Database": platform.data.database_identity,
             "TimeoutSeconds": str(_GIVE_UP_SECONDS),
@@ -124,6 +126,6 @@ class Migration(Construct):
             platform.data.initialization,
             platform.data.cache,
             self._task,
-            *platform.mesh.rules_of(Role.MIGRATION),
+            *platform.mesh.rules_of(Component.MIGRATION),
             *platform.ready,
         )

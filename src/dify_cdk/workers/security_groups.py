@@ -1,4 +1,4 @@
-"""Who may open a connection to whom: a security group for every role, and the rules between them."""
+"""Who may open a connection to whom: a security group for every component, and the rules between them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from constructs import Construct
 
 from dify_cdk.cdk_helpers.prefix_lists import managed_prefix_list, s3_list
 from dify_cdk.data.data import DifyData
-from dify_cdk.dify.components import CALLERS, DATA_CALLERS, PORTS, Role
+from dify_cdk.dify.components import CALLERS, DATA_CALLERS, PORTS, Component
 from dify_cdk.dify.environment import CACHE_PORT, DATABASE_PORT
 from dify_cdk.network import Tiers, network_of
 
-_OPEN_ROLES = (Role.API, Role.WORKER, Role.PLUGIN_DAEMON, Role.SSRF_PROXY)
-"""Roles that call models and tools of the user's choice, on any port."""
+_OPEN_COMPONENTS = (Component.API, Component.WORKER, Component.PLUGIN_DAEMON, Component.SSRF_PROXY)
+"""Components that call models and tools of the user's choice, on any port."""
 
 _HTTPS = 443
 
 
 class Mesh(Construct):
-    """A security group for each role and every permitted connection between roles, and from roles to data.
+    """A security group for each component, and every permitted connection between them and to data.
 
     The guarantee comes from the callee: only callers named in its ingress reach it. Sandbox and proxy are
     named only by the proxy, so that code and HTTP nodes of a workflow cannot reach database, cache, api or
@@ -31,7 +31,7 @@ class Mesh(Construct):
 
     Args:
         data: Database, cache and network.
-        tiers: Where the roles run.
+        tiers: Where the components run.
     """
 
     def __init__(self, scope: Construct, id: str, *, data: DifyData, tiers: Tiers) -> None:
@@ -39,8 +39,8 @@ class Mesh(Construct):
         self._vpc = data.vpc
         self._closed = tiers.closed
         self._s3 = managed_prefix_list(self, "S3PrefixList", s3_list(self)) if tiers.closed else None
-        self._groups = {role: self._define_group(role) for role in Role}
-        self._rules: dict[Role, list[Construct]] = {role: [] for role in Role}
+        self._groups = {component: self._define_group(component) for component in Component}
+        self._rules: dict[Component, list[Construct]] = {component: [] for component in Component}
         for callee, callers in CALLERS.items():
             for caller in callers:
                 self._allow(caller, callee.construct_id, self._groups[callee], PORTS[callee])
@@ -49,26 +49,30 @@ class Mesh(Construct):
             self._allow(caller, "Cache", data.cache.connections.security_groups[0], CACHE_PORT)
         network = network_of(self._vpc)
         if network is not None and network.model_endpoints is not None:
-            self._allow(Role.PLUGIN_DAEMON, "ModelEndpoints", network.model_endpoints, _HTTPS)
+            self._allow(Component.PLUGIN_DAEMON, "ModelEndpoints", network.model_endpoints, _HTTPS)
         self._let_sandbox_out()
 
-    def group(self, role: Role) -> ec2.SecurityGroup:
-        """The security group that every task of a role wears."""
-        return self._groups[role]
+    def group(self, component: Component) -> ec2.SecurityGroup:
+        """The security group that every task of a component wears."""
+        return self._groups[component]
 
-    def rules_of(self, role: Role) -> list[Construct]:
-        """The rules that let a role call others, for tasks that need them before they start."""
-        return self._rules[role]
+    def rules_of(self, component: Component) -> list[Construct]:
+        """The rules that let a component call others, for tasks that need them before they start."""
+        return self._rules[component]
 
-    def _define_group(self, role: Role) -> ec2.SecurityGroup:
-        anywhere = role in _OPEN_ROLES and not self._closed
+    def _define_group(self, component: Component) -> ec2.SecurityGroup:
+        anywhere = component in _OPEN_COMPONENTS and not self._closed
         group = ec2.SecurityGroup(
-            self, role.construct_id, vpc=self._vpc, description=f"Dify {role}", allow_all_outbound=anywhere
+            self,
+            component.construct_id,
+            vpc=self._vpc,
+            description=f"Dify {component}",
+            allow_all_outbound=anywhere,
         )
         if anywhere:
             return group
         inside = ec2.Peer.ipv4(self._vpc.vpc_cidr_block)
-        if role is not Role.SANDBOX:
+        if component is not Component.SANDBOX:
             group.add_egress_rule(inside, ec2.Port.all_tcp(), "Other roles, data and endpoints")
         elif self._closed:
             group.add_egress_rule(inside, ec2.Port.tcp(_HTTPS), "Endpoints: image, secrets, logs")
@@ -78,8 +82,8 @@ class Mesh(Construct):
             group.add_egress_rule(self._s3, ec2.Port.tcp(_HTTPS), "S3: image layers, files")
         return group
 
-    def _allow(self, caller: Role, callee_name: str, callee: ec2.ISecurityGroup, port: int) -> None:
-        """Let a role in. An L1 rule: the L2 would write it into the callee's stack or warn about egress."""
+    def _allow(self, caller: Component, callee_name: str, callee: ec2.ISecurityGroup, port: int) -> None:
+        """Let a component in. An L1 rule: the L2 writes it into the callee's stack, or warns about egress."""
         rule = ec2.CfnSecurityGroupIngress(
             self,
             f"{caller.construct_id}To{callee_name}",
@@ -93,12 +97,12 @@ class Mesh(Construct):
         self._rules[caller].append(rule)
 
     def _let_sandbox_out(self) -> None:
-        port = PORTS[Role.SSRF_PROXY]
+        port = PORTS[Component.SSRF_PROXY]
         ec2.CfnSecurityGroupEgress(
             self,
             "SandboxToSsrfProxyEgress",
-            group_id=self._groups[Role.SANDBOX].security_group_id,
-            destination_security_group_id=self._groups[Role.SSRF_PROXY].security_group_id,
+            group_id=self._groups[Component.SANDBOX].security_group_id,
+            destination_security_group_id=self._groups[Component.SSRF_PROXY].security_group_id,
             ip_protocol="tcp",
             from_port=port,
             to_port=port,

@@ -22,7 +22,7 @@ _SECRET_REASON = {"AwsSolutions-SMG4": "follows the user's access key, which a d
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MailVariables:
-    """Variables of the roles that send, by name: the plain ones, and where the secret ones are read."""
+    """Variables of the components that send, by name: the plain ones, and where the secret ones are read."""
 
     plain: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, SecretSource] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
-from dify_cdk.dify.components import NAMED_ROLES, PORTS, Role, require_roles
+from dify_cdk.dify.components import NAMED_COMPONENTS, PORTS, Component, require_components
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import Door
 from dify_cdk.dify.release import DifyRelease
@@ -32,13 +32,13 @@ from dify_cdk.options.sizes import (
     DEFAULT_SIZES,
     DEFAULT_WAITING_JOBS,
     Architecture,
-    RoleSize,
+    ComponentSize,
     Scaling,
     sizes_with,
     with_room_for_proxy,
 )
 from dify_cdk.workers.bedrock_grants import grant_models
-from dify_cdk.workers.component_service import START_SECONDS, Extras, Platform, RoleService, Start
+from dify_cdk.workers.component_service import START_SECONDS, ComponentService, Extras, Platform, Start
 from dify_cdk.workers.ecs_exec import require_exec
 from dify_cdk.workers.migration import Migration
 from dify_cdk.workers.queue_metrics import QueueMetrics
@@ -48,7 +48,7 @@ from dify_cdk.workers.ses_sender import MailVariables, define_mail
 DEFAULT_RELEASE = DifyRelease()
 DEFAULT_SANDBOX = Sandbox()
 DEFAULT_PLUGINS = Plugins()
-DEFAULT_SCHEDULER = DEFAULT_SIZES[Role.BEAT]
+DEFAULT_SCHEDULER = DEFAULT_SIZES[Component.BEAT]
 
 PLUGIN_DISCOVERY_NAME = "daemon-http"
 _DNS_TTL_SECONDS = 10
@@ -56,12 +56,12 @@ _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z
 
 
 class DifyWorkers(Construct):
-    """The background roles on Fargate, the migration before them, and the private names of all roles.
+    """The background components on Fargate, the migration before them, and everybody's private names.
 
-    Defines the cluster, a private DNS namespace with one name for every role that listens, a security group
-    for every role, the one-off migration, and one service each for worker, beat, plugin daemon, sandbox and
-    SSRF proxy. The frontend that you put beside it hosts api and web; swapping the frontend changes nothing
-    here but the announced URL and limits.
+    Defines the cluster, a private DNS namespace with one name for every component that listens, a security
+    group for every component, the one-off migration, and one service each for worker, beat, plugin daemon,
+    sandbox and SSRF proxy. The frontend that you put beside it hosts api and web; swapping the frontend
+    changes nothing here but the announced URL and limits.
 
     The sandbox runs other people's code. It can reach the proxy, and TCP 443 and DNS anywhere in a network
     with a way out, because Fargate fetches image, secrets and logs through the task's own interface.
@@ -72,12 +72,12 @@ class DifyWorkers(Construct):
         cluster: ECS cluster with the Fargate capacity providers. Default: one is defined.
         release: Images. Default: the release the library is written for.
         architecture: Processor of all tasks but the sandbox. Default: x86-64.
-        sizes: Size, number of tasks and capacity of single roles, also of api and web. Default: the floors
-            of ``dify_cdk.options.sizes``, one task each, on demand.
+        sizes: Size, number of tasks and capacity of single components, also of api and web. Default: the
+            floors of ``dify_cdk.options.sizes``, one task each, on demand.
         scheduler: Size of beat. ``None`` runs none: schedules, triggers and clean-ups stop, which raises a
             warning and saves one task, no more. Default: one small task.
-        environment: Variables to add, by role: text, or an ``ecs.Secret`` of a Secrets Manager field or an
-            SSM parameter. They cannot replace what the library sets.
+        environment: Variables to add, by component: text, or an ``ecs.Secret`` of a Secrets Manager field or
+            an SSM parameter. They cannot replace what the library sets.
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
         plugins: Where plugins come from. Default: Dify's marketplace and the public Python package index, or,
             where the subnets of the tasks have no way out, uploads only.
@@ -85,14 +85,15 @@ class DifyWorkers(Construct):
         mail: How Dify sends mail. Default: not at all, so that nobody can be invited or reset a password.
         namespace: Name of the private DNS namespace. Default: derived from the construct's path.
         app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
-        exec_roles: Roles in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand`` open a shell,
-            who then sees their secrets: list them only while you need it. The service's ``execute_command``
-            is the ready command. A cluster of yours that encrypts or logs sessions needs grants of yours to
-            the task's role. A role on AWS Lambda has no shell. Default: none; never sandbox and proxy.
+        exec_components: Components in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand``
+            open a shell, who then sees their secrets: list them only while you need it. The service's
+            ``execute_command`` is the ready command. A cluster of yours that encrypts or logs sessions
+            needs grants of yours to the task's role. A component on AWS Lambda has no shell. Default: none;
+            never sandbox and proxy.
 
     Raises:
         ValueError: If a size or variable cannot be, the namespace is malformed or ends with ``.local``, or
-            ``exec_roles`` holds a role that must stay closed.
+            ``exec_components`` holds a component that must stay closed.
 
     Example:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
@@ -107,8 +108,8 @@ class DifyWorkers(Construct):
         cluster: ecs.ICluster | None = None,
         release: DifyRelease = DEFAULT_RELEASE,
         architecture: Architecture = Architecture.X86_64,
-        sizes: Mapping[Role, RoleSize] | None = None,
-        scheduler: RoleSize | None = DEFAULT_SCHEDULER,
+        sizes: Mapping[Component, ComponentSize] | None = None,
+        scheduler: ComponentSize | None = DEFAULT_SCHEDULER,
         environment: Extras | None = None,
         sandbox: Sandbox = DEFAULT_SANDBOX,
         plugins: Plugins = DEFAULT_PLUGINS,
@@ -116,13 +117,13 @@ class DifyWorkers(Construct):
         mail: SesMail | SmtpMail | None = None,
         namespace: str | None = None,
         app_subnets: Sequence[ec2.ISubnet] | None = None,
-        exec_roles: Collection[Role] = (),
+        exec_components: Collection[Component] = (),
     ) -> None:
         super().__init__(scope, id)
         self._announced: Door | None = None
         self._claimed: set[tuple[str, str]] = set()
         self._queue: QueueMetrics | None = None
-        require_roles("environment", environment or {})
+        require_components("environment", environment or {})
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
@@ -145,16 +146,16 @@ class DifyWorkers(Construct):
             secret_options=post.secrets,
             mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
             namespace=dns,
-            names={role: _define_name(dns, role) for role in NAMED_ROLES},
+            names={component: _define_name(dns, component) for component in NAMED_COMPONENTS},
             ready=[*tiers.way_out, *providers],
             pools=_pools(data, all_sizes),
-            exec_roles=require_exec(exec_roles, has_scheduler=scheduler is not None),
+            exec_components=require_exec(exec_components, has_scheduler=scheduler is not None),
         )
         self._migration = Migration(self, "Migration", platform=self._platform)
         self._mirror = sandbox.pip_mirror_host()
         self._services = self._define_services(scheduler is not None, sandbox)
         if models is not None:
-            grant_models(self._services[Role.PLUGIN_DAEMON].task.definition.task_role, models)
+            grant_models(self._services[Component.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
         self._close_plugin_doors()
         self._warn(scheduler, release)
@@ -194,12 +195,12 @@ class DifyWorkers(Construct):
         return self._migration.task.definition.family
 
     @property
-    def services(self) -> Mapping[Role, RoleService]:
-        """The service of each background role."""
+    def services(self) -> Mapping[Component, ComponentService]:
+        """The service of each background component."""
         return dict(self._services)
 
     def announce(self, door: Door) -> None:
-        """Tell the background roles under which URL users reach Dify, and what that way in carries.
+        """Tell the background components under which URL users reach Dify, and what that way in carries.
 
         Frontends call it; the first one that announces wins, a second one needs ``announce=False``.
 
@@ -215,7 +216,7 @@ class DifyWorkers(Construct):
         for service in self._services.values():
             service.task.announce(door)
         if door.internal:  # HTTP nodes may call Dify's own address although it is a private one
-            proxy = self._services[Role.SSRF_PROXY]
+            proxy = self._services[Component.SSRF_PROXY]
             proxy.task.replace_command(self._proxy_start(allowed_hosts=[door.host]))
 
     def admit_plugin_targets(self, target_group: elbv2.ApplicationTargetGroup) -> None:
@@ -226,15 +227,15 @@ class DifyWorkers(Construct):
         """
         self._plugin_targets.append(
             {
-                "ContainerName": str(Role.PLUGIN_DAEMON),
-                "ContainerPort": PORTS[Role.PLUGIN_DAEMON],
+                "ContainerName": str(Component.PLUGIN_DAEMON),
+                "ContainerPort": PORTS[Component.PLUGIN_DAEMON],
                 "TargetGroupArn": target_group.target_group_arn,
             }
         )
-        self._services[Role.PLUGIN_DAEMON].override("LoadBalancers", self._plugin_targets)
+        self._services[Component.PLUGIN_DAEMON].override("LoadBalancers", self._plugin_targets)
         # Refused without a load balancer, so it cannot be there from the start.
-        self._services[Role.PLUGIN_DAEMON].override("HealthCheckGracePeriodSeconds", START_SECONDS)
-        self._services[Role.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
+        self._services[Component.PLUGIN_DAEMON].override("HealthCheckGracePeriodSeconds", START_SECONDS)
+        self._services[Component.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
 
     def measure_queue(self) -> QueueMetrics:
         """Define what measures the job queue, once, and return its metrics.
@@ -274,8 +275,8 @@ class DifyWorkers(Construct):
         Raises:
             ValueError: If the daemon's size leaves no room for the proxy of Service Connect.
         """
-        with_room_for_proxy(Role.PLUGIN_DAEMON, self._platform.sizes[Role.PLUGIN_DAEMON])
-        self._services[Role.PLUGIN_DAEMON].join_service_connect(PLUGIN_DISCOVERY_NAME)
+        with_room_for_proxy(Component.PLUGIN_DAEMON, self._platform.sizes[Component.PLUGIN_DAEMON])
+        self._services[Component.PLUGIN_DAEMON].join_service_connect(PLUGIN_DISCOVERY_NAME)
         return PLUGIN_DISCOVERY_NAME
 
     def _close_plugin_doors(self) -> None:
@@ -284,8 +285,8 @@ class DifyWorkers(Construct):
         ECS leaves a service's load balancers and Service Connect as they are when the property is absent,
         so that a removed frontend could never let go. The L2 leaves both out.
         """
-        self._services[Role.PLUGIN_DAEMON].override("LoadBalancers", [])
-        self._services[Role.PLUGIN_DAEMON].override("ServiceConnectConfiguration", {"Enabled": False})
+        self._services[Component.PLUGIN_DAEMON].override("LoadBalancers", [])
+        self._services[Component.PLUGIN_DAEMON].override("ServiceConnectConfiguration", {"Enabled": False})
 
     def _default_namespace(self) -> str:
         unique = cdk.Names.unique_resource_name(self, max_length=50, separator="-")
@@ -318,24 +319,35 @@ class DifyWorkers(Construct):
         acknowledge(cluster, {"AwsSolutions-ECS4": reason})
         return cluster, [providers]
 
-    def _define_services(self, with_scheduler: bool, sandbox: Sandbox) -> dict[Role, RoleService]:
-        starts = {Role.SANDBOX: _sandbox_start(sandbox), Role.SSRF_PROXY: self._proxy_start()}
-        roles = [Role.WORKER, Role.BEAT, Role.PLUGIN_DAEMON, Role.SANDBOX, Role.SSRF_PROXY]
+    def _define_services(self, with_scheduler: bool, sandbox: Sandbox) -> dict[Component, ComponentService]:
+        starts = {Component.SANDBOX: _sandbox_start(sandbox), Component.SSRF_PROXY: self._proxy_start()}
+        components = [
+            Component.WORKER,
+            Component.BEAT,
+            Component.PLUGIN_DAEMON,
+            Component.SANDBOX,
+            Component.SSRF_PROXY,
+        ]
         if not with_scheduler:
-            roles.remove(Role.BEAT)
+            components.remove(Component.BEAT)
         services = {
-            role: RoleService(
-                self, role.construct_id, role=role, platform=self._platform, door=None, start=starts.get(role)
+            component: ComponentService(
+                self,
+                component.construct_id,
+                component=component,
+                platform=self._platform,
+                door=None,
+                start=starts.get(component),
             )
-            for role in roles
+            for component in components
         }
-        for role in (Role.WORKER, Role.BEAT):
-            if role in services:
-                services[role].wait_for(self.migration)
-        services[Role.PLUGIN_DAEMON].wait_for(self._platform.data.initialization)
-        tasks = self._platform.sizes[Role.WORKER].tasks
+        for component in (Component.WORKER, Component.BEAT):
+            if component in services:
+                services[component].wait_for(self.migration)
+        services[Component.PLUGIN_DAEMON].wait_for(self._platform.data.initialization)
+        tasks = self._platform.sizes[Component.WORKER].tasks
         if isinstance(tasks, Scaling):
-            services[Role.WORKER].follow_queue(
+            services[Component.WORKER].follow_queue(
                 self.measure_queue().metric_waiting_jobs_per_worker(),
                 tasks.waiting_jobs or DEFAULT_WAITING_JOBS,
             )
@@ -343,14 +355,14 @@ class DifyWorkers(Construct):
 
     def _proxy_start(self, allowed_hosts: Sequence[str] = ()) -> Start:
         configuration = squid.configuration(
-            port=PORTS[Role.SSRF_PROXY],
+            port=PORTS[Component.SSRF_PROXY],
             allowed_hosts=[*allowed_hosts, *([self._mirror] if self._mirror else [])],
             network=[_network_of_address(self._platform.data.vpc.vpc_cidr_block)],
         )
         entry_point, command = squid.command(configuration)
         return Start(entry_point=entry_point, command=command)
 
-    def _warn(self, scheduler: RoleSize | None, release: DifyRelease) -> None:
+    def _warn(self, scheduler: ComponentSize | None, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
         platform = self._platform
         levers = lever_warnings(
@@ -371,7 +383,7 @@ class DifyWorkers(Construct):
                 "the subnets of the tasks have no way out, but the images come from Docker Hub: "
                 "pass release=DifyRelease(registry=...)",
             )
-        if platform.tiers.closed and platform.exec_roles and network_of(platform.data.vpc) is None:
+        if platform.tiers.closed and platform.exec_components and network_of(platform.data.vpc) is None:
             validations.add_warning(
                 "DifyWorkersExecEndpoint",
                 "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
@@ -457,9 +469,12 @@ class _Connections:
         return []
 
 
-def _pools(data: DifyData, sizes: Mapping[Role, RoleSize]) -> Pools:
+def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
     """What the database leaves for each process, with one api_websocket whether it runs or not."""
-    counts = [sizes[role].most_tasks for role in (Role.API, Role.API_WEBSOCKET, Role.WORKER)]
+    counts = [
+        sizes[component].most_tasks
+        for component in (Component.API, Component.API_WEBSOCKET, Component.WORKER)
+    ]
     available = data.database.max_connections
     if available is None or is_token(counts):
         return DEFAULT_POOLS
@@ -471,18 +486,22 @@ def _network_of_address(cidr: str) -> str:
     return cidr if is_token(cidr) else str(ipaddress.ip_network(cidr, strict=False))
 
 
-def _all_sizes(own: Mapping[Role, RoleSize], scheduler: RoleSize | None) -> dict[Role, RoleSize]:
-    if Role.BEAT in own:
-        raise ValueError("sizes of role beat: use scheduler= of DifyWorkers")
-    return sizes_with(own if scheduler is None else {**own, Role.BEAT: scheduler})
+def _all_sizes(
+    own: Mapping[Component, ComponentSize], scheduler: ComponentSize | None
+) -> dict[Component, ComponentSize]:
+    if Component.BEAT in own:
+        raise ValueError("sizes of beat: use scheduler= of DifyWorkers")
+    return sizes_with(own if scheduler is None else {**own, Component.BEAT: scheduler})
 
 
-def _define_name(namespace: servicediscovery.PrivateDnsNamespace, role: Role) -> servicediscovery.Service:
+def _define_name(
+    namespace: servicediscovery.PrivateDnsNamespace, component: Component
+) -> servicediscovery.Service:
     return servicediscovery.Service(
         namespace,
-        role.construct_id,
+        component.construct_id,
         namespace=namespace,
-        name=role.dns_label,
+        name=component.dns_label,
         dns_record_type=servicediscovery.DnsRecordType.A,
         dns_ttl=cdk.Duration.seconds(_DNS_TTL_SECONDS),
         custom_health_check=servicediscovery.HealthCheckCustomConfig(failure_threshold=1),

@@ -9,6 +9,8 @@ from aws_cdk import aws_route53 as route53
 from dify_cdk import (
     Access,
     Bedrock,
+    Component,
+    ComponentSize,
     DifyAlbFrontend,
     DifyBackup,
     DifyData,
@@ -16,8 +18,6 @@ from dify_cdk import (
     DifyNetwork,
     DifyWorkers,
     Domain,
-    Role,
-    RoleSize,
     Scaling,
     SesMail,
 )
@@ -44,7 +44,7 @@ def build(app: cdk.App) -> cdk.Stack:
             assume_roles=["arn:aws:iam::210987654321:role/models"],
         ),
         mail=SesMail(sender="Dify <dify@example.com>", zone=zone),
-        sizes={Role.WORKER: RoleSize(cpu_units=1024, memory_mib=2048, tasks=Scaling(max_tasks=3))},
+        sizes={Component.WORKER: ComponentSize(cpu_units=1024, memory_mib=2048, tasks=Scaling(max_tasks=3))},
     )
     domain = Domain(host_name="dify.example.com", zone=zone)
     access = Access(ipv4=["203.0.113.0/24"])

@@ -18,7 +18,7 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.connections import FUNCTION_POOLS
 from dify_cdk.dify.environment import Door, plain_variables, require_free
 from dify_cdk.dify.limits import Limits
@@ -32,7 +32,7 @@ nobody counts them. Every fifth slow request was lost with gunicorn's 2 seconds,
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
-_WARM_PATHS = {Role.API: "/health", Role.WEB: "/favicon.ico"}  # cheap ones
+_WARM_PATHS = {Component.API: "/health", Component.WEB: "/favicon.ico"}  # cheap ones
 _HOST = "host.invalid"  # stands for the host name that only the running function learns
 
 
@@ -53,14 +53,14 @@ class PublicName:
     collaboration: bool
 
 
-class RoleFunction(Construct):
-    """A role of Dify as a Lambda function inside the network.
+class ComponentFunction(Construct):
+    """A component of Dify as a Lambda function inside the network.
 
     Its configuration holds no secret: the entry script of the image fetches the fields it is told to when
     an environment starts.
 
     Args:
-        role: ``api`` or ``web``.
+        component: ``api`` or ``web``.
         platform: Where it runs, and from what.
         name: How it learns its public URL.
         size: Memory, time and concurrency.
@@ -72,31 +72,31 @@ class RoleFunction(Construct):
         scope: Construct,
         id: str,
         *,
-        role: Role,
+        component: Component,
         platform: Platform,
         name: PublicName,
         size: FunctionSize,
         images: LambdaImages,
     ) -> None:
         super().__init__(scope, id)
-        self._role = role
-        self._secrets = _by_secret(platform, role)
+        self._component = component
+        self._secrets = _by_secret(platform, component)
         environment = self._environment(platform, name, size)
-        _require_room(role, environment)
+        _require_room(component, environment)
         self._function = lambda_.DockerImageFunction(
             self,
             "Function",
-            code=images.code(self, role, release=platform.release, architecture=platform.architecture),
+            code=images.code(self, component, release=platform.release, architecture=platform.architecture),
             architecture=lambda_architecture(platform.architecture),
             memory_size=size.memory_mib,
             timeout=cdk.Duration.seconds(size.timeout_seconds),
             reserved_concurrent_executions=size.reserved_concurrency,
             vpc=platform.data.vpc,
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
-            security_groups=[platform.mesh.group(role)],
+            security_groups=[platform.mesh.group(component)],
             environment=environment,
             log_group=log_group(self, "Logs"),
-            description=f"Dify: {role}",
+            description=f"Dify: {component}",
         )
         self._grant(platform, name)
         self._target = self._define_target(size)
@@ -125,10 +125,10 @@ class RoleFunction(Construct):
             collaboration=name.collaboration,
         )
         context = platform.context(door, FUNCTION_POOLS)
-        extras = platform.extras.get(self._role, {})
-        require_free(self._role, extras, context)
+        extras = platform.extras.get(self._component, {})
+        require_free(self._component, extras, context)
         own = {variable: value for variable, value in extras.items() if isinstance(value, str)}
-        values = {**plain_variables(self._role, context, extras), **own}
+        values = {**plain_variables(self._component, context, extras), **own}
         if size.provisioned_concurrency:  # with true, an environment counts as ready while it still starts
             values["AWS_LWA_ASYNC_INIT"] = "false"
         late = {} if name.host else {key: text for key, text in values.items() if _HOST in text}
@@ -145,14 +145,16 @@ class RoleFunction(Construct):
     def _grant(self, platform: Platform, name: PublicName) -> None:
         role = self._function.role
         assert role is not None
-        arns = {source.secret.secret_arn: None for source in platform.own_secrets_of(self._role).values()}
+        arns = {
+            source.secret.secret_arn: None for source in platform.own_secrets_of(self._component).values()
+        }
         if arns:
             statement = iam.PolicyStatement(actions=["secretsmanager:GetSecretValue"], resources=list(arns))
             self._function.add_to_role_policy(statement)
-            platform.data.grant_access(role, self._role)
-        for source in platform.chosen_secrets_of(self._role).values():
+            platform.data.grant_access(role, self._component)
+        for source in platform.chosen_secrets_of(self._component).values():
             source.secret.grant_read(role)
-        for value in platform.extras.get(self._role, {}).values():
+        for value in platform.extras.get(self._component, {}).values():
             if isinstance(value, ecs.Secret):
                 value.grant_read(role)
         if name.host is None:
@@ -166,7 +168,7 @@ class RoleFunction(Construct):
 
     def _keep_warm(self, minutes: int) -> None:
         """Call the function as its URL would, so that the adapter passes a plain request on."""
-        path = _WARM_PATHS[self._role]
+        path = _WARM_PATHS[self._component]
         # The target's own role would lie at the stack.
         caller = iam.Role(
             self,
@@ -189,7 +191,7 @@ class RoleFunction(Construct):
             "KeepWarm",
             schedule=scheduler.ScheduleExpression.rate(cdk.Duration.minutes(minutes)),
             target=target,
-            description=f"Dify: keeps one environment of {self._role} ready",
+            description=f"Dify: keeps one environment of {self._component} ready",
         )
         acknowledge_wildcards(caller, [f"{self._target.function_arn}:*"], "the function in any version")
 
@@ -238,41 +240,41 @@ def _template(text: str) -> str:
     return text.replace(f"https://{_HOST}", "{url}").replace(_HOST, "{host}")
 
 
-def _by_secret(platform: Platform, role: Role) -> dict[str, dict[str, str | None]]:
+def _by_secret(platform: Platform, component: Component) -> dict[str, dict[str, str | None]]:
     """ARN of each secret to its variables with their fields, so that an ARN stands there once."""
     grouped: dict[str, dict[str, str | None]] = {}
-    for variable, source in platform.secrets_of(role).items():
+    for variable, source in platform.secrets_of(component).items():
         grouped.setdefault(source.secret.secret_arn, {})[variable] = source.field
-    for variable, value in platform.extras.get(role, {}).items():
+    for variable, value in platform.extras.get(component, {}).items():
         if not isinstance(value, str):
-            arn, name = _source(role, variable, value)
+            arn, name = _source(component, variable, value)
             grouped.setdefault(arn, {})[variable] = name
     return grouped
 
 
-def _source(role: Role, variable: str, value: object) -> tuple[str, str | None]:
+def _source(component: Component, variable: str, value: object) -> tuple[str, str | None]:
     """The secret and the field that a user's variable comes from, as the entry script asks for them.
 
     Raises:
         ValueError: If it is not the current version of a Secrets Manager secret.
     """
-    where = f"environment of role {role}: {variable}"
-    if role is not Role.API:
+    where = f"environment of {component}: {variable}"
+    if component is not Component.API:
         raise ValueError(
-            f"{where} must be text where the role runs on AWS Lambda, which fetches secrets for api"
+            f"{where} must be text where the component runs on AWS Lambda, which fetches secrets for api"
         )
-    require_values(role, {variable: value})
+    require_values(component, {variable: value})
     assert isinstance(value, ecs.Secret)  # texts do not come here
     if not value.has_field:
         if ":ssm:" in value.arn:
             raise ValueError(
-                f"{where} must come from Secrets Manager where the role runs on AWS Lambda, not from SSM"
+                f"{where} must come from Secrets Manager where the component runs on AWS Lambda, not from SSM"
             )
         return value.arn, None
     arn, name, stage, version = value.arn.rsplit(":", 3)
     if stage or version:
         raise ValueError(
-            f"{where} must be the current version of its secret where the role runs on AWS Lambda, got "
+            f"{where} must be the current version of its secret where the component runs on AWS Lambda, got "
             f"{stage or version}"
         )
     return arn, name
@@ -283,12 +285,12 @@ def _compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _require_room(role: Role, environment: Mapping[str, str]) -> None:
+def _require_room(component: Component, environment: Mapping[str, str]) -> None:
     """A function's environment holds 4 KB; what tokens grow to is estimated."""
     size = sum(len(name) + _length(text) for name, text in environment.items())
     if size > _ENVIRONMENT_BYTES:
         raise ValueError(
-            f"environment of role {role}: about {size} characters, but a Lambda function holds "
+            f"environment of {component}: about {size} characters, but a Lambda function holds "
             f"{_ENVIRONMENT_BYTES}: remove some of your own variables"
         )
 

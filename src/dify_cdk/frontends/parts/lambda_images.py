@@ -11,20 +11,20 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from dify_cdk.cdk_helpers.assets import docker_dir
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.release import DifyRelease
 from dify_cdk.options.sizes import Architecture
 
-_FOLDERS = {Role.API: "api_lambda", Role.WEB: "web_lambda"}
+_FOLDERS = {Component.API: "api_lambda", Component.WEB: "web_lambda"}
 
 
 class LambdaImages(Protocol):
     """A way to get the images of api and web for Lambda."""
 
     def code(
-        self, scope: Construct, role: Role, *, release: DifyRelease, architecture: Architecture
+        self, scope: Construct, component: Component, *, release: DifyRelease, architecture: Architecture
     ) -> lambda_.DockerImageCode:
-        """The image of a role."""
+        """The image of a component."""
         ...
 
 
@@ -39,14 +39,14 @@ class LocalBuild:
     """
 
     def code(
-        self, scope: Construct, role: Role, *, release: DifyRelease, architecture: Architecture
+        self, scope: Construct, component: Component, *, release: DifyRelease, architecture: Architecture
     ) -> lambda_.DockerImageCode:
-        """The image of a role; synthesis only reads the folder."""
+        """The image of a component; synthesis only reads the folder."""
         del scope
         return lambda_.DockerImageCode.from_image_asset(
-            str(docker_dir(_FOLDERS[role])),
+            str(docker_dir(_FOLDERS[component])),
             platform=_platform(architecture),
-            build_args={"IMAGE": _base_image(release, role)},
+            build_args={"IMAGE": _base_image(release, component)},
         )
 
 
@@ -63,12 +63,12 @@ class CloudBuild:
     """
 
     def code(
-        self, scope: Construct, role: Role, *, release: DifyRelease, architecture: Architecture
+        self, scope: Construct, component: Component, *, release: DifyRelease, architecture: Architecture
     ) -> lambda_.DockerImageCode:
-        """The image of a role."""
+        """The image of a component."""
         from cdklabs.deploy_time_build import ContainerImageBuild
 
-        base = _base_image(release, role)
+        base = _base_image(release, component)
         if release.needs_login:
             raise ValueError(
                 "CloudBuild pulls without a log-in, which this DifyRelease needs for its registry: use "
@@ -77,7 +77,7 @@ class CloudBuild:
         build = ContainerImageBuild(
             scope,
             "Image",
-            directory=str(docker_dir(_FOLDERS[role])),
+            directory=str(docker_dir(_FOLDERS[component])),
             platform=_platform(architecture),
             build_args={"IMAGE": base},
         )
@@ -99,21 +99,21 @@ class ReadyImages:
     tag_or_digest: str
 
     def code(
-        self, scope: Construct, role: Role, *, release: DifyRelease, architecture: Architecture
+        self, scope: Construct, component: Component, *, release: DifyRelease, architecture: Architecture
     ) -> lambda_.DockerImageCode:
-        """The image of a role."""
+        """The image of a component."""
         del scope, release, architecture
-        repository = self.api if role is Role.API else self.web
+        repository = self.api if component is Component.API else self.web
         return lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=self.tag_or_digest)
 
 
-def _base_image(release: DifyRelease, role: Role) -> str:
-    if role in release.images:
+def _base_image(release: DifyRelease, component: Component) -> str:
+    if component in release.images:
         raise ValueError(
-            f"DifyRelease.images replaces the image of role {role}, which cannot be built upon for AWS "
+            f"DifyRelease.images replaces the image of {component}, which cannot be built upon for AWS "
             "Lambda: build it from the Dockerfiles of this package and use ReadyImages"
         )
-    return release.image_name(role)
+    return release.image_name(component)
 
 
 def _platform(architecture: Architecture) -> ecr_assets.Platform:

@@ -16,14 +16,14 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.prefix_lists import CLOUDFRONT, managed_prefix_list
-from dify_cdk.dify.components import HEALTH_PATHS, PORTS, Role
+from dify_cdk.dify.components import HEALTH_PATHS, PORTS, Component
 from dify_cdk.dify.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rules
 from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.names import global_name
 from dify_cdk.network import network_of, require_two_zones
 from dify_cdk.options.access import Access
-from dify_cdk.workers.component_service import Platform, RoleService
+from dify_cdk.workers.component_service import ComponentService, Platform
 
 _DRAIN_SECONDS = 30
 _RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
@@ -95,8 +95,8 @@ class LoadBalancer(Construct):
         return self._alb
 
     def route(
-        self, services: Sequence[RoleService], login: CognitoLogin | None = None
-    ) -> dict[Role, elbv2.ApplicationTargetGroup]:
+        self, services: Sequence[ComponentService], login: CognitoLogin | None = None
+    ) -> dict[Component, elbv2.ApplicationTargetGroup]:
         """Send each route of the table to the service that answers it, and the rest to web.
 
         Args:
@@ -104,27 +104,27 @@ class LoadBalancer(Construct):
             login: What stands before pages and scripts. Default: nothing.
 
         Returns:
-            The target group of every role that a route leads to, for services to register themselves.
+            The target group of every component that a route leads to, for services to register themselves.
         """
-        own = {service.role: service for service in services}
-        roles = [*own, Role.PLUGIN_DAEMON]
-        groups = {role: self._define_targets(role, own.get(role)) for role in roles}
-        for rule in alb_rules(roles):
-            forward = elbv2.ListenerAction.forward([groups[rule.route.role]])
+        own = {service.component: service for service in services}
+        components = [*own, Component.PLUGIN_DAEMON]
+        groups = {component: self._define_targets(component, own.get(component)) for component in components}
+        for rule in alb_rules(components):
+            forward = elbv2.ListenerAction.forward([groups[rule.route.component]])
             action = login.guard(rule.route.route_class, forward) if login else forward
             self._define_rule(rule.route.construct_id, rule.priority, rule.patterns, action)
-        if Role.WEB not in groups:
+        if Component.WEB not in groups:
             self._listener.add_action("Default", action=elbv2.ListenerAction.fixed_response(404))
             return groups
-        pages = elbv2.ListenerAction.forward([groups[Role.WEB]])
+        pages = elbv2.ListenerAction.forward([groups[Component.WEB]])
         self._listener.add_action("Default", action=login.guard(RouteClass.PAGE, pages) if login else pages)
         if login:
             self._define_rule("Static", STATIC_PRIORITY, [STATIC_PATTERN], pages)
         return groups
 
-    def allow_to(self, service: RoleService) -> None:
+    def allow_to(self, service: ComponentService) -> None:
         """Let the load balancer reach a service that registers its targets itself."""
-        port = ec2.Port.tcp(PORTS[service.role])
+        port = ec2.Port.tcp(PORTS[service.component])
         self._alb.connections.allow_to(service.service, port, "Load balancer")
 
     def vpc_origin(self, read_timeout_seconds: int) -> cloudfront.IOrigin:
@@ -180,23 +180,27 @@ class LoadBalancer(Construct):
             action=action,
         )
 
-    def _define_targets(self, role: Role, service: RoleService | None) -> elbv2.ApplicationTargetGroup:
+    def _define_targets(
+        self, component: Component, service: ComponentService | None
+    ) -> elbv2.ApplicationTargetGroup:
         targets = []
         if service is not None:
-            target = service.service.load_balancer_target(container_name=role, container_port=PORTS[role])
+            target = service.service.load_balancer_target(
+                container_name=component, container_port=PORTS[component]
+            )
             targets.append(target)
         return elbv2.ApplicationTargetGroup(
             self,
-            f"{role.construct_id}Targets",
+            f"{component.construct_id}Targets",
             vpc=self._vpc,
-            port=PORTS[role],
+            port=PORTS[component],
             protocol=elbv2.ApplicationProtocol.HTTP,
             target_type=elbv2.TargetType.IP,
             targets=targets,
             deregistration_delay=cdk.Duration.seconds(_DRAIN_SECONDS),
-            stickiness_cookie_duration=cdk.Duration.days(1) if role is Role.API_WEBSOCKET else None,
+            stickiness_cookie_duration=cdk.Duration.days(1) if component is Component.API_WEBSOCKET else None,
             health_check=elbv2.HealthCheck(
-                path=HEALTH_PATHS[role],
+                path=HEALTH_PATHS[component],
                 healthy_http_codes="200",
                 interval=cdk.Duration.seconds(30),
                 timeout=cdk.Duration.seconds(10),

@@ -17,7 +17,7 @@ from dify_cdk.cdk_helpers.custom_resources import DeployFunction, define_provide
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
 from dify_cdk.dify.components import PORTS
 from dify_cdk.dify.limits import DOORS, Limits
-from dify_cdk.workers.component_service import Platform, RoleService
+from dify_cdk.workers.component_service import ComponentService, Platform
 
 _RESOLVER_SECONDS = 600
 _LOG_FORMAT = {
@@ -106,7 +106,7 @@ class PrivateApi(Construct):
         return f"{self._api.api_id}.execute-api.{stack.region}.{stack.url_suffix}"
 
     def integrate(
-        self, service: RoleService, discovery_name: str, headers: Mapping[str, str]
+        self, service: ComponentService, discovery_name: str, headers: Mapping[str, str]
     ) -> integrations.HttpServiceDiscoveryIntegration:
         """An integration that ends at a service's tasks.
 
@@ -115,12 +115,12 @@ class PrivateApi(Construct):
             discovery_name: The name under which it joined.
             headers: Headers to overwrite, with the expressions of API Gateway's parameter mapping.
         """
-        role = service.role
-        port = ec2.Port.tcp(PORTS[role])
+        component = service.component
+        port = ec2.Port.tcp(PORTS[component])
         self._group.connections.allow_to(service.service, port, "VPC link")
         resolved = cdk.CustomResource(
             self,
-            f"{role.construct_id}Discovery",
+            f"{component.construct_id}Discovery",
             service_token=self._resolver.service_token,
             resource_type="Custom::DifyServiceDiscovery",
             service_timeout=cdk.Duration.seconds(_RESOLVER_SECONDS + 60),
@@ -133,7 +133,7 @@ class PrivateApi(Construct):
         )
         discovered = servicediscovery.Service.from_service_attributes(
             self,
-            f"{role.construct_id}Service",
+            f"{component.construct_id}Service",
             namespace=self._platform.namespace,
             service_name=discovery_name,
             service_id=discovery_name,
@@ -145,7 +145,7 @@ class PrivateApi(Construct):
         for name, value in headers.items():
             mapping.overwrite_header(name, apigateway.MappingValue.custom(value))
         return integrations.HttpServiceDiscoveryIntegration(
-            role.construct_id, discovered, vpc_link=self._link, parameter_mapping=mapping
+            component.construct_id, discovered, vpc_link=self._link, parameter_mapping=mapping
         )
 
     def finish(self, limits: Limits = DOORS["DifyHttpApiFrontend"]) -> None:

@@ -22,11 +22,11 @@ from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
 from dify_cdk.data.secrets import define_secret
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi
-from dify_cdk.workers.component_service import Platform, RoleService
+from dify_cdk.workers.component_service import ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
 ORIGIN_HEADER = "x-dify-origin"
@@ -58,8 +58,8 @@ class Uploads(StrEnum):
 
 def upload_patterns() -> tuple[str, ...]:
     """Path patterns that carry files, below the prefixes that api answers, and those of the plugin daemon."""
-    files = (pattern for route in ROUTES if route.role is Role.API for pattern in route.uploads)
-    hooks = (pattern for pattern, _ in cloudfront_behaviors([Role.PLUGIN_DAEMON]))
+    files = (pattern for route in ROUTES if route.component is Component.API for pattern in route.uploads)
+    hooks = (pattern for pattern, _ in cloudfront_behaviors([Component.PLUGIN_DAEMON]))
     return (*files, *hooks)
 
 
@@ -76,7 +76,7 @@ class UploadDoor(Protocol):
         """Whether it may see the viewer's Host header."""
         ...
 
-    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+    def connect(self, services: Mapping[Component, ComponentService], workers: DifyWorkers) -> None:
         """Let it lead to what runs inside the network, and to the plugin daemon."""
         ...
 
@@ -120,12 +120,12 @@ class HttpApiUploads(Construct):
         """API Gateway finds the API by its host name."""
         return False
 
-    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+    def connect(self, services: Mapping[Component, ComponentService], workers: DifyWorkers) -> None:
         """CloudFront chose the path already, so that two routes are enough. Its function set the headers."""
         workers.claim("discovery name", _DISCOVERY_NAME)
-        api = services[Role.API]
+        api = services[Component.API]
         api.join_service_connect(_DISCOVERY_NAME)
-        daemon = workers.services[Role.PLUGIN_DAEMON]
+        daemon = workers.services[Component.PLUGIN_DAEMON]
         ends = {
             "/e/{proxy+}": self._api.integrate(daemon, workers.admit_plugin_discovery(), {}),
             "/{proxy+}": self._api.integrate(api, _DISCOVERY_NAME, {}),
@@ -193,8 +193,8 @@ class VpcOriginUploads(Construct):
         """A load balancer takes any host name."""
         return True
 
-    def connect(self, services: Mapping[Role, RoleService], workers: DifyWorkers) -> None:
+    def connect(self, services: Mapping[Component, ComponentService], workers: DifyWorkers) -> None:
         """Register them and the plugin daemon as targets."""
         groups = self._load_balancer.route(list(services.values()))
-        self._load_balancer.allow_to(workers.services[Role.PLUGIN_DAEMON])
-        workers.admit_plugin_targets(groups[Role.PLUGIN_DAEMON])
+        self._load_balancer.allow_to(workers.services[Component.PLUGIN_DAEMON])
+        workers.admit_plugin_targets(groups[Component.PLUGIN_DAEMON])

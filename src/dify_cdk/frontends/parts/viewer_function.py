@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from dify_cdk._checks import is_token, require_cidrs, require_list, require_literal
 from dify_cdk.cdk_helpers.assets import handler_dir
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import ROUTES
 
 MAX_CODE_BYTES = 10 * 1024
@@ -54,7 +54,7 @@ def code(*, ipv4: Sequence[str], ipv6: Sequence[str], addresses: Sequence[str] =
 
 
 def _hooks() -> str:
-    return next(route.prefix for route in ROUTES if route.role is Role.PLUGIN_DAEMON)
+    return next(route.prefix for route in ROUTES if route.component is Component.PLUGIN_DAEMON)
 
 
 def _checked_lists(ipv4: Sequence[str], ipv6: Sequence[str], addresses: Sequence[str]) -> dict[str, str]:

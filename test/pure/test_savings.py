@@ -6,43 +6,45 @@ import itertools
 
 import pytest
 
-from dify_cdk.dify.components import Role
+from dify_cdk.dify.components import Component
 from dify_cdk.options.savings import lever_warnings
-from dify_cdk.options.sizes import DEFAULT_SIZES, RoleSize, Spot
+from dify_cdk.options.sizes import DEFAULT_SIZES, ComponentSize, Spot
 
 RISKY = {
-    Role.API: "nobody can use Dify",
-    Role.WEB: "nobody can open Dify",
-    Role.PLUGIN_DAEMON: "no model and no tool answers",
+    Component.API: "nobody can use Dify",
+    Component.WEB: "nobody can open Dify",
+    Component.PLUGIN_DAEMON: "no model and no tool answers",
 }
 
 
-def on_spot(role: Role, base: int, tasks: int = 1) -> dict[Role, RoleSize]:
+def on_spot(component: Component, base: int, tasks: int = 1) -> dict[Component, ComponentSize]:
     spot = Spot(on_demand_base=base)
-    return {**DEFAULT_SIZES, role: RoleSize(cpu_units=512, memory_mib=2048, tasks=tasks, spot=spot)}
+    return {**DEFAULT_SIZES, component: ComponentSize(cpu_units=512, memory_mib=2048, tasks=tasks, spot=spot)}
 
 
 def test_defaults_raise_none() -> None:
     assert lever_warnings(DEFAULT_SIZES, has_scheduler=True, database_pauses=False) == {}
 
 
-@pytest.mark.parametrize("role", RISKY)
-def test_a_role_wholly_on_spot_is_warned_about_where_it_stops_dify(role: Role) -> None:
-    found = lever_warnings(on_spot(role, 0), has_scheduler=True, database_pauses=False)
+@pytest.mark.parametrize("component", RISKY)
+def test_a_component_wholly_on_spot_is_warned_about_where_it_stops_dify(component: Component) -> None:
+    found = lever_warnings(on_spot(component, 0), has_scheduler=True, database_pauses=False)
     ((id, text),) = found.items()
-    assert id == f"DifyWorkersSpot{role.construct_id}"
-    assert text.startswith(f"every task of {role} runs on Spot: while there is no spare capacity, ")
-    assert RISKY[role] in text
+    assert id == f"DifyWorkersSpot{component.construct_id}"
+    assert text.startswith(f"every task of {component} runs on Spot: while there is no spare capacity, ")
+    assert RISKY[component] in text
 
 
-@pytest.mark.parametrize("role", [Role.WORKER, Role.SANDBOX, Role.SSRF_PROXY, Role.BEAT])
-def test_roles_whose_work_waits_are_not_warned_about(role: Role) -> None:
-    assert lever_warnings(on_spot(role, 0), has_scheduler=True, database_pauses=False) == {}
+@pytest.mark.parametrize(
+    "component", [Component.WORKER, Component.SANDBOX, Component.SSRF_PROXY, Component.BEAT]
+)
+def test_components_whose_work_waits_are_not_warned_about(component: Component) -> None:
+    assert lever_warnings(on_spot(component, 0), has_scheduler=True, database_pauses=False) == {}
 
 
-@pytest.mark.parametrize("role", [Role.API, Role.WEB])
-def test_a_base_on_demand_needs_no_warning(role: Role) -> None:
-    assert lever_warnings(on_spot(role, 1, tasks=2), has_scheduler=True, database_pauses=False) == {}
+@pytest.mark.parametrize("component", [Component.API, Component.WEB])
+def test_a_base_on_demand_needs_no_warning(component: Component) -> None:
+    assert lever_warnings(on_spot(component, 1, tasks=2), has_scheduler=True, database_pauses=False) == {}
 
 
 def test_no_scheduler_says_what_stops() -> None:
@@ -68,7 +70,7 @@ def test_no_warning_promises_a_pause() -> None:
 
 
 def test_every_warning_has_an_id_of_its_own() -> None:
-    sizes = {role: size for risky in RISKY for role, size in on_spot(risky, 0).items() if size.spot}
+    sizes = {component: size for risky in RISKY for component, size in on_spot(risky, 0).items() if size.spot}
     ids: set[str] = set()
     for has_scheduler, pauses in itertools.product([True, False], repeat=2):
         ids |= set(
