@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dify_cdk.report.inventory import Inventory, read
-from dify_cdk.report.traffic.distribution_rows import DISTRIBUTION
-from dify_cdk.report.traffic.listeners import RouteRow
+from dify_cdk.report.traffic.cloudfront import KIND
+from dify_cdk.report.traffic.routes import Route
 
 
 def _read(behaviors: list[dict[str, Any]], origins: list[dict[str, Any]], **resources: object) -> Inventory:
@@ -19,9 +19,9 @@ def _read(behaviors: list[dict[str, Any]], origins: list[dict[str, Any]], **reso
     return read({"Resources": {"Door": door, **resources}}, "test")
 
 
-def _rows(inventory: Inventory) -> tuple[RouteRow, ...]:
+def _rows(inventory: Inventory) -> tuple[Route, ...]:
     (listener,) = inventory.listeners
-    assert (listener.kind, listener.load_balancer) == (DISTRIBUTION, "Door")
+    assert (listener.kind, listener.load_balancer) == (KIND, "Door")
     return listener.routes
 
 
@@ -34,7 +34,7 @@ def test_neighbours_with_one_end_are_one_row_and_the_default_comes_last() -> Non
     behaviors = [{"PathPattern": pattern, "TargetOriginId": "api"} for pattern in ("/a/*", "/b/*")]
     rows = _rows(_read(behaviors, [SITE, api], Site=SITE_BUCKET))
     assert [row.paths for row in rows] == [("/a/*", "/b/*"), ()]
-    assert [row.destinations[0].role for row in rows] == ["api.example.com", "Site"]
+    assert [row.destinations[0].container for row in rows] == ["api.example.com", "Site"]
     assert rows[-1].default
 
 
@@ -84,9 +84,9 @@ def test_function_url_ends_at_its_function_and_a_vpc_origin_at_its_load_balancer
             Alb={"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": {}},
         )
     )
-    assert [row.destinations[0].role for row in rows] == ["Function", "Alb", "Site"]
+    assert [row.destinations[0].container for row in rows] == ["Function", "Alb", "Site"]
 
 
 def test_unknown_origin_is_shown_as_nothing_and_never_raises() -> None:
     (row,) = _rows(_read([], []))
-    assert (row.default, row.destinations[0].role) == (True, None)
+    assert (row.default, row.destinations[0].container) == (True, None)

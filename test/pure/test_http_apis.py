@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dify_cdk.report.inventory import Inventory, read
-from dify_cdk.report.traffic.api_rows import HTTP_API
-from dify_cdk.report.traffic.listeners import Destination, RouteRow
+from dify_cdk.report.traffic.api_gateway import HTTP_API, KINDS
+from dify_cdk.report.traffic.routes import Destination, Route
 
 
 def _ref(id: str) -> dict[str, str]:
@@ -56,15 +56,17 @@ def test_prefix_and_its_greedy_route_are_one_row_that_leads_to_the_container() -
         B=_route("ANY /shop/{proxy+}", TARGET),
     )
     (listener,) = inventory.listeners
-    assert (listener.kind, listener.protocol, listener.port) == (HTTP_API, "HTTPS", 443)
+    assert (listener.kind, listener.protocol, listener.port) == (KINDS[HTTP_API], "HTTPS", 443)
     (row,) = listener.routes
-    assert row == RouteRow(
+    assert row == Route(
         priority=None,
         default=False,
         paths=("/shop", "/shop/{proxy+}"),
         conditions=(),
         actions=(),
-        destinations=(Destination(role="shop", port=8080, target_group="Lookup.ServiceArn", weight=None),),
+        destinations=(
+            Destination(container="shop", port=8080, target_group="Lookup.ServiceArn", weight=None),
+        ),
     )
 
 
@@ -83,7 +85,7 @@ def test_cloud_map_service_of_an_ecs_service_leads_to_its_container() -> None:
     )
     (row,) = inventory.listeners[0].routes
     assert row.default
-    assert [(end.role, end.port) for end in row.destinations] == [("shop", 8080)]
+    assert [(end.container, end.port) for end in row.destinations] == [("shop", 8080)]
 
 
 def test_methods_and_authorizers_are_named_and_the_default_comes_last() -> None:
@@ -101,7 +103,7 @@ def test_methods_and_authorizers_are_named_and_the_default_comes_last() -> None:
     assert [row.default for row in rows] == [False, False, True]
     assert (rows[0].conditions, rows[0].actions) == (("method POST",), ("authorizer Office",))
     assert rows[1].actions == ("JWT authorization",)
-    assert rows[0].destinations[0].role == "Function"
+    assert rows[0].destinations[0].container == "Function"
 
 
 def test_websocket_api_is_named_and_not_followed() -> None:
@@ -114,4 +116,4 @@ def test_websocket_api_is_named_and_not_followed() -> None:
 def test_missing_integration_is_shown_as_it_stands() -> None:
     inventory = _read(Lost=_route("ANY /lost", "integrations/abc"))
     (end,) = inventory.listeners[0].routes[0].destinations
-    assert (end.role, end.target_group) == (None, "integrations/abc")
+    assert (end.container, end.target_group) == (None, "integrations/abc")

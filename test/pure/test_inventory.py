@@ -17,11 +17,11 @@ from dify_cdk.report.output.markdown import to_markdown
 from dify_cdk.report.output.table import to_table
 from dify_cdk.report.templates import template
 from dify_cdk.report.templates.template import Template
-from dify_cdk.report.traffic import containers, listeners
-from dify_cdk.report.traffic.api_rows import HTTP_API
-from dify_cdk.report.traffic.containers import RoleRow
-from dify_cdk.report.traffic.distribution_rows import DISTRIBUTION
-from dify_cdk.report.traffic.listeners import Destination, RouteRow
+from dify_cdk.report.traffic import containers, load_balancers
+from dify_cdk.report.traffic.api_gateway import HTTP_API, KINDS
+from dify_cdk.report.traffic.cloudfront import KIND
+from dify_cdk.report.traffic.containers import ContainerRow
+from dify_cdk.report.traffic.routes import Destination, Route
 from support import TEMPLATES
 from template_parts import comparison, load
 
@@ -68,7 +68,7 @@ class TestResources:
         inventory = load("mailbox.template.json")
         assert counts(inventory)["SQS Queue"] == 1
         assert counts(inventory)["Lambda Function"] == 3
-        assert (inventory.roles, inventory.listeners) == ((), ())
+        assert (inventory.containers, inventory.listeners) == ((), ())
 
     @pytest.mark.parametrize("type", OTHER_DOORS)
     def test_ways_in_that_are_not_followed_are_named(self, type: str) -> None:
@@ -77,7 +77,7 @@ class TestResources:
 
 class TestContainers:
     def test_a_service_with_autoscaling_spot_and_a_private_name(self) -> None:
-        assert load("shop.template.json").roles[0] == RoleRow(
+        assert load("shop.template.json").containers[0] == ContainerRow(
             name="shop",
             image="nginx:1.27",
             vcpu=0.5,
@@ -94,7 +94,7 @@ class TestContainers:
         )
 
     def test_every_container_is_listed_and_tasks_without_a_service_come_last(self) -> None:
-        roles = load("shop.template.json").roles
+        roles = load("shop.template.json").containers
         assert [role.name for role in roles] == ["shop", "admin", "mailer", "seed"]
         assert [(role.min_tasks, role.max_tasks) for role in roles] == [(2, 6), (2, 2), (1, 1), (None, None)]
         assert [role.service is None for role in roles] == [False, False, False, True]
@@ -102,13 +102,13 @@ class TestContainers:
         assert roles[2].private_names == ()
 
     def test_an_image_built_by_the_cdk_is_readable(self) -> None:
-        image = load("shop.template.json").roles[1].image
+        image = load("shop.template.json").containers[1].image
         assert image.startswith(
             "AWS::AccountId.dkr.ecr.eu-west-1.AWS::URLSuffix/cdk-hnb659fds-container-assets-"
         )
 
     def test_conditions_lists_in_lists_and_values_known_at_deploy_time(self) -> None:
-        nginx, cache, nested, _ = load("odd.json").roles
+        nginx, cache, nested, _ = load("odd.json").containers
         assert nginx.image == "?Registry/nginx:1"
         assert (nginx.vcpu, nginx.memory_mib) == (None, 2048)
         assert nginx.ports == (80,)
@@ -119,12 +119,12 @@ class TestContainers:
         assert {nginx.task_containers, cache.task_containers} == {3}
 
     def test_a_name_for_one_container_is_not_given_to_the_others_of_the_task(self) -> None:
-        nginx, cache, *_ = load("odd.json").roles
+        nginx, cache, *_ = load("odd.json").containers
         assert nginx.private_names == ("web.?MissingNamespace",)
         assert cache.private_names == ()
 
     def test_a_service_whose_task_definition_is_elsewhere_is_listed(self) -> None:
-        imported = load("odd.json").roles[3]
+        imported = load("odd.json").containers[3]
         assert imported.name == "Imported"
         assert imported.task_definition == "arn:aws:ecs:eu-west-1:111122223333:task-definition/old:3"
         assert (imported.min_tasks, imported.max_tasks) == (None, None)
@@ -144,7 +144,7 @@ class TestContainers:
         self, cpu: object, memory: object, size: tuple[float | None, int | None]
     ) -> None:
         properties = {"Cpu": cpu, "Memory": memory, "ContainerDefinitions": [{"Name": "a"}]}
-        (role,) = of({"T": {"Type": "AWS::ECS::TaskDefinition", "Properties": properties}}).roles
+        (role,) = of({"T": {"Type": "AWS::ECS::TaskDefinition", "Properties": properties}}).containers
         assert (role.vcpu, role.memory_mib) == size
 
     @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ class TestContainers:
             {"Name": "b", **second},
         ]
         task = {"Type": "AWS::ECS::TaskDefinition", "Properties": {"ContainerDefinitions": containers}}
-        assert {(role.vcpu, role.memory_mib) for role in of({"T": task}).roles} == {size}
+        assert {(role.vcpu, role.memory_mib) for role in of({"T": task}).containers} == {size}
 
 
 class TestRoutes:
@@ -172,14 +172,16 @@ class TestRoutes:
         ]
         assert (https.protocol, https.port, https.kind) == ("HTTPS", 443, "application")
         assert https.load_balancer == redirect.load_balancer == "Alb16C2F182"
-        assert https.routes[1] == RouteRow(
+        assert https.routes[1] == Route(
             priority=20,
             default=False,
             paths=("/shop", "/shop/*"),
             conditions=(),
             actions=(),
             destinations=(
-                Destination(role="shop", port=8080, target_group="AlbHttpsShopGroupB63D2FD2", weight=None),
+                Destination(
+                    container="shop", port=8080, target_group="AlbHttpsShopGroupB63D2FD2", weight=None
+                ),
             ),
         )
 
@@ -194,14 +196,14 @@ class TestRoutes:
         login = https.routes[0]
         assert login.conditions == ("host admin.example.com",)
         assert login.actions == ("Cognito login",)
-        assert [(end.role, end.port) for end in login.destinations] == [("admin", 9000)]
+        assert [(end.container, end.port) for end in login.destinations] == [("admin", 9000)]
 
     def test_several_weighted_destinations_and_a_target_group_that_nobody_joins(self) -> None:
         _, https = load("shop.template.json").listeners
         weighted = https.routes[2]
         assert weighted.paths == ()
         assert weighted.conditions == ("header x-beta 1", "query beta=yes", "source 203.0.113.0/24")
-        assert [(end.role, end.weight) for end in weighted.destinations] == [("admin", 1), (None, 9)]
+        assert [(end.container, end.weight) for end in weighted.destinations] == [("admin", 1), (None, 9)]
 
     def test_a_priority_known_at_deploy_time_comes_after_the_known_ones(self) -> None:
         listener = load("odd.json").listeners[0]
@@ -213,12 +215,12 @@ class TestRoutes:
         route = load("odd.json").listeners[0].routes[0]
         assert route.conditions == ("moon-phase", "unknown condition")
         assert route.actions == ("validate-signature",)
-        assert [(end.role, end.port) for end in route.destinations] == [("Scaling", 8080)]
+        assert [(end.container, end.port) for end in route.destinations] == [("Scaling", 8080)]
 
     def test_rules_of_a_listener_that_is_not_in_the_template_are_kept(self) -> None:
         orphan = load("odd.json").listeners[1]
         assert (orphan.id, orphan.port, orphan.scheme) == ("?MissingListener", None, "")
-        assert [end.role for end in orphan.routes[0].destinations] == ["Function", None]
+        assert [end.container for end in orphan.routes[0].destinations] == ["Function", None]
         assert orphan.routes[0].destinations[1].target_group == "?MissingGroup"
 
     @pytest.mark.parametrize(
@@ -323,7 +325,9 @@ class TestText:
 
 NAMES = st.sampled_from(["A", "B", "C", "Gone", "AWS::Region", "AWS::NoValue"])
 # Every property name that the readers ask for, so that random templates reach all of their code.
-READERS = "".join(Path(module.__file__ or "").read_text() for module in (containers, listeners, template))
+READERS = "".join(
+    Path(module.__file__ or "").read_text() for module in (containers, load_balancers, template)
+)
 PROPERTIES = st.sampled_from(sorted(set(re.findall(r'"([A-Z][A-Za-z]+)"', READERS))))
 LEAVES = (
     st.none()
@@ -423,7 +427,7 @@ class TestAnyTemplate:
         resources = json.loads((TEMPLATES / name).read_text())["Resources"]
         types = [body.get("Type") for body in resources.values() if isinstance(body, dict)]
         inventory = load(name)
-        balancers = [one for one in inventory.listeners if one.kind not in (DISTRIBUTION, HTTP_API)]
+        balancers = [one for one in inventory.listeners if one.kind not in (KIND, KINDS[HTTP_API])]
         rows = [route for listener in balancers for route in listener.routes]
         assert sum(not row.default for row in rows) == types.count(
             "AWS::ElasticLoadBalancingV2::ListenerRule"

@@ -18,7 +18,7 @@ from dify_cdk.dify.routes import ROUTES, route_of
 from dify_cdk.report.limits.limits import CLASSES
 from dify_cdk.report.limits.verdict import UNKNOWN
 from dify_cdk.report.traffic.facts import Fact, fact, facts
-from dify_cdk.report.traffic.hops import matches
+from dify_cdk.report.traffic.routes import matches
 from support import TEMPLATES
 from template_parts import (
     ARN,

@@ -16,8 +16,8 @@ from dify_cdk.report.output.compare_json import to_json
 from dify_cdk.report.output.resources import differing_types, only_in
 from dify_cdk.report.output.table import to_table
 from dify_cdk.report.output.words import short_image
-from dify_cdk.report.traffic.containers import RoleRow
-from dify_cdk.report.traffic.listeners import Destination, Listener, RouteRow
+from dify_cdk.report.traffic.containers import ContainerRow
+from dify_cdk.report.traffic.routes import Destination, Listener, Route
 from template_parts import comparison, load
 
 ESCAPE = "\x1b"
@@ -62,11 +62,14 @@ class TestJson:
         assert list(subject) == [*contents, "limits", "cost"]
         assert list(subject["parts"][0]) == ["name", "region", "source"]
         assert list(subject["resources"]) == ["total", "conditional", "types"]
-        assert set(subject["roles"][0]) == {field.name for field in fields(RoleRow)}
+        assert set(subject["roles"][0]) == {field.name for field in fields(ContainerRow)}
         assert set(subject["listeners"][0]) == {field.name for field in fields(Listener)}
-        assert set(subject["listeners"][0]["routes"][0]) == {field.name for field in fields(RouteRow)}
+        assert set(subject["listeners"][0]["routes"][0]) == {
+            field.name for field in fields(Route) if field.compare
+        }
         ends = subject["listeners"][1]["routes"][0]["destinations"]
-        assert set(ends[0]) == {field.name for field in fields(Destination)}
+        shown = {field.name for field in fields(Destination) if field.compare}
+        assert set(ends[0]) == {"role", *shown} - {"container"}
         assert set(subject["cost"]) == {*(field.name for field in fields(MonthlyCost)), "floor"}
         names = re.findall(r'^ +"(\w+)":', inspect.cleandoc(document.__doc__ or ""), re.MULTILINE)
         assert {*found, *subject, *subject["cost"]} <= set(names)
@@ -112,7 +115,7 @@ class TestTable:
         assert [line.rstrip() for line in coloured.splitlines()] == table(SHOP).splitlines()
 
     def test_control_characters_of_a_template_never_reach_the_terminal(self) -> None:
-        assert "\x1b[31m" in ODD.roles[2].name
+        assert "\x1b[31m" in ODD.containers[2].name
         assert "\x1b[31mnested" not in table(ODD, colour=True)
         assert "nested [31m" in table(ODD)
 
@@ -151,8 +154,8 @@ class TestTable:
         assert "At least 2 tasks: 0.5 vCPU, 1 GB; 1 service of unknown size not counted\n" in text
 
     def test_private_names_in_several_namespaces_are_written_out(self) -> None:
-        role = SHOP.roles[0]
-        two = replace(SHOP, roles=(role, replace(role, name="b", private_names=("b.other.internal",))))
+        role = SHOP.containers[0]
+        two = replace(SHOP, containers=(role, replace(role, name="b", private_names=("b.other.internal",))))
         text = table(two, width=120)
         assert "shop.shop.internal" in text
         assert "b.other.internal" in text

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dify_cdk.report.templates.template import Template
-from dify_cdk.report.traffic.api_rows import is_followed, read_http_apis
-from dify_cdk.report.traffic.containers import RoleRow, read_roles
-from dify_cdk.report.traffic.distribution_rows import read_distributions
-from dify_cdk.report.traffic.listeners import Listener, read_listeners
+from dify_cdk.report.traffic.api_gateway import is_followed
+from dify_cdk.report.traffic.containers import ContainerRow, read_containers
+from dify_cdk.report.traffic.entry_points import UNREAD, read_routes
+from dify_cdk.report.traffic.routes import Listener
 
 OTHER_DOORS = (
     "AWS::ApiGateway::RestApi",
@@ -23,6 +23,7 @@ OTHER_DOORS = (
     "AWS::ElasticLoadBalancing::LoadBalancer",
     "AWS::GlobalAccelerator::Accelerator",
     "AWS::Lambda::Url",
+    *UNREAD,
 )
 """Public entry points whose routes are not followed; a report names them, so that no way in stays hidden."""
 
@@ -69,7 +70,7 @@ class Inventory:
         region: Region it was synthesized for; None if unknown or left open.
         types: Resources by service and type.
         conditional: How many of them exist only if a condition of the template holds.
-        roles: Containers.
+        containers: Containers.
         listeners: Load balancer listeners, HTTP APIs and distributions with their routes.
         other_doors: Types of public entry points whose routes are not followed.
         messages: What the CDK had to say; empty for a template read from a file.
@@ -80,7 +81,7 @@ class Inventory:
     region: str | None = None
     types: tuple[TypeCount, ...]
     conditional: int
-    roles: tuple[RoleRow, ...]
+    containers: tuple[ContainerRow, ...]
     listeners: tuple[Listener, ...]
     other_doors: tuple[str, ...]
     messages: tuple[Message, ...] = ()
@@ -98,13 +99,13 @@ def read(template: Mapping[str, object], name: str) -> Inventory:
 
 def read_view(view: Template, name: str) -> Inventory:
     """Read a template through a view of it, for example one of several templates together."""
-    present = {resource.type for resource in view.resources if not is_followed(resource)}
+    present = {resource.type for resource in view.resources if not is_followed(view, resource)}
     return Inventory(
         name=name,
         types=_types(view),
         conditional=sum(resource.conditional for resource in view.resources),
-        roles=read_roles(view),
-        listeners=(*read_listeners(view), *read_http_apis(view), *read_distributions(view)),
+        containers=read_containers(view),
+        listeners=read_routes(view),
         other_doors=tuple(type for type in OTHER_DOORS if type in present),
     )
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from dify_cdk.report.cost.charge import number, number_or, setting, times
-from dify_cdk.report.cost.load import ALIAS, FUNCTION, VERSION, function_of
 from dify_cdk.report.cost.placement import capacity, runs_on_fargate, split
 from dify_cdk.report.templates.deployments import deployment_only
 from dify_cdk.report.templates.template import Template
-from dify_cdk.report.traffic.containers import RoleRow, read_roles
+from dify_cdk.report.traffic.containers import ContainerRow, read_containers
 from dify_cdk.report.traffic.facts import Fact, fact
+from dify_cdk.report.traffic.targets import ALIAS, FUNCTION, VERSION, function_of
 
 _SERVICE = "AWS::ECS::Service"
 _TASK_DEFINITION = "AWS::ECS::TaskDefinition"
@@ -115,7 +115,7 @@ class Demand:
 
 def demand(view: Template) -> Demand:
     """Count what the resources of a template take, those included that a condition may leave out."""
-    rows = {row.service or row.task_definition: row for row in read_roles(view)}.values()
+    rows = {row.service or row.task_definition: row for row in read_containers(view)}.values()
     services = [row for row in rows if row.service]
     once = _total(_once(view, row) for row in rows if not row.service)
     passing = deployment_only(view)
@@ -131,13 +131,13 @@ def demand(view: Template) -> Demand:
     )
 
 
-def _once(view: Template, row: RoleRow) -> Processors:
+def _once(view: Template, row: ContainerRow) -> Processors:
     """A task that something starts when needed: one of them, and on demand, because nothing asks for Spot."""
     task = view.find({"Ref": row.task_definition}, _TASK_DEFINITION)
     return Processors(on_demand=row.vcpu) if task and runs_on_fargate(task) else Processors()
 
 
-def _running(view: Template, row: RoleRow, tasks: float | None) -> Processors:
+def _running(view: Template, row: ContainerRow, tasks: float | None) -> Processors:
     """So many tasks of a service."""
     service = view.find({"Ref": row.service}, _SERVICE)
     if service is None:
@@ -152,7 +152,7 @@ def _running(view: Template, row: RoleRow, tasks: float | None) -> Processors:
     return Processors(on_demand=_whole(placed.get(False), row.vcpu), spot=_whole(placed.get(True), row.vcpu))
 
 
-def _replaced(view: Template, row: RoleRow, tasks: float | None) -> Processors:
+def _replaced(view: Template, row: ContainerRow, tasks: float | None) -> Processors:
     """So many tasks of a service, and as many new ones as may run beside them."""
     service = view.find({"Ref": row.service}, _SERVICE)
     given = setting(service, "DeploymentConfiguration", "MaximumPercent") if service else None

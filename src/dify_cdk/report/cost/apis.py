@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, setting, shown
-from dify_cdk.report.cost.load import HTTP_API, LOAD_BALANCER, REST_API
 from dify_cdk.report.cost.network import internet_out
 from dify_cdk.report.templates.template import Resource, Template
+from dify_cdk.report.traffic.api_gateway import HTTP_API, REST_API
+from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
 
 _BILLED_AS = "Amazon API Gateway"
 _PIECES_PER_GB = 1024 * 1024 / 512  # HTTP APIs meter payloads in pieces of 512 KB

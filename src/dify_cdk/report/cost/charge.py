@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dify_cdk.report.cost.usage import Usage
 from dify_cdk.report.templates.template import Resource, Template
-from dify_cdk.report.traffic.containers import RoleRow
+from dify_cdk.report.traffic.containers import ContainerRow
 
 _SMALL = 0.01  # below it, digits after the point say nothing
 
@@ -76,7 +76,7 @@ class Site:
     Attributes:
         view: The template that the resource is in.
         views: All templates of the subject.
-        roles: The containers of ``view``.
+        containers: The containers of ``view``.
         usage: What happens in a month.
         hours: Hours of a month.
         loads: What passes through the resources of ``view``, by logical id; a resource on no path is missing.
@@ -86,7 +86,7 @@ class Site:
 
     view: Template
     views: tuple[Template, ...]
-    roles: tuple[RoleRow, ...]
+    containers: tuple[ContainerRow, ...]
     usage: Usage
     hours: float
     loads: Mapping[str, Load]

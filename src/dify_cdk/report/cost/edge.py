@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, counted, length, setting, shown
-from dify_cdk.report.cost.load import DISTRIBUTION
 from dify_cdk.report.templates.template import Resource
+from dify_cdk.report.traffic.cloudfront import DISTRIBUTION
 
 _CLOUDFRONT = "Amazon CloudFront"
 _WAF = "AWS WAF"

@@ -20,7 +20,7 @@ from dify_cdk.report.cost.charge import (
 from dify_cdk.report.cost.network import address
 from dify_cdk.report.cost.placement import Share, capacity, split
 from dify_cdk.report.templates.template import Resource, items, mapping
-from dify_cdk.report.traffic.containers import RoleRow
+from dify_cdk.report.traffic.containers import ContainerRow
 
 _SERVICE = "AWS::ECS::Service"
 _TASK_DEFINITION = "AWS::ECS::TaskDefinition"
@@ -35,7 +35,7 @@ def ecs_service(resource: Resource, site: Site) -> Iterator[Charge]:
     the busy share of the month. Tasks on instances cost nothing here: the instances do.
     """
     task = site.view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
-    row = next((row for row in site.roles if row.service == resource.id), None)
+    row = next((row for row in site.containers if row.service == resource.id), None)
     if row is None or (strategy := capacity(site.view, resource, task)) is None:
         return
     tasks = _running(row, site.usage.busy_share)
@@ -63,14 +63,14 @@ def ecs_cluster(resource: Resource, site: Site) -> Iterator[Charge]:
             )
 
 
-def _running(row: RoleRow, busy: float) -> float | None:
+def _running(row: ContainerRow, busy: float) -> float | None:
     fewest, most = number(row.min_tasks), number(row.max_tasks)
     if fewest is None or most is None:
         return None
     return fewest + busy * max(most - fewest, 0)
 
 
-def _size(row: RoleRow, task: Resource | None, share: Share, hours: float) -> Iterator[Charge]:
+def _size(row: ContainerRow, task: Resource | None, share: Share, hours: float) -> Iterator[Charge]:
     system = word_or(setting(task, "RuntimePlatform", "OperatingSystemFamily") if task else None, "LINUX")
     processor = row.architecture.lower() if system == "LINUX" else f"{row.architecture}.{system}".lower()
     gb = times(number(row.memory_mib), 1 / 1024)

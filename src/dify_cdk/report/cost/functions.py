@@ -17,8 +17,8 @@ from dify_cdk.report.cost.charge import (
     times,
     word_or,
 )
-from dify_cdk.report.cost.load import ALIAS, FUNCTION, VERSION, function_of, runs_at_the_edge
 from dify_cdk.report.templates.template import Resource, Template, items
+from dify_cdk.report.traffic.targets import ALIAS, FUNCTION, VERSION, function_of
 
 _DEFAULT_MB = 128
 _FREE_STORAGE_MB = 512
@@ -32,7 +32,7 @@ def function(resource: Resource, site: Site) -> Iterator[Charge]:
     although API Gateway remembers its answers for a while.
     """
     load = site.loads.get(resource.id)
-    if runs_at_the_edge(site.view, resource):
+    if _runs_at_the_edge(site.view, resource):
         yield from _at_the_edge(resource, load or Load())
     elif load is not None or resource.id not in site.deployment_only:
         yield from _in_a_region(resource, site.view, load)
@@ -134,6 +134,13 @@ def _is_kept_ready(resource: Resource, view: Template) -> bool:
         and function_of(view, {"Ref": other.id}) is resource
         for other in view.of_type(VERSION, ALIAS)
     )
+
+
+def _runs_at_the_edge(view: Template, function: Resource) -> bool:
+    """Whether a function is Lambda@Edge: its role says so by whom it trusts."""
+    role = view.find(function.properties.get("Role"), "AWS::IAM::Role")
+    trust = role.properties.get("AssumeRolePolicyDocument") if role else None
+    return "edgelambda.amazonaws.com" in view.text(trust)
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(

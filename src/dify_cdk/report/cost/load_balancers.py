@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, length, setting, shown, word_or
-from dify_cdk.report.cost.load import LOAD_BALANCER
 from dify_cdk.report.cost.network import address, internet_out
 from dify_cdk.report.templates.template import Resource
+from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
 
 _BILLED_AS = "Elastic Load Balancing"
 

@@ -32,7 +32,7 @@ from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.templates.deployments import deployment_only
 from dify_cdk.report.templates.subject import Part, Subject
 from dify_cdk.report.templates.template import Resource, Template
-from dify_cdk.report.traffic.containers import read_roles
+from dify_cdk.report.traffic.containers import read_containers
 
 _MODULES = (apis, data, edge, fargate, functions, instances, load_balancers, network, operations)
 _SHARING = (data, network, operations)
@@ -225,9 +225,9 @@ class _Bill:
         self._region = region or self._own
         self._parts = subject.parts
         self._views = tuple(Template(part.template) for part in subject.parts)
-        self._roles = tuple(read_roles(view) for view in self._views)
+        self._containers = tuple(read_containers(view) for view in self._views)
         self._deployments = tuple(deployment_only(view) for view in self._views)
-        self._paths = find_paths(self._views)
+        self._paths = find_paths(subject)
 
     def for_usage(self, usage: Usage) -> MonthlyCost:
         """Price every resource and every type that resources share."""
@@ -250,11 +250,11 @@ class _Bill:
         return Site(
             view=self._views[index],
             views=self._views,
-            roles=self._roles[index],
+            containers=self._containers[index],
             usage=usage,
             hours=self._prices.hours,
             loads=self._paths.loads(index, usage),
-            entries=frozenset(id for view, id in self._paths.entries if view == index),
+            entries=self._paths.entries_of(index),
             deployment_only=self._deployments[index],
         )
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from dify_cdk.report.diagram.model import Node, Tier
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
-from dify_cdk.report.traffic.containers import RoleRow, read_roles
+from dify_cdk.report.traffic.containers import ContainerRow, read_containers
 
 FUNCTION = "AWS::Lambda::Function"
 FUNCTION_URL = "AWS::Lambda::Url"
@@ -54,8 +54,8 @@ def plain_id(id: str) -> str:
 
 def services(view: Template) -> Iterator[Node]:
     """One node per ECS service, then one per task that something starts when needed."""
-    tasks: dict[str, list[RoleRow]] = {}
-    for row in read_roles(view):
+    tasks: dict[str, list[ContainerRow]] = {}
+    for row in read_containers(view):
         tasks.setdefault(row.service or row.task_definition, []).append(row)
     for id, rows in tasks.items():
         yield Node(
@@ -68,13 +68,13 @@ def services(view: Template) -> Iterator[Node]:
         )
 
 
-def _size(row: RoleRow) -> str:
+def _size(row: ContainerRow) -> str:
     vcpu = "" if row.vcpu is None else f"{row.vcpu:g} vCPU"
     memory = "" if row.memory_mib is None else f"{row.memory_mib / 1024:.3g} GB"
     return ", ".join(filter(None, (vcpu, memory)))
 
 
-def _tasks(row: RoleRow) -> str:
+def _tasks(row: ContainerRow) -> str:
     if row.service is None:
         return "started when needed"
     if row.min_tasks is None or row.max_tasks is None:

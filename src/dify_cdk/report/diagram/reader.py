@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from dify_cdk.report.diagram.calls import calls
-from dify_cdk.report.diagram.doors import Way, doors, guards, is_public, ways
+from dify_cdk.report.diagram.entry_points import entry_nodes, guards, is_public, requests
 from dify_cdk.report.diagram.model import VIEWER, Edge, Flow, Graph, Node, Tier
 from dify_cdk.report.diagram.parts import BUCKET, FUNCTION, data, function, plain_id, services
 from dify_cdk.report.phrases import plural
@@ -19,6 +19,7 @@ from dify_cdk.report.templates.deployments import deployment_only
 from dify_cdk.report.templates.joined import join
 from dify_cdk.report.templates.subject import Subject
 from dify_cdk.report.templates.template import Template
+from dify_cdk.report.traffic.entry_points import behind_others
 
 _MANY = 30  # nodes; beyond that a drawing has to leave something out
 
@@ -28,21 +29,20 @@ _VIEWER = Node(id=VIEWER, tier=Tier.VIEWER, title="Browsers, API clients", servi
 def read_graph(subject: Subject) -> Graph:
     """Read what a subject's templates connect. Never raises: what is odd is shown as it stands."""
     view = join(subject)
-    entries = {node.id: node for node in doors(view)}
+    entries = {node.id: node for node in entry_nodes(view)}
     inside = {node.id: node for node in guards(view) if node.host in entries}
-    found = list(ways(view))
+    found = requests(view)
     compute = {node.id: node for node in (*services(view), *_functions(view, found, inside))}
     known = {**entries, **compute, **{node.id: node for node in data(view)}}
-    others = {way.end: _other(view, way.end) for way in found if way.end not in known}
+    others = {one.target: _other(view, one.target) for one in found if one.target not in known}
     nodes = {**known, **others}
-    requests = _requests(found)
     public = {id for id in nodes if (one := view.find({"Ref": id})) is not None and is_public(view, one)}
-    edges = [*_arrivals(nodes, requests, public), *requests, *calls(view, list(nodes.values()))]
+    edges = [*_arrivals(view, nodes, found, public), *found, *calls(view, list(nodes.values()))]
     used = [node for node in nodes.values() if _is_used(view, node, edges)]
     shown = _shown(used, edges)
     viewer = [_VIEWER] if any(edge.source == VIEWER for edge in edges) else []
-    parts = [*viewer, *(_with_address(node, requests, public) for node in shown), *inside.values()]
-    tiers, steps = list(Tier), _steps(entries, requests)
+    parts = [*viewer, *(_with_address(node, found, public) for node in shown), *inside.values()]
+    tiers, steps = list(Tier), _steps(entries, found)
     return Graph(
         nodes=tuple(
             sorted(parts, key=lambda node: (tiers.index(node.tier), steps.get(node.host or node.id, 0)))
@@ -52,9 +52,9 @@ def read_graph(subject: Subject) -> Graph:
     )
 
 
-def _functions(view: Template, found: Sequence[Way], inside: dict[str, Node]) -> Iterator[Node]:
+def _functions(view: Template, found: Sequence[Edge], inside: dict[str, Node]) -> Iterator[Node]:
     """Functions that work for requests or events: no guards, and none that only deployment starts."""
-    ends = {way.end for way in found}
+    ends = {one.target for one in found}
     hidden = {id.removeprefix(f"{node.host}/") for id, node in inside.items()} | deployment_only(view)
     for resource in view.of_type(FUNCTION):
         if resource.id in ends or is_public(view, resource) or resource.id not in hidden:
@@ -72,33 +72,18 @@ def _words(type: str) -> str:
     return type.removeprefix("AWS::").replace("::", " ") or "unknown"
 
 
-def _requests(found: Sequence[Way]) -> list[Edge]:
-    """One edge per door and end, with all the paths that go this way."""
-    together: dict[tuple[str, str], list[Way]] = {}
-    for way in found:
-        together.setdefault((way.door, way.end), []).append(way)
-    return [
-        Edge(
-            source=door,
-            target=end,
-            flow=Flow.REQUEST,
-            paths=tuple(dict.fromkeys(way.path for way in several if way.path)),
-            default=any(way.default for way in several),
-        )
-        for (door, end), several in together.items()
-    ]
-
-
-def _arrivals(nodes: dict[str, Node], requests: Sequence[Edge], public: set[str]) -> Iterator[Edge]:
-    """From outside to every public door that stands behind no other."""
-    behind = {edge.target for edge in requests}
+def _arrivals(
+    view: Template, nodes: dict[str, Node], requests: Sequence[Edge], public: set[str]
+) -> Iterator[Edge]:
+    """From outside to every public entry point that stands behind no other."""
+    behind = {edge.target for edge in requests} | {resource.id for resource in behind_others(view)}
     for id in nodes:
         if id in public and id not in behind:
             yield Edge(source=VIEWER, target=id, flow=Flow.REQUEST)
 
 
 def _steps(entries: Collection[str], requests: Sequence[Edge]) -> dict[str, int]:
-    """How many doors stand before each door at most; a circle ends."""
+    """How many entry points stand before each one at most; a circle ends."""
     steps = dict.fromkeys(entries, 0)
     for _ in entries:
         for edge in requests:
@@ -108,7 +93,7 @@ def _steps(entries: Collection[str], requests: Sequence[Edge]) -> dict[str, int]
 
 
 def _with_address(node: Node, requests: Sequence[Edge], public: set[str]) -> Node:
-    """A door behind another one that can be called directly as well says so."""
+    """An entry point behind another one that can be called directly as well says so."""
     if node.id in public and any(edge.target == node.id for edge in requests):
         return replace(node, details=(*node.details, "own public address"))
     return node

@@ -16,10 +16,11 @@ from dify_cdk.report.limits.verdict import Verdict, largest, not_served, possibl
 from dify_cdk.report.templates.joined import join
 from dify_cdk.report.templates.subject import Subject
 from dify_cdk.report.templates.template import Resource, Template
-from dify_cdk.report.traffic.entry_points import AWS_DOMAIN, NO_TLS, doors, own_paths, through, tls
+from dify_cdk.report.traffic.entry_points import entry_points, own_paths, through
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.filters import filters
 from dify_cdk.report.traffic.hops import Ends, Kind, Request, Way
+from dify_cdk.report.traffic.tls import AWS_DOMAIN, NO_TLS, tls
 
 CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -90,14 +91,14 @@ class Limit:
 def effective_limits(subject: Subject) -> tuple[Limit, ...]:
     """Compute every limit of a subject; nothing for one without a public entry point."""
     view = join(subject)
-    found = doors(view)
+    found = entry_points(view)
     limits: list[Limit] = []
     ways: list[Way] = []
-    for door in found:
-        followed = _followed(view, door)
+    for entry in found:
+        followed = _followed(view, entry)
         ways += [way for some in followed.values() for way in some]
-        own = _of_door(view, door, followed)
-        limits += (_at(door, limit) for limit in own) if len(found) > 1 else own
+        own = _of_entry_point(view, entry, followed)
+        limits += (_at(entry, limit) for limit in own) if len(found) > 1 else own
     if found:
         limits.append(_limit("scales to zero", "", _standby(view, ways)))
     return tuple(sorted(limits, key=lambda limit: _ORDER.index(limit.name)))
@@ -109,28 +110,28 @@ _ORDER = (
 )
 
 
-def _at(door: Resource, limit: Limit) -> Limit:
+def _at(entry: Resource, limit: Limit) -> Limit:
     """The limit of one of several doors."""
-    return replace(limit, scope=f"{limit.scope} at {door.id}".lstrip())
+    return replace(limit, scope=f"{limit.scope} at {entry.id}".lstrip())
 
 
-def _followed(view: Template, door: Resource) -> dict[str, list[Way]]:
+def _followed(view: Template, entry: Resource) -> dict[str, list[Way]]:
     """The ways of each class of paths; of the door's own routes if it serves none of Dify's."""
     classes = {
-        name: _follow(view, door, paths, "GET" if name == _PAGES else "POST")
+        name: _follow(view, entry, paths, "GET" if name == _PAGES else "POST")
         for name, paths in CLASSES.items()
     }
     if any(way.end.kind is not Ends.ANSWER for ways in classes.values() for way in ways):
         return classes
-    return {"": _follow(view, door, own_paths(view, door), "POST")}
+    return {"": _follow(view, entry, own_paths(view, entry), "POST")}
 
 
-def _follow(view: Template, door: Resource, paths: Iterable[str], method: str) -> list[Way]:
+def _follow(view: Template, entry: Resource, paths: Iterable[str], method: str) -> list[Way]:
     requests = (Request(path=path, method=method) for path in paths)
-    return [way for request in requests for way in through(view, door, request)]
+    return [way for request in requests for way in through(view, entry, request)]
 
 
-def _of_door(view: Template, door: Resource, followed: Mapping[str, list[Way]]) -> Iterator[Limit]:
+def _of_entry_point(view: Template, entry: Resource, followed: Mapping[str, list[Way]]) -> Iterator[Limit]:
     for scope, ways in followed.items():
         if _falls_to_pages(scope, followed):
             for kind in (Kind.TIMEOUT, Kind.STREAMING, Kind.LARGEST):
@@ -139,10 +140,10 @@ def _of_door(view: Template, door: Resource, followed: Mapping[str, list[Way]]) 
             yield _limit(Kind.TIMEOUT, scope, timeout(ways))
             yield _limit(Kind.STREAMING, scope, possible(Kind.STREAMING, ways))
             yield _limit(Kind.LARGEST, scope, largest(ways, files=scope == _FILES))
-    paths = own_paths(view, door) if "" in followed else _SOCKET
-    yield _limit(Kind.WEBSOCKET, "", possible(Kind.WEBSOCKET, _follow(view, door, paths, "GET")))
-    yield _limit("TLS", "", _tls(view, door))
-    yield _limit("IP filter", "", _ip_filter(view, door))
+    paths = own_paths(view, entry) if "" in followed else _SOCKET
+    yield _limit(Kind.WEBSOCKET, "", possible(Kind.WEBSOCKET, _follow(view, entry, paths, "GET")))
+    yield _limit("TLS", "", _tls(view, entry))
+    yield _limit("IP filter", "", _ip_filter(view, entry))
     for scope in (_APP, _PAGES, ""):
         if scope in followed:
             yield _limit("cold start", scope, _cold_start(view, followed[scope]))
@@ -173,8 +174,8 @@ def _ends(ways: Iterable[Way]) -> set[tuple[Ends, str]]:
     return {(way.end.kind, way.end.name) for way in ways}
 
 
-def _tls(view: Template, door: Resource) -> Verdict:
-    found = tls(view, door)
+def _tls(view: Template, entry: Resource) -> Verdict:
+    found = tls(view, entry)
     version = f"TLS {found.version} or newer" if found.version else "TLS"
     plain = ", plain HTTP too" if found.plain else ""
     text = f"{found.where}, {version}, {found.domain or AWS_DOMAIN}{plain}"
@@ -183,8 +184,8 @@ def _tls(view: Template, door: Resource) -> Verdict:
     return Verdict(value=found.where, text=text, hop=found.hop, source=found.source)
 
 
-def _ip_filter(view: Template, door: Resource) -> Verdict:
-    found = filters(view, door)
+def _ip_filter(view: Template, entry: Resource) -> Verdict:
+    found = filters(view, entry)
     kinds = " + ".join(dict.fromkeys(one.kind for one in found))
     hop = "; ".join(one.hop for one in found)
     return Verdict(value=kinds, text=kinds, hop=hop, source=found[0].source)

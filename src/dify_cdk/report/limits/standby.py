@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dify_cdk.report.templates.template import Resource, Template, mapping
 from dify_cdk.report.traffic.awake import can_pause
-from dify_cdk.report.traffic.containers import read_roles
+from dify_cdk.report.traffic.containers import read_containers
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import End, Ends, Way
 from dify_cdk.report.traffic.targets import FUNCTION
@@ -86,9 +86,9 @@ def standby(view: Template, ends: Iterable[End]) -> Standby:
 
 
 def _services(view: Template) -> Iterator[tuple[str, int | None]]:
-    for role in read_roles(view):
-        if role.service is not None:
-            yield role.service, role.min_tasks
+    for row in read_containers(view):
+        if row.service is not None:
+            yield row.service, row.min_tasks
 
 
 def _billed_by_the_hour(view: Template) -> Iterator[Thing]:
@@ -165,7 +165,7 @@ def _is_provisioned(end: End) -> bool:
 def _service_start(view: Template, end: End, asks: tuple[Resource, ...]) -> ColdStart:
     source = fact("ecs.tasks").source
     service = end.resource.id if end.resource else ""
-    fewest = next((role.min_tasks for role in read_roles(view) if role.service == service), None)
+    fewest = next((row.min_tasks for row in read_containers(view) if row.service == service), None)
     hop = f"service {service}"
     if fewest is None:
         return ColdStart(kind="unknown", text="unknown", hop=hop, source=source)

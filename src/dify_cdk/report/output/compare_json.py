@@ -20,8 +20,8 @@ known when CloudFormation deploys, and amounts without a known price, are ``null
             "conditional": 0,                    how many exist only if a condition of the template holds
             "types": [{"service": "ECS", "name": "Service", "type": "AWS::ECS::Service", "count": 2}]
           },
-          "roles": [...],                        one per container, see ``RoleRow``
-          "listeners": [{..., "routes": [...]}], see ``Listener``, ``RouteRow`` and ``Destination``
+          "roles": [...],                        one per container, see ``ContainerRow``
+          "listeners": [{..., "routes": [...]}], see ``Listener``, ``Route`` and ``Destination``
           "other_doors": [...],                  types of public entry points whose routes are not followed
           "messages": [...],                     what the CDK recorded, see ``Message``
           "limits": [...],                       what it carries, see ``Limit``
@@ -51,10 +51,11 @@ for each template, and no limits and costs.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from dify_cdk.report.comparison import BreakEven, Compared, Comparison
 from dify_cdk.report.output.resources import count, differing_types
+from dify_cdk.report.traffic.routes import Destination, Listener, Route
 
 SCHEMA = "dify-cdk/compare/2"
 
@@ -77,20 +78,38 @@ def to_json(comparison: Comparison) -> str:
 
 
 def _subject(one: Compared) -> dict[str, object]:
-    inventory = asdict(one.whole)
-    types, conditional = inventory.pop("types"), inventory.pop("conditional")
-    for key in ("name", "source", "region"):
-        del inventory[key]
+    whole = one.whole
     return {
         "name": one.name,
         "parts": [
             {"name": part.name, "region": part.region, "source": part.source} for part in one.inventories
         ],
-        "resources": {"total": one.whole.total, "conditional": conditional, "types": types},
-        **inventory,
+        "resources": {
+            "total": whole.total,
+            "conditional": whole.conditional,
+            "types": [asdict(entry) for entry in whole.types],
+        },
+        "roles": [asdict(row) for row in whole.containers],
+        "listeners": [_listener(listener) for listener in whole.listeners],
+        "other_doors": whole.other_doors,
+        "messages": [asdict(message) for message in whole.messages],
         "limits": [asdict(limit) for limit in one.limits],
         "cost": {**asdict(one.cost), "floor": one.floor.total},
     }
+
+
+def _listener(listener: Listener) -> dict[str, object]:
+    return {**_shown(listener), "routes": [_route(route) for route in listener.routes]}
+
+
+def _route(route: Route) -> dict[str, object]:
+    ends = [_shown(one) for one in route.destinations]
+    return {**_shown(route), "destinations": [{"role": one.pop("container"), **one} for one in ends]}
+
+
+def _shown(row: Listener | Route | Destination) -> dict[str, object]:
+    """The fields that tell rows apart; the others are for following requests only."""
+    return {field.name: getattr(row, field.name) for field in fields(row) if field.compare}
 
 
 def _crossing(crossing: BreakEven) -> dict[str, object]:

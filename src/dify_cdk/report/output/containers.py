@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dify_cdk.report.output.grid import Column, Grid, Row, Style
 from dify_cdk.report.output.words import decimal, gigabytes, short_image
 from dify_cdk.report.phrases import plural
-from dify_cdk.report.traffic.containers import RoleRow
+from dify_cdk.report.traffic.containers import ContainerRow
 
 NONE = "No ECS task definition in this template."
 
@@ -22,40 +22,42 @@ _COLUMNS = (
 )
 
 
-def containers(roles: Sequence[RoleRow]) -> Grid:
+def containers(entries: Sequence[ContainerRow]) -> Grid:
     """One row per container; containers of one task share its size."""
-    namespace = _common_namespace(roles)
+    namespace = _common_namespace(entries)
     rows = []
     previous = None
-    for role in roles:
-        task = (role.task_definition, role.service)
-        size = ("", "") if task == previous else (decimal(role.vcpu), gigabytes(role.memory_mib))
-        names = ", ".join(name.removesuffix(namespace) for name in role.private_names)
-        ports = ", ".join(map(str, role.ports))
-        tasks = "" if task == previous else _tasks(role)
-        cells = (role.name, short_image(role.image), *size, ports, names, tasks)
+    for entry in entries:
+        task = (entry.task_definition, entry.service)
+        size = ("", "") if task == previous else (decimal(entry.vcpu), gigabytes(entry.memory_mib))
+        names = ", ".join(name.removesuffix(namespace) for name in entry.private_names)
+        ports = ", ".join(map(str, entry.ports))
+        tasks = "" if task == previous else _tasks(entry)
+        cells = (entry.name, short_image(entry.image), *size, ports, names, tasks)
         rows.append(Row(cells=cells, style=Style.NAMED))
         previous = task
-    return Grid(columns=_COLUMNS, rows=tuple(rows), notes=tuple(_notes(roles, namespace)))
+    return Grid(columns=_COLUMNS, rows=tuple(rows), notes=tuple(_notes(entries, namespace)))
 
 
-def _common_namespace(roles: Sequence[RoleRow]) -> str:
+def _common_namespace(entries: Sequence[ContainerRow]) -> str:
     """The dotted ending that all private names share, so that it is said once; empty if they differ."""
-    endings = {f".{name.partition('.')[2]}" for role in roles for name in role.private_names if "." in name}
+    endings = {
+        f".{name.partition('.')[2]}" for entry in entries for name in entry.private_names if "." in name
+    }
     return endings.pop() if len(endings) == 1 else ""
 
 
-def _tasks(role: RoleRow) -> str:
-    if role.service is None:
+def _tasks(entry: ContainerRow) -> str:
+    if entry.service is None:
         return "-"
-    fewest, most = ("?" if count is None else str(count) for count in (role.min_tasks, role.max_tasks))
+    fewest, most = ("?" if count is None else str(count) for count in (entry.min_tasks, entry.max_tasks))
     return fewest if fewest == most else f"{fewest}-{most}"
 
 
-def _notes(roles: Sequence[RoleRow], namespace: str) -> Iterator[str]:
-    tasks = {role.service or role.task_definition: role for role in roles}.values()
-    running = [role for role in tasks if role.service is not None]
-    known = [(role.min_tasks, role.vcpu, role.memory_mib) for role in running]
+def _notes(entries: Sequence[ContainerRow], namespace: str) -> Iterator[str]:
+    tasks = {entry.service or entry.task_definition: entry for entry in entries}.values()
+    running = [entry for entry in tasks if entry.service is not None]
+    known = [(entry.min_tasks, entry.vcpu, entry.memory_mib) for entry in running]
     numbers = [(count, vcpu, memory) for count, vcpu, memory in known if None not in (count, vcpu, memory)]
     if numbers:
         vcpu = sum((count or 0) * (vcpu or 0) for count, vcpu, _ in numbers)
@@ -66,9 +68,9 @@ def _notes(roles: Sequence[RoleRow], namespace: str) -> Iterator[str]:
         yield f"At least {plural(count, 'task')}: {decimal(vcpu)} vCPU, {gigabytes(memory)} GB{unknown}"
     if namespace:
         yield f"Private names end in {namespace}"
-    yield from _grouped("Processor", ((role.architecture, role.name) for role in roles))
-    yield from _grouped("Capacity", ((" + ".join(role.capacity), role.name) for role in roles))
-    idle = [role.name for role in roles if role.service is None]
+    yield from _grouped("Processor", ((entry.architecture, entry.name) for entry in entries))
+    yield from _grouped("Capacity", ((" + ".join(entry.capacity), entry.name) for entry in entries))
+    idle = [entry.name for entry in entries if entry.service is None]
     if idle:
         yield f"Without a service, started when needed: {', '.join(idle)}"
 

@@ -134,7 +134,9 @@ def _fact(limits: Sequence[Limit], name: str, scope: str) -> str:
 
 def _content(one: Compared) -> str:
     stacks = plural(len(one.subject.parts), "stack")
-    return f"{plural(one.whole.total, 'resource')}, {plural(len(one.whole.roles), 'container')}, {stacks}"
+    return (
+        f"{plural(one.whole.total, 'resource')}, {plural(len(one.whole.containers), 'container')}, {stacks}"
+    )
 
 
 # --- architecture ---------------------------------------------------------------------------------------

@@ -62,9 +62,9 @@ def _details(one: Compared, *, with_resources: bool) -> Iterator[str]:
     yield page.folded(f"{one.name}: {resources.summary(one)}")
     if with_resources and inventory.types:
         yield page.table(resources.by_service(inventory))
-    grid = containers.containers(inventory.roles)
+    grid = containers.containers(inventory.containers)
     yield "#### Containers"
-    yield page.table(grid) if inventory.roles else containers.NONE
+    yield page.table(grid) if inventory.containers else containers.NONE
     if grid.notes:
         yield page.listed(grid.notes)
     yield "#### Routes"

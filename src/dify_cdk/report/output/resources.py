@@ -50,7 +50,7 @@ def summary(one: Compared) -> str:
         plural(len(one.inventories), "stack") if len(one.inventories) > 1 else "",
         plural(inventory.total, "resource")
         + (f" ({inventory.conditional} under a condition)" if inventory.conditional else ""),
-        plural(len(inventory.roles), "container"),
+        plural(len(inventory.containers), "container"),
         plural(rules, "route"),
         plural(warnings, "warning") if warnings else "",
         plural(errors, "error") if errors else "",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dify_cdk.report.output.grid import Column, Grid, Row
-from dify_cdk.report.traffic.api_rows import HTTP_API
-from dify_cdk.report.traffic.distribution_rows import DISTRIBUTION
-from dify_cdk.report.traffic.listeners import Destination, Listener, RouteRow
+from dify_cdk.report.traffic.api_gateway import KINDS
+from dify_cdk.report.traffic.cloudfront import KIND
+from dify_cdk.report.traffic.routes import Destination, Listener, Route
 
 NONE = "No load balancer, HTTP API or distribution in this template."
 
-_WITHOUT_RANKS = (DISTRIBUTION, HTTP_API)  # their routes are chosen by order or by length
+_WITHOUT_RANKS = (KIND, *KINDS.values())  # their routes are chosen by order or by length
 _COLUMNS = (Column(name="rank", right=True), Column(name="requests"), Column(name="lead to"))
 
 
@@ -40,28 +40,28 @@ def caption(listener: Listener) -> str:
     return f"{entry} on the {where}" if known else f"{entry}, not in this template"
 
 
-def _rank(route: RouteRow) -> str:
+def _rank(route: Route) -> str:
     if route.default:
         return "default"
     return "?" if route.priority is None else str(route.priority)
 
 
-def _when(route: RouteRow, *, alone: bool) -> str:
+def _when(route: Route, *, alone: bool) -> str:
     if route.default:
         return "everything" if alone else "everything else"
     parts = (", ".join(route.paths), " and ".join(route.conditions))
     return " if ".join(filter(None, parts)) or "everything"
 
 
-def _leads_to(route: RouteRow) -> str:
+def _leads_to(route: Route) -> str:
     ends = " | ".join(_destination(destination) for destination in route.destinations)
     return ", then ".join(filter(None, (*route.actions, ends))) or "nowhere"
 
 
 def _destination(destination: Destination) -> str:
     port = "" if destination.port is None else f":{destination.port}"
-    if destination.role:
-        place = f"{destination.role}{port}"
+    if destination.container:
+        place = f"{destination.container}{port}"
     elif destination.target_group:
         place = f"target group {destination.target_group}"
     else:

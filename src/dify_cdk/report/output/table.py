@@ -118,8 +118,8 @@ def _heading(one: Compared) -> Iterator[RenderableType]:
 def _details(one: Compared) -> Iterator[RenderableType]:
     inventory = one.whole
     yield terminal.title("Containers")
-    if inventory.roles:
-        yield from terminal.grid(containers.containers(inventory.roles))
+    if inventory.containers:
+        yield from terminal.grid(containers.containers(inventory.containers))
     else:
         yield terminal.text(containers.NONE)
     yield terminal.title("Routes")

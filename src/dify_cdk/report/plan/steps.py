@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dify_cdk.report.plan.changes import Action, Changes, ResourceChange
 from dify_cdk.report.plan.sides import Side
 from dify_cdk.report.templates.template import Template, mapping
-from dify_cdk.report.traffic.entry_points import doors
+from dify_cdk.report.traffic.entry_points import entry_points
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +30,9 @@ _YOU, _CLOUDFORMATION = "you", "CloudFormation"
 def _doors_with(changes: Changes, side: Side, *actions: Action) -> str:
     """The entry points of a side to which this happens."""
     found = (
-        (stack, door.id) for stack, part in side.parts.items() for door in doors(Template(part.template))
+        (stack, door.id)
+        for stack, part in side.parts.items()
+        for door in entry_points(Template(part.template))
     )
     return ", ".join(id for stack, id in found if changes.actions[stack, id] in actions)
 

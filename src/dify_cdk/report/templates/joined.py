@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dify_cdk.report.templates.subject import Part, Subject
-from dify_cdk.report.templates.template import Template, mapping
+from dify_cdk.report.templates.template import Template, mapping, remembered
 
 _MAX_DEPTH = 60  # deeper than any real expression, also after an import has been put in its place
 _PLACEHOLDER = re.compile(r"\$\{([^!}.][^}.]*)")
 
 
+@remembered
 def join(subject: Subject) -> Template:
     """One view of all parts; of a single part simply the view of its template."""
     if len(subject.parts) == 1:
@@ -34,6 +35,14 @@ def join(subject: Subject) -> Template:
         for name, body in mapping(part.template.get("Parameters")).items()
     }
     return Template({"Resources": resources, "Parameters": parameters})
+
+
+def own_ids(subject: Subject) -> tuple[Mapping[str, str], ...]:
+    """For each part, what it calls its resources itself, by what they are called in the joined view."""
+    return tuple(
+        {part.names.get(id, id): id for id in mapping(part.template.get("Resources"))}
+        for part in _renamed(subject.parts)
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +28,9 @@ class Subject:
     Attributes:
         name: How the reader calls it.
         parts: Its templates, the main one first.
+        answers: What was read from it, so that it is read once.
     """
 
     name: str
     parts: tuple[Part, ...]
+    answers: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 _MAX_DEPTH = 40  # far deeper than any real expression; a template from outside must not exhaust the stack
 _PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
@@ -17,9 +19,36 @@ _LITERAL = re.compile(r"\$\{!([^}]*)\}")
 _INTEGER = re.compile(r"-?\d{1,15}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+class Remembering(Protocol):
+    """Something that never changes, and keeps what was read from it."""
+
+    @property
+    def answers(self) -> dict[object, object]:
+        """What was read, by the reader and its further arguments."""
+
+
+_Read = TypeVar("_Read", bound=Remembering)
+_Arguments = ParamSpec("_Arguments")
+_Answer = TypeVar("_Answer")
+_Reader = Callable[Concatenate[_Read, _Arguments], _Answer]
+
+
+def remembered(read: _Reader[_Read, _Arguments, _Answer]) -> _Reader[_Read, _Arguments, _Answer]:
+    """A reader that reads the same only once: many ask it, some of them for each resource of a template."""
+
+    @wraps(read)
+    def recall(of: _Read, /, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Answer:
+        key = (read, args, tuple(kwargs.items()))
+        if key not in of.answers:
+            of.answers[key] = read(of, *args, **kwargs)
+        return cast("_Answer", of.answers[key])
+
+    return recall
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Resource:
-    """One entry under ``Resources``.
+    """One entry under ``Resources``; equal to itself only.
 
     Attributes:
         id: Logical id.
@@ -41,20 +70,35 @@ class Template:
         """Read the document; whatever is missing counts as empty."""
         self._resources = {id: _resource(id, body) for id, body in mapping(document.get("Resources")).items()}
         self._all = tuple(self._resources.values())
-        self._of_type: dict[tuple[str, ...], tuple[Resource, ...]] = {}  # asked once for every function
         self._parameters = mapping(document.get("Parameters"))
+        self.answers: dict[object, object] = {}
 
     @property
     def resources(self) -> tuple[Resource, ...]:
         """Every resource, in the template's order."""
         return self._all
 
+    @remembered
     def of_type(self, *types: str) -> tuple[Resource, ...]:
         """The resources of these types, in the template's order."""
-        if types not in self._of_type:
-            found = (resource for resource in self._all if resource.type in types)
-            self._of_type[types] = tuple(found)
-        return self._of_type[types]
+        return tuple(resource for resource in self._all if resource.type in types)
+
+    def naming(self, owner: Resource, property: str, *types: str) -> tuple[Resource, ...]:
+        """The resources of these types whose property names the owner first of all resources of its type."""
+        return self._by_owner(owner.type, property, *types).get(owner.id, ())
+
+    @remembered
+    def _by_owner(self, type: str, property: str, *types: str) -> Mapping[str, tuple[Resource, ...]]:
+        found: dict[str, list[Resource]] = {}
+        for resource in self.of_type(*types):
+            owner = self.find(resource.properties.get(property), type)
+            if owner is not None:
+                found.setdefault(owner.id, []).append(resource)
+        return {id: tuple(resources) for id, resources in found.items()}
+
+    def by_id(self, id: str | None) -> Resource | None:
+        """The resource of a logical id."""
+        return None if id is None else self._resources.get(id)
 
     def parameter(self, name: str) -> Mapping[str, object]:
         """What the template says of a parameter; empty if it has none of that name."""

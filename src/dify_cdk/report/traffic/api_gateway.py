@@ -1,110 +1,120 @@
-"""The way through API Gateway: HTTP APIs and REST APIs."""
+"""API Gateway: the routes of HTTP APIs and REST APIs, and the containers behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
-from dify_cdk.report.traffic.api_rows import containers_behind, route_key
+from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
 from dify_cdk.report.traffic.facts import fact
-from dify_cdk.report.traffic.hops import (
-    Claim,
-    Kind,
-    Request,
-    Way,
-    after,
-    by_id,
-    claim,
-    known,
-    to_answer,
-    to_unknown,
-)
-from dify_cdk.report.traffic.listeners import Receiver
-from dify_cdk.report.traffic.load_balancers import LISTENER, LOAD_BALANCER, through_balancer, through_listener
-from dify_cdk.report.traffic.targets import FUNCTION, function, proxy_claims, receiver
+from dify_cdk.report.traffic.hops import UNLIMITED, Claim, Kind, claim, known
+from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER, Receiver
+from dify_cdk.report.traffic.routes import GREEDY, LAST, Destination, Listener, Route, rank, together
+from dify_cdk.report.traffic.targets import INVOCABLE, LISTENER, SERVICE, end_of
 from dify_cdk.report.traffic.waf import associated, body_claims
 
 HTTP_API = "AWS::ApiGatewayV2::Api"
 REST_API = "AWS::ApiGateway::RestApi"
-_ROUTE = "AWS::ApiGatewayV2::Route"
-_INTEGRATION = "AWS::ApiGatewayV2::Integration"
-_HTTP_AUTHORIZER = "AWS::ApiGatewayV2::Authorizer"
-_METHOD = "AWS::ApiGateway::Method"
+KINDS = {HTTP_API: "HTTP API", REST_API: "REST API"}
+"""The ``kind`` of a listener that is an API."""
+
+ROUTE = "AWS::ApiGatewayV2::Route"
+INTEGRATION = "AWS::ApiGatewayV2::Integration"
+HTTP_AUTHORIZER = "AWS::ApiGatewayV2::Authorizer"
+METHOD = "AWS::ApiGateway::Method"
+VPC_LINK = "AWS::ApiGatewayV2::VpcLink"
 _RESOURCE = "AWS::ApiGateway::Resource"
 _REST_AUTHORIZER = "AWS::ApiGateway::Authorizer"
-_LAMBDA = ("AWS::Lambda::Function", "AWS::Lambda::Alias", "AWS::Lambda::Version")
+_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _MAX_RESOURCES = 30  # levels of a path, far more than an API has
-
-Rank = tuple[bool, int, bool]
-"""Whether a route has no greedy variable, how many of its segments are fixed, and whether its method is."""
-
-_DEFAULT_ROUTE, _LAST = "$default", (False, -1, False)
+_DEFAULT_ROUTE = "$default"
 
 
-def patterns(view: Template, api: Resource) -> list[str]:
-    """The paths of all routes of an API, with their variables."""
-    if api.type == HTTP_API:
-        return [route_key(view, route)[1] for route in _routes(view, api)]
-    return [_path(view, method) for method in _methods(view, api)]
+def is_http_api(resource: Resource) -> bool:
+    """Whether it is an HTTP API: routes of WebSocket APIs are no paths."""
+    return resource.type == HTTP_API and resource.properties.get("ProtocolType") == "HTTP"
+
+
+def is_followed(view: Template, resource: Resource) -> bool:
+    """Whether the template has the routes of an API, and not a document of its own."""
+    return is_http_api(resource) or (resource.type == REST_API and bool(api_routes(view, resource)))
+
+
+def read_apis(view: Template) -> Iterator[Listener]:
+    """Every API as a listener; its most specific route wins, so that routes have no rank."""
+    for api in (*view.of_type(HTTP_API), *view.of_type(REST_API)):
+        if is_followed(view, api):
+            yield Listener(
+                id=api.id,
+                protocol="HTTPS",
+                port=443,
+                load_balancer=api.id,
+                kind=KINDS[api.type],
+                scheme="internet-facing",
+                routes=tuple(_together(api_routes(view, api))),
+            )
+
+
+def _together(routes: tuple[Route, ...]) -> list[Route]:
+    """A path and what is below it as one route if they lead to the same, the default last."""
+    groups: dict[object, list[Route]] = {}
+    for route in routes:
+        base = route.variables.removesuffix(GREEDY).rstrip("/")
+        key = (base, route.conditions, route.actions, route.destinations)
+        groups.setdefault(key, []).append(route)
+    return sorted(map(together, groups.values()), key=lambda route: route.default)
+
+
+@remembered
+def api_routes(view: Template, api: Resource) -> tuple[Route, ...]:
+    """The routes of an HTTP API, or the methods of a REST API, in the template's order."""
+    if api.type == REST_API:
+        return tuple(_method(view, api, method) for method in view.naming(api, "RestApiId", METHOD))
+    return tuple(_route(view, api, route) for route in view.naming(api, "ApiId", ROUTE))
+
+
+def _asked(view: Template, authorizer: Resource | None) -> tuple[Resource, ...]:
+    found = end_of(view, authorizer.properties.get("AuthorizerUri"), *INVOCABLE) if authorizer else None
+    return () if found is None else (found,)
+
+
+def _named_path(path: str) -> tuple[str, ...]:
+    return () if path == GREEDY else (path,)
 
 
 # --- HTTP APIs ------------------------------------------------------------------------------------------
 
 
-def through_http_api(view: Template, api: Resource, request: Request) -> Iterator[Way]:
-    """The way that the most specific route of an HTTP API takes."""
-    ranked = [(rank, route) for route in _routes(view, api) if (rank := _route_rank(view, route, request))]
-    if not ranked:
-        yield to_answer(f"404 of HTTP API {api.id}, which has no such route")
-        return
-    _, route = max(ranked, key=lambda pair: pair[0])
-    integration = view.find(route.properties.get("Target"), _INTEGRATION)
-    if integration is None:
-        yield to_unknown(view.text(route.properties.get("Target")))
-        return
-    claims = _http_claims(api, integration)
-    authorizer = view.find(route.properties.get("AuthorizerId"), _HTTP_AUTHORIZER)
-    yield from after(claims, _integrated(view, integration, request), asks=_asked(view, authorizer))
+def _route(view: Template, api: Resource, route: Resource) -> Route:
+    key = view.text(route.properties.get("RouteKey"))
+    method, _, path = key.rpartition(" ")
+    is_default = key == _DEFAULT_ROUTE
+    authorizer = view.find(route.properties.get("AuthorizerId"), HTTP_AUTHORIZER)
+    integration = view.find(route.properties.get("Target"), INTEGRATION)
+    return Route(
+        priority=None,
+        default=is_default or path == GREEDY,
+        paths=() if is_default else _named_path(path),
+        conditions=() if method in ("", "ANY") else (f"method {method}",),
+        actions=_authorization(view, route),
+        destinations=tuple(_destinations(view, route, integration)),
+        variables="" if is_default else path or "/",
+        rank=LAST if is_default else rank(method or "ANY", path),
+        claims=_http_claims(api, integration) if integration else (),
+        asks=_asked(view, authorizer),
+    )
 
 
-def _routes(view: Template, api: Resource) -> list[Resource]:
-    return [
-        route for route in view.of_type(_ROUTE) if view.find(route.properties.get("ApiId"), HTTP_API) is api
-    ]
-
-
-def _route_rank(view: Template, route: Resource, request: Request) -> Rank | None:
-    if view.text(route.properties.get("RouteKey")) == _DEFAULT_ROUTE:
-        return _LAST
-    return _rank(*route_key(view, route), request)
-
-
-def _rank(method: str, path: str, request: Request) -> Rank | None:
-    """How specific a route is for a request; None if it does not take it."""
-    if method not in ("ANY", request.method):
-        return None
-    parts, wanted = _segments(path), _segments(request.path)
-    greedy = bool(parts) and parts[-1].endswith("+}")
-    fixed = parts[:-1] if greedy else parts
-    # A greedy variable takes one segment or more.
-    if len(wanted) <= len(fixed) if greedy else len(wanted) != len(fixed):
-        return None
-    if any(part != text and not _is_variable(part) for part, text in zip(fixed, wanted, strict=False)):
-        return None
-    return not greedy, sum(not _is_variable(part) for part in fixed), method != "ANY"
-
-
-def _segments(path: str) -> list[str]:
-    return [part for part in path.split("/") if part]
-
-
-def _is_variable(part: str) -> bool:
-    return part.startswith("{") and part.endswith("}")
-
-
-def _asked(view: Template, authorizer: Resource | None) -> tuple[Resource, ...]:
-    found = view.find(authorizer.properties.get("AuthorizerUri"), *_LAMBDA) if authorizer else None
-    return () if found is None else (found,)
+def _authorization(view: Template, route: Resource) -> tuple[str, ...]:
+    """Who is asked before a request goes on."""
+    match view.text(route.properties.get("AuthorizationType")):
+        case "" | "NONE":
+            return ()
+        case "CUSTOM":
+            authorizer = view.find(route.properties.get("AuthorizerId"))
+            name = view.text(authorizer.properties.get("Name")) if authorizer else ""
+            return (f"authorizer {name}".rstrip(),)
+        case other:
+            return (f"{other} authorization",)
 
 
 def _http_claims(api: Resource, integration: Resource) -> tuple[Claim, ...]:
@@ -122,74 +132,114 @@ def _http_claims(api: Resource, integration: Resource) -> tuple[Claim, ...]:
     )
 
 
-def _integrated(view: Template, integration: Resource, request: Request) -> Iterator[Way]:
+def _destinations(view: Template, route: Resource, integration: Resource | None) -> Iterator[Destination]:
+    if integration is None:
+        target = view.text(route.properties.get("Target"))
+        yield Destination(container=None, port=None, target_group=target, weight=None, elsewhere=target)
+        return
     uri = integration.properties.get("IntegrationUri")
-    if integration.properties.get("IntegrationType") == "AWS_PROXY":
-        yield from _to_function(view, uri)
+    proxy = integration.properties.get("IntegrationType") == "AWS_PROXY"
+    end = view.find(uri, *INVOCABLE) if proxy else view.find(uri)
+    link = view.find(integration.properties.get("ConnectionId"), VPC_LINK)
+    found = tuple(containers_behind(view, end)) if end else ()
+    for receiver in found:
+        yield Destination(
+            container=receiver.name,
+            port=receiver.port,
+            target_group=view.text(uri),
+            weight=None,
+            resource=receiver.resource,
+            claims=tuple(_discovered(view, receiver.resource, end)) if end else (),
+            link=link.id if link else None,
+        )
+    if not found:
+        yield _single(view, uri, end, link, is_called=proxy)
+
+
+def _single(
+    view: Template, uri: object, end: Resource | None, link: Resource | None, *, is_called: bool
+) -> Destination:
+    hop = f"payload of a call of function {end.id}" if end else ""
+    return Destination(
+        container=end.id if end else None,
+        port=None,
+        target_group=view.text(uri),
+        weight=None,
+        resource=end,
+        elsewhere=view.text(uri),
+        claims=(known(Kind.LARGEST, "lambda.payload", hop),) if end and is_called else (),
+        link=link.id if link else None,
+    )
+
+
+def containers_behind(view: Template, end: Resource) -> Iterator[Receiver]:
+    """The containers behind a Cloud Map service: of services that register there, or under its name."""
+    name = end.properties.get("DiscoveryName")
+    if name is None and end.type in (*INVOCABLE, LISTENER, LOAD_BALANCER):
         return
-    end = view.find(uri)
-    if end is None:
-        yield to_unknown(view.text(uri))
-    elif end.type == LISTENER:
-        yield from through_listener(view, end, request)
-    else:
-        found = list(containers_behind(view, end))
-        for one in found:
-            yield from after(_discovered(view, one, end), receiver(view, one))
-        if not found:
-            yield to_unknown(end.id)
+    for service in view.of_type(SERVICE):
+        for entry in _connected(service):
+            if name is not None and entry.get("DiscoveryName") == name:
+                yield from _named_port(view, service, view.text(entry.get("PortName")))
+        for registry in map(mapping, items(service.properties.get("ServiceRegistries"))):
+            if view.find(registry.get("RegistryArn")) is end:
+                container = view.text(registry.get("ContainerName")) or service.id
+                port = integer(registry.get("ContainerPort"))
+                yield Receiver(resource=service, name=container, port=port)
 
 
-def _to_function(view: Template, uri: object) -> Iterator[Way]:
-    target = view.find(uri, *_LAMBDA)
-    if target is None:
-        yield to_unknown(view.text(uri))
-        return
-    claims = (known(Kind.LARGEST, "lambda.payload", f"payload of a call of function {target.id}"),)
-    yield from after(claims, function(view, {"Ref": target.id}))
+def _connected(service: Resource) -> Iterator[Mapping[str, object]]:
+    connect = mapping(service.properties.get("ServiceConnectConfiguration"))
+    return map(mapping, items(connect.get("Services")))
 
 
-def _discovered(view: Template, found: Receiver, end: Resource) -> Iterator[Claim]:
+def _named_port(view: Template, service: Resource, name: str) -> Iterator[Receiver]:
+    task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
+    for container in map(mapping, items(task.properties.get("ContainerDefinitions")) if task else ()):
+        for port in map(mapping, items(container.get("PortMappings"))):
+            if view.text(port.get("Name")) == name:
+                yield Receiver(
+                    resource=service,
+                    name=view.text(container.get("Name")),
+                    port=integer(port.get("ContainerPort")),
+                )
+
+
+def _discovered(view: Template, service: Resource | None, end: Resource) -> Iterator[Claim]:
     """What Service Connect's proxy says where the integration finds a service by its discovery name."""
-    service = by_id(view, found.resource) if found.resource else None
     name = end.properties.get("DiscoveryName")
     if service is None or name is None:
         return
-    connect = mapping(service.properties.get("ServiceConnectConfiguration"))
-    for entry in map(mapping, items(connect.get("Services"))):
-        if entry.get("DiscoveryName") == name:
-            yield from proxy_claims(service, view.text(entry.get("PortName")))
+    for entry in _connected(service):
+        if view.text(entry.get("DiscoveryName")) == view.text(name):
+            given = mapping(entry.get("Timeout")).get("PerRequestTimeoutSeconds")
+            default = fact("service_connect.request_timeout").number
+            seconds = default if given is None else integer(given)
+            hop = f"request timeout of Service Connect in service {service.id}"
+            value = UNLIMITED if seconds == 0 else seconds
+            yield claim(Kind.TIMEOUT, value, hop, "service_connect.request_timeout", total=True)
 
 
 # --- REST APIs ------------------------------------------------------------------------------------------
 
 
-def through_rest_api(view: Template, api: Resource, request: Request) -> Iterator[Way]:
-    """The way that the most specific method of a REST API takes."""
-    own = _methods(view, api)
-    ranked = [
-        (rank, method)
-        for method in own
-        if (rank := _rank(view.text(method.properties.get("HttpMethod")), _path(view, method), request))
-    ]
-    if not own:
-        yield to_unknown(f"what the document of REST API {api.id} says")
-    elif not ranked:
-        yield to_answer(f"403 of REST API {api.id}, which has no such resource")
-    else:
-        _, method = max(ranked, key=lambda pair: pair[0])
-        authorizer = view.find(method.properties.get("AuthorizerId"), _REST_AUTHORIZER)
-        integration = mapping(method.properties.get("Integration"))
-        claims = _rest_claims(view, api, integration)
-        yield from after(claims, _rest_end(view, integration, request), asks=_asked(view, authorizer))
-
-
-def _methods(view: Template, api: Resource) -> list[Resource]:
-    return [
-        method
-        for method in view.of_type(_METHOD)
-        if view.find(method.properties.get("RestApiId"), REST_API) is api
-    ]
+def _method(view: Template, api: Resource, method: Resource) -> Route:
+    verb, path = view.text(method.properties.get("HttpMethod")), _path(view, method)
+    authorizer = view.find(method.properties.get("AuthorizerId"), _REST_AUTHORIZER)
+    integration = mapping(method.properties.get("Integration"))
+    is_fixed = view.text(integration.get("Type")) == "MOCK"
+    return Route(
+        priority=None,
+        default=path == GREEDY,
+        paths=_named_path(path),
+        conditions=() if verb == "ANY" else (f"method {verb}",),
+        actions=(*_authorization(view, method), *(("a fixed answer",) if is_fixed else ())),
+        destinations=() if is_fixed else (_integrated(view, integration),),
+        variables=path,
+        rank=rank(verb, path),
+        claims=tuple(_rest_claims(view, api, integration)),
+        asks=_asked(view, authorizer),
+    )
 
 
 def _path(view: Template, method: Resource) -> str:
@@ -223,16 +273,10 @@ def _rest_claims(view: Template, api: Resource, integration: Mapping[str, object
         yield from body_claims(view, acl)
 
 
-def _rest_end(view: Template, integration: Mapping[str, object], request: Request) -> Iterator[Way]:
-    kind, uri = view.text(integration.get("Type")), integration.get("Uri")
+def _integrated(view: Template, integration: Mapping[str, object]) -> Destination:
+    uri = integration.get("Uri")
     target = integration.get("IntegrationTarget", uri)
-    if kind == "MOCK":
-        yield to_answer("a fixed answer")
-    elif kind in ("AWS", "AWS_PROXY") and view.find(uri, FUNCTION, *_LAMBDA):
-        yield from _to_function(view, uri)
-    elif (listener := view.find(target, LISTENER)) is not None:
-        yield from through_listener(view, listener, request)
-    elif (balancer := view.find(target, LOAD_BALANCER)) is not None:
-        yield from through_balancer(view, balancer, request)
-    else:
-        yield to_unknown(view.text(uri))
+    is_call = view.text(integration.get("Type")) in ("AWS", "AWS_PROXY")
+    called = view.find(uri, *INVOCABLE) if is_call else None
+    end = called or view.find(target, LISTENER) or view.find(target, LOAD_BALANCER)
+    return _single(view, uri, end, None, is_called=called is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dify_cdk.report.templates.template import Resource, Template, mapping
-from dify_cdk.report.traffic.containers import RoleRow, read_roles
+from dify_cdk.report.traffic.containers import ContainerRow, read_containers
 
 SMALLEST_AWAKE_ACU = 0.5
 """Capacity of an instance that does not pause: the smallest one above 0, since they come in halves.
@@ -32,10 +32,10 @@ def can_pause(cluster: Resource, views: Iterable[Template]) -> bool:
     scaling = mapping(cluster.properties.get("ServerlessV2ScalingConfiguration"))
     if "MinCapacity" not in scaling or scaling["MinCapacity"] not in (0, "0", 0.0):
         return False
-    return not any(_asks_always(row) for view in views for row in read_roles(view))
+    return not any(_asks_always(row) for view in views for row in read_containers(view))
 
 
-def _asks_always(row: RoleRow) -> bool:
+def _asks_always(row: ContainerRow) -> bool:
     """Whether tasks of the container run by themselves and ask; how many there are may be decided later."""
     is_asking = row.name in _ASK_ALWAYS or _DAEMON_IMAGE in row.image
     return is_asking and row.service is not None and row.min_tasks != 0

@@ -1,36 +1,29 @@
-"""The way through a CloudFront distribution."""
+"""CloudFront distributions: their behaviors, and the origins that these lead to."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import groupby
 
-from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
-from dify_cdk.report.traffic.api_gateway import HTTP_API, REST_API, through_http_api, through_rest_api
+from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
+from dify_cdk.report.traffic.api_gateway import HTTP_API, REST_API
 from dify_cdk.report.traffic.facts import fact
-from dify_cdk.report.traffic.hops import (
-    Claim,
-    End,
-    Ends,
-    Kind,
-    Request,
-    Way,
-    after,
-    claim,
-    known,
-    matches,
-    to_unknown,
-)
-from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER, through_balancer
-from dify_cdk.report.traffic.targets import FUNCTION_URL, function_url
+from dify_cdk.report.traffic.hops import Claim, Kind, claim, known
+from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
+from dify_cdk.report.traffic.routes import Destination, Listener, Route, together, unknown
+from dify_cdk.report.traffic.targets import FUNCTION_URL, VPC_ORIGIN, end_of
 from dify_cdk.report.traffic.waf import body_claims
 
 DISTRIBUTION = "AWS::CloudFront::Distribution"
-_VPC_ORIGIN = "AWS::CloudFront::VpcOrigin"
+KIND = "CloudFront distribution"
+"""The ``kind`` of a listener that is a distribution."""
+
+EDGE_FUNCTION = "AWS::CloudFront::Function"
 _ACCESS_CONTROL = "AWS::CloudFront::OriginAccessControl"
 _REQUEST_POLICY = "AWS::CloudFront::OriginRequestPolicy"
 _BUCKET = "AWS::S3::Bucket"
-_STAGES = ("AWS::ApiGatewayV2::Stage", "AWS::ApiGateway::Stage")
+_STAGES = (("AWS::ApiGatewayV2::Stage", "ApiId"), ("AWS::ApiGateway::Stage", "RestApiId"))
 _HTTP_PORT, _HTTPS_PORT = 80, 443
 
 FORWARD_EVERYTHING = frozenset(
@@ -47,32 +40,21 @@ See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-man
 _UPGRADE_HEADERS = {"sec-websocket-key", "sec-websocket-version"}
 
 
-def through_distribution(view: Template, distribution: Resource, request: Request) -> Iterator[Way]:
-    """The way that the first matching behavior takes."""
-    config = config_of(distribution)
-    behavior = next(
-        (
-            one
-            for one in map(mapping, items(config.get("CacheBehaviors")))
-            if matches(view.text(one.get("PathPattern")), request.path)
-        ),
-        mapping(config.get("DefaultCacheBehavior")),
-    )
-    origin = _origin(view, config, view.text(behavior.get("TargetOriginId")))
-    if origin is None:
-        yield to_unknown(f"origin {view.text(behavior.get('TargetOriginId'))}")
-        return
-    name = f"distribution {distribution.id}"
-    acl = config.get("WebACLId")
-    claims = (
-        *(body_claims(view, acl) if acl else ()),
-        *_behavior_claims(view, behavior, name, request),
-        *_origin_claims(origin, name),
-    )
-    end = target(view, origin)
-    if end is not None and end.type == FUNCTION_URL:
-        claims = (*claims, *_signing_claims(view, origin, behavior, end, name))
-    yield from after(claims, _beyond(view, origin, end, request))
+def read_distributions(view: Template) -> Iterator[Listener]:
+    """Every distribution as a listener; behaviors that are the same but for the path are one route."""
+    for distribution in view.of_type(DISTRIBUTION):
+        *routes, default = behaviors(view, distribution)
+        # Only neighbours are put together, which keeps their order.
+        groups = groupby(routes, key=lambda route: (route.actions, route.destinations))
+        yield Listener(
+            id=distribution.id,
+            protocol="HTTPS",
+            port=443,
+            load_balancer=distribution.id,
+            kind=KIND,
+            scheme="internet-facing",
+            routes=(*(together(group) for _, group in groups), default),
+        )
 
 
 def config_of(distribution: Resource) -> Mapping[str, object]:
@@ -80,9 +62,116 @@ def config_of(distribution: Resource) -> Mapping[str, object]:
     return mapping(distribution.properties.get("DistributionConfig"))
 
 
+@remembered
+def behaviors(view: Template, distribution: Resource) -> tuple[Route, ...]:
+    """The behaviors in order of trial, the default one last."""
+    config = config_of(distribution)
+    found = [
+        _behavior(view, distribution, behavior, (view.text(behavior.get("PathPattern")),))
+        for behavior in map(mapping, items(config.get("CacheBehaviors")))
+    ]
+    return (*found, _behavior(view, distribution, mapping(config.get("DefaultCacheBehavior")), ()))
+
+
+def _behavior(
+    view: Template, distribution: Resource, behavior: Mapping[str, object], paths: tuple[str, ...]
+) -> Route:
+    id = view.text(behavior.get("TargetOriginId"))
+    origin = _origin(view, config_of(distribution), id)
+    route = Route(
+        priority=None,
+        default=not paths,
+        paths=paths,
+        conditions=(),
+        actions=tuple(_actions(view, behavior)),
+        destinations=(unknown(f"origin {id}"),),
+        helpers=tuple(_helpers(view, behavior)),
+    )
+    if origin is None:
+        return route
+    return replace(
+        route,
+        destinations=(_destination(view, distribution, behavior, origin),),
+        claims=tuple(_behavior_claims(view, distribution, behavior)),
+        methods=tuple(view.text(one) for one in items(behavior.get("AllowedMethods"))) or ("GET", "HEAD"),
+    )
+
+
+def _behavior_claims(
+    view: Template, distribution: Resource, behavior: Mapping[str, object]
+) -> Iterator[Claim]:
+    name = f"distribution {distribution.id}"
+    acl = config_of(distribution).get("WebACLId")
+    yield from body_claims(view, acl) if acl else ()
+    yield known(Kind.LARGEST, "cloudfront.body", f"request body of {name}")
+    hop = f"headers that {name} passes on"
+    yield claim(Kind.WEBSOCKET, _passes_upgrades(view, behavior), hop, "cloudfront.websocket")
+
+
+def refusal(distribution: Resource, behavior: Route) -> Claim:
+    """What a behavior says about the body of a request whose method it does not allow."""
+    hop = f"methods of a behavior of distribution {distribution.id}: {', '.join(behavior.methods)}"
+    return claim(Kind.LARGEST, 0.0, hop, "cloudfront.methods")
+
+
+def _actions(view: Template, behavior: Mapping[str, object]) -> Iterator[str]:
+    """What runs on the way."""
+    for entry in map(mapping, items(behavior.get("FunctionAssociations"))):
+        yield f"CloudFront Function at {view.text(entry.get('EventType'))}"
+    for entry in map(mapping, items(behavior.get("LambdaFunctionAssociations"))):
+        yield f"Lambda@Edge at {view.text(entry.get('EventType'))}"
+
+
+def _helpers(view: Template, behavior: Mapping[str, object]) -> Iterator[Resource]:
+    for entry in map(mapping, items(behavior.get("FunctionAssociations"))):
+        function = view.find(entry.get("FunctionARN"), EDGE_FUNCTION)
+        if function is not None:
+            yield function
+    for entry in map(mapping, items(behavior.get("LambdaFunctionAssociations"))):
+        found = end_of(view, entry.get("LambdaFunctionARN"))
+        if found is not None:
+            yield found
+
+
+# --- origins --------------------------------------------------------------------------------------------
+
+
+def _destination(
+    view: Template, distribution: Resource, behavior: Mapping[str, object], origin: Mapping[str, object]
+) -> Destination:
+    domain = view.text(origin.get("DomainName"))
+    end = target(view, origin)
+    name = f"distribution {distribution.id}"
+    claims = tuple(_origin_claims(origin, name))
+    if end is not None and end.type == FUNCTION_URL:
+        claims = (*claims, *_signing_claims(view, origin, behavior, end, name))
+    return Destination(
+        container=_shown(view, origin, end) or domain or None,
+        port=None,
+        target_group=domain,
+        weight=None,
+        resource=end,
+        elsewhere=domain,
+        claims=claims,
+        prefix=_prefix(view, origin, end),
+        listener_port=_port(view, origin),
+    )
+
+
+def _shown(view: Template, origin: Mapping[str, object], end: Resource | None) -> str | None:
+    if end is not None and end.type == FUNCTION_URL:
+        end = view.find(end.properties.get("TargetFunctionArn")) or end
+    found = end or _vpc_origin(view, origin) or view.find(origin.get("DomainName"))
+    return found.id if found else None
+
+
+def _vpc_origin(view: Template, origin: Mapping[str, object]) -> Resource | None:
+    return view.find(mapping(origin.get("VpcOriginConfig")).get("VpcOriginId"), VPC_ORIGIN)
+
+
 def target(view: Template, origin: Mapping[str, object]) -> Resource | None:
     """What an origin is: a function URL, an API, a load balancer or a bucket of the template."""
-    vpc_origin = view.find(mapping(origin.get("VpcOriginConfig")).get("VpcOriginId"), _VPC_ORIGIN)
+    vpc_origin = _vpc_origin(view, origin)
     if vpc_origin is not None:
         return view.find(mapping(vpc_origin.properties.get("VpcOriginEndpointConfig")).get("Arn"))
     return view.find(origin.get("DomainName"), FUNCTION_URL, HTTP_API, REST_API, LOAD_BALANCER, _BUCKET)
@@ -96,19 +185,6 @@ def _origin(view: Template, config: Mapping[str, object], id: str) -> Mapping[st
             id = view.text(mapping(members[0] if members else None).get("OriginId"))
     origins = map(mapping, items(config.get("Origins")))
     return next((one for one in origins if view.text(one.get("Id")) == id), None)
-
-
-def _behavior_claims(
-    view: Template, behavior: Mapping[str, object], name: str, request: Request
-) -> Iterator[Claim]:
-    methods = [view.text(method) for method in items(behavior.get("AllowedMethods"))] or ["GET", "HEAD"]
-    if request.method in methods:
-        yield known(Kind.LARGEST, "cloudfront.body", f"request body of {name}")
-    else:
-        hop = f"methods of a behavior of {name}: {', '.join(methods)}"
-        yield claim(Kind.LARGEST, 0.0, hop, "cloudfront.methods")
-    hop = f"headers that {name} passes on"
-    yield claim(Kind.WEBSOCKET, _passes_upgrades(view, behavior), hop, "cloudfront.websocket")
 
 
 def _passes_upgrades(view: Template, behavior: Mapping[str, object]) -> bool | None:
@@ -185,43 +261,17 @@ def _signing_claims(
         yield claim(Kind.LARGEST, fact("lambda.payload").value, hop, "edge.signing")
 
 
-def _beyond(
-    view: Template, origin: Mapping[str, object], end: Resource | None, request: Request
-) -> Iterator[Way]:
-    if end is None:
-        yield to_unknown(view.text(origin.get("DomainName")))
-        return
+def _prefix(view: Template, origin: Mapping[str, object], end: Resource | None) -> str:
+    """What the origin puts before the path; one that chooses the stage of an API is no part of a route."""
     prefix = view.text(origin.get("OriginPath")).rstrip("/")
-    if end.type in (HTTP_API, REST_API) and prefix.lstrip("/") in _stages(view, end):
-        prefix = ""  # it chooses the stage and is no part of a route
-    request = replace(request, path=f"{prefix}{request.path}")
-    if end.type == FUNCTION_URL:
-        yield from function_url(view, end)
-    elif end.type == LOAD_BALANCER:
-        yield from through_balancer(view, end, request, port=_port(view, origin))
-    elif end.type == HTTP_API:
-        yield from through_http_api(view, end, request)
-    elif end.type == REST_API:
-        yield from through_rest_api(view, end, request)
-    elif end.type == _BUCKET:
-        yield Way(claims=(), end=End(kind=Ends.BUCKET, name=end.id, resource=end))
-    else:
-        yield to_unknown(end.id)
-
-
-def _stages(view: Template, api: Resource) -> set[str]:
-    """The names of an API's stages."""
-    found = set()
-    for stage in view.of_type(*_STAGES):
-        owner = stage.properties.get("ApiId", stage.properties.get("RestApiId"))
-        if view.find(owner) is api:
-            found.add(view.text(stage.properties.get("StageName")))
-    return found
+    stages = (stage for type, key in _STAGES for stage in (view.naming(end, key, type) if end else ()))
+    names = {view.text(stage.properties.get("StageName")) for stage in stages}
+    return "" if prefix.lstrip("/") in names else prefix
 
 
 def _port(view: Template, origin: Mapping[str, object]) -> int | None:
     """The port of the load balancer that CloudFront calls."""
-    vpc_origin = view.find(mapping(origin.get("VpcOriginConfig")).get("VpcOriginId"), _VPC_ORIGIN)
+    vpc_origin = _vpc_origin(view, origin)
     settings = mapping(origin.get("CustomOriginConfig"))
     if vpc_origin is not None:
         settings = mapping(vpc_origin.properties.get("VpcOriginEndpointConfig"))

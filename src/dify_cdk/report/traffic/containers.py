@@ -17,11 +17,11 @@ _QUANTITY = re.compile(r"(\d{1,9}|\d{0,9}\.\d{1,9})\s*(vcpu|gb|)", re.IGNORECASE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RoleRow:
+class ContainerRow:
     """One container of one task.
 
     Attributes:
-        name: Container name; in our templates the role.
+        name: Container name; in our templates the component.
         image: Image reference as text.
         vcpu: Processor share of the whole task; None if it is only known at deploy time.
         memory_mib: Memory of the whole task, likewise.
@@ -51,12 +51,12 @@ class RoleRow:
     task_containers: int
 
 
-def read_roles(view: Template) -> tuple[RoleRow, ...]:
+def read_containers(view: Template) -> tuple[ContainerRow, ...]:
     """Every container: those of services first, then those of tasks that something starts when needed."""
-    return tuple(_roles(view))
+    return tuple(_containers_of(view))
 
 
-def _roles(view: Template) -> Iterator[RoleRow]:
+def _containers_of(view: Template) -> Iterator[ContainerRow]:
     run: set[str] = set()
     for service in view.of_type(_SERVICE):
         task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
@@ -70,14 +70,14 @@ def _roles(view: Template) -> Iterator[RoleRow]:
             yield from _containers(view, task, None)
 
 
-def _containers(view: Template, task: Resource, service: Resource | None) -> Iterator[RoleRow]:
+def _containers(view: Template, task: Resource, service: Resource | None) -> Iterator[ContainerRow]:
     containers = [mapping(item) for item in items(task.properties.get("ContainerDefinitions"))]
     names = _private_names(view, service) if service else {}
     fewest, most = _task_count(view, service) if service else (None, None)
     vcpu, memory = _size(task, containers)
     for container in containers:
         name = view.text(container.get("Name"))
-        yield RoleRow(
+        yield ContainerRow(
             name=name,
             image=view.text(container.get("Image")),
             vcpu=vcpu,
@@ -95,9 +95,9 @@ def _containers(view: Template, task: Resource, service: Resource | None) -> Ite
         )
 
 
-def _service_without_task(view: Template, service: Resource) -> RoleRow:
+def _service_without_task(view: Template, service: Resource) -> ContainerRow:
     fewest, most = _task_count(view, service)
-    return RoleRow(
+    return ContainerRow(
         name=service.id,
         image="",
         vcpu=None,

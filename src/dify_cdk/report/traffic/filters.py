@@ -1,4 +1,4 @@
-"""Who a door lets in by address: security groups, authorizers, edge functions, web ACLs."""
+"""Who an entry point lets in by address: security groups, authorizers, edge functions, web ACLs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,12 @@ from dify_cdk.report.templates.template import Resource, Template, integer, item
 from dify_cdk.report.traffic import api_gateway as apis
 from dify_cdk.report.traffic import cloudfront as edge
 from dify_cdk.report.traffic import load_balancers as balancers
-from dify_cdk.report.traffic.entry_points import listener_ports
 from dify_cdk.report.traffic.facts import fact
-from dify_cdk.report.traffic.targets import FUNCTION_URL
+from dify_cdk.report.traffic.targets import FUNCTION, FUNCTION_URL
 from dify_cdk.report.traffic.waf import WEB_ACL, associated
 
 NONE, UNKNOWN = "none", "unknown"
 _GROUP, _INGRESS = "AWS::EC2::SecurityGroup", "AWS::EC2::SecurityGroupIngress"
-_EDGE_FUNCTION = "AWS::CloudFront::Function"
-_HTTP_AUTHORIZER = "AWS::ApiGatewayV2::Authorizer"
-_ROUTE = "AWS::ApiGatewayV2::Route"
-_FUNCTION = "AWS::Lambda::Function"
 _EVERYBODY = ("0.0.0.0/0", "::/0")
 _VIEWER_ADDRESS = re.compile(r"\bviewer\s*(?:\.\s*ip\b|\[\s*['\"]ip['\"]\s*\])")
 _SWITCHED_OFF = re.compile(r"\bANYONE\s*=\s*true\b")
@@ -44,35 +39,35 @@ class Filter:
     source: str
 
 
-def filters(view: Template, door: Resource) -> tuple[Filter, ...]:
-    """What filters by address or country before a door; if nothing does, one entry that says so."""
-    found = tuple(_found(view, door))
+def filters(view: Template, entry: Resource) -> tuple[Filter, ...]:
+    """What filters by address or country before an entry point; if nothing does, one entry that says so."""
+    found = tuple(_found(view, entry))
     certain = tuple(one for one in found if one.kind != UNKNOWN)
-    return certain or found or (Filter(kind=NONE, hop=f"{door.id} lets everybody in", source=""),)
+    return certain or found or (Filter(kind=NONE, hop=f"{entry.id} lets everybody in", source=""),)
 
 
-def _found(view: Template, door: Resource) -> Iterator[Filter]:
-    match door.type:
+def _found(view: Template, entry: Resource) -> Iterator[Filter]:
+    match entry.type:
         case edge.DISTRIBUTION:
-            yield from _of_distribution(view, door)
+            yield from _of_distribution(view, entry)
         case balancers.LOAD_BALANCER:
-            yield from _of_balancer(view, door)
+            yield from _of_balancer(view, entry)
         case apis.HTTP_API:
-            yield from _of_http_api(view, door)
+            yield from _of_http_api(view, entry)
         case apis.REST_API:
-            yield from _of_rest_api(view, door)
-        case str(type) if type == FUNCTION_URL and door.properties.get("AuthType") == "AWS_IAM":
-            hop = f"signed calls only at function URL {door.id}"
+            yield from _of_rest_api(view, entry)
+        case str(type) if type == FUNCTION_URL and entry.properties.get("AuthType") == "AWS_IAM":
+            hop = f"signed calls only at function URL {entry.id}"
             yield Filter(kind="signature", hop=hop, source=fact("lambda.url_auth").source)
-    for reference in associated(view, door):
+    for reference in associated(view, entry):
         yield from _of_acl(view, reference)
 
 
 # --- CloudFront -----------------------------------------------------------------------------------------
 
 
-def _of_distribution(view: Template, door: Resource) -> Iterator[Filter]:
-    config = edge.config_of(door)
+def _of_distribution(view: Template, entry: Resource) -> Iterator[Filter]:
+    config = edge.config_of(entry)
     behaviors = [
         mapping(one) for one in (*items(config.get("CacheBehaviors")), config.get("DefaultCacheBehavior"))
     ]
@@ -80,24 +75,24 @@ def _of_distribution(view: Template, door: Resource) -> Iterator[Filter]:
     if all(verdicts):
         yield Filter(
             kind="CloudFront Function",
-            hop=f"function {verdicts[-1]} of distribution {door.id}",
+            hop=f"function {verdicts[-1]} of distribution {entry.id}",
             source=fact("cloudfront.function").source,
         )
     elif any(verdicts) or any(_runs_code(view, behavior) for behavior in behaviors):
-        hop = f"edge code of distribution {door.id}, on some paths or of unknown purpose"
+        hop = f"edge code of distribution {entry.id}, on some paths or of unknown purpose"
         yield Filter(kind=UNKNOWN, hop=hop, source=fact("cloudfront.function").source)
     if config.get("WebACLId"):
         yield from _of_acl(view, config["WebACLId"])
     geo = mapping(mapping(config.get("Restrictions")).get("GeoRestriction"))
     if view.text(geo.get("RestrictionType")) in ("whitelist", "blacklist"):
-        hop = f"geo restriction of distribution {door.id}"
+        hop = f"geo restriction of distribution {entry.id}"
         yield Filter(kind="countries", hop=hop, source=fact("cloudfront.geo").source)
 
 
 def _edge_function(view: Template, behavior: Mapping[str, object]) -> str:
     """The function that looks at the viewer's address, unless a switch in its code lets everybody in."""
     for entry in map(mapping, items(behavior.get("FunctionAssociations"))):
-        function = view.find(entry.get("FunctionARN"), _EDGE_FUNCTION)
+        function = view.find(entry.get("FunctionARN"), edge.EDGE_FUNCTION)
         code = view.text(function.properties.get("FunctionCode")) if function else ""
         looks = _VIEWER_ADDRESS.search(code) and "403" in code and not _SWITCHED_OFF.search(code)
         if function is not None and looks and view.text(entry.get("EventType")) == "viewer-request":
@@ -109,7 +104,9 @@ def _runs_code(view: Template, behavior: Mapping[str, object]) -> bool:
     """Whether something runs at the viewer's request whose code is not in the template."""
     functions = map(mapping, items(behavior.get("FunctionAssociations")))
     lambdas = map(mapping, items(behavior.get("LambdaFunctionAssociations")))
-    foreign = (entry for entry in functions if view.find(entry.get("FunctionARN"), _EDGE_FUNCTION) is None)
+    foreign = (
+        entry for entry in functions if view.find(entry.get("FunctionARN"), edge.EDGE_FUNCTION) is None
+    )
     return any(view.text(entry.get("EventType")) == "viewer-request" for entry in (*foreign, *lambdas))
 
 
@@ -127,16 +124,18 @@ def _of_acl(view: Template, reference: object) -> Iterator[Filter]:
 # --- load balancers -------------------------------------------------------------------------------------
 
 
-def _of_balancer(view: Template, door: Resource) -> Iterator[Filter]:
+def _of_balancer(view: Template, entry: Resource) -> Iterator[Filter]:
     source = fact("alb.security_group").source
-    references = items(door.properties.get("SecurityGroups"))
+    references = items(entry.properties.get("SecurityGroups"))
     groups = [view.find(reference, _GROUP) for reference in references]
     known = [group for group in groups if group is not None]
     if not references or len(known) < len(groups):
-        hop = f"security groups of load balancer {door.id} that are not in the template"
+        hop = f"security groups of load balancer {entry.id} that are not in the template"
         yield Filter(kind=UNKNOWN, hop=hop, source=source)
         return
-    sources = [address for group in known for address in _sources(view, group, listener_ports(view, door))]
+    sources = [
+        address for group in known for address in _sources(view, group, balancers.listener_ports(view, entry))
+    ]
     if not set(sources) & set(_EVERYBODY):
         names = ", ".join(group.id for group in known)
         count = len(dict.fromkeys(sources))
@@ -147,11 +146,7 @@ def _of_balancer(view: Template, door: Resource) -> Iterator[Filter]:
 def _sources(view: Template, group: Resource, ports: set[int]) -> Iterator[str]:
     """Who may reach one of the ports."""
     inline = map(mapping, items(group.properties.get("SecurityGroupIngress")))
-    apart = (
-        rule.properties
-        for rule in view.of_type(_INGRESS)
-        if view.find(rule.properties.get("GroupId"), _GROUP) is group
-    )
+    apart = (rule.properties for rule in view.naming(group, "GroupId", _INGRESS))
     for rule in (*inline, *apart):
         first, last = integer(rule.get("FromPort")), integer(rule.get("ToPort"))
         covers = first is None or last is None or any(first <= port <= last for port in ports)
@@ -163,10 +158,10 @@ def _sources(view: Template, group: Resource, ports: set[int]) -> Iterator[str]:
 # --- API Gateway ----------------------------------------------------------------------------------------
 
 
-def _of_http_api(view: Template, door: Resource) -> Iterator[Filter]:
+def _of_http_api(view: Template, entry: Resource) -> Iterator[Filter]:
     source = fact("http_api.authorizer").source
-    routes = [route for route in view.of_type(_ROUTE) if view.find(route.properties.get("ApiId")) is door]
-    found = [view.find(route.properties.get("AuthorizerId"), _HTTP_AUTHORIZER) for route in routes]
+    routes = view.naming(entry, "ApiId", apis.ROUTE)
+    found = [view.find(route.properties.get("AuthorizerId"), apis.HTTP_AUTHORIZER) for route in routes]
     if not routes or None in found:
         return
     asked = [_asks_by_address(view, authorizer) for authorizer in found if authorizer is not None]
@@ -180,7 +175,7 @@ def _asks_by_address(view: Template, authorizer: Resource) -> bool:
     sources = [view.text(one) for one in items(authorizer.properties.get("IdentitySource"))]
     if any(_SOURCE_ADDRESS.search(one) for one in sources):
         return True
-    function = view.find(authorizer.properties.get("AuthorizerUri"), _FUNCTION)
+    function = view.find(authorizer.properties.get("AuthorizerUri"), FUNCTION)
     variables = mapping(mapping(function.properties.get("Environment")).get("Variables")) if function else {}
     return any(_holds_networks(view.text(value)) for value in variables.values())
 
@@ -196,8 +191,8 @@ def _holds_networks(text: str) -> bool:
     return False
 
 
-def _of_rest_api(view: Template, door: Resource) -> Iterator[Filter]:
-    policy = view.text(door.properties.get("Policy"))
+def _of_rest_api(view: Template, entry: Resource) -> Iterator[Filter]:
+    policy = view.text(entry.properties.get("Policy"))
     if "aws:SourceIp" in policy or "aws:VpcSourceIp" in policy:
-        hop = f"resource policy of REST API {door.id}"
+        hop = f"resource policy of REST API {entry.id}"
         yield Filter(kind="resource policy", hop=hop, source=fact("rest_api.policy").source)

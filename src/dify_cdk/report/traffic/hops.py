@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache
 
-from dify_cdk.report.templates.template import Resource, Template
+from dify_cdk.report.templates.template import Resource
 from dify_cdk.report.traffic.facts import fact
 
 UNLIMITED = math.inf
@@ -99,12 +97,18 @@ class Way:
     Attributes:
         claims: What the hops say, the outermost first.
         end: Who answers.
+        passed: What it leads through, from the entry point to the end.
         asks: Functions that are asked on the way whether the request may pass.
+        helpers: Edge functions that see the request.
+        share: Share of such requests that take this way, 0 to 1.
     """
 
     claims: tuple[Claim, ...]
     end: End
+    passed: tuple[Resource, ...] = ()
     asks: tuple[Resource, ...] = ()
+    helpers: tuple[Resource, ...] = ()
+    share: float = 1.0
 
 
 def claim(kind: Kind, value: float | bool | None, hop: str, of: str, *, total: bool = False) -> Claim:
@@ -117,11 +121,26 @@ def known(kind: Kind, of: str, hop: str, *, total: bool = False) -> Claim:
     return claim(kind, fact(of).value, hop, of, total=total)
 
 
-def after(claims: Iterable[Claim], ways: Iterable[Way], *, asks: tuple[Resource, ...] = ()) -> Iterator[Way]:
+def after(
+    ways: Iterable[Way],
+    *,
+    claims: Iterable[Claim] = (),
+    passed: tuple[Resource, ...] = (),
+    asks: tuple[Resource, ...] = (),
+    helpers: tuple[Resource, ...] = (),
+    share: float = 1.0,
+) -> Iterator[Way]:
     """The ways beyond a hop, with what the hop says before what they say."""
     outer = tuple(claims)
     for way in ways:
-        yield replace(way, claims=(*outer, *way.claims), asks=(*asks, *way.asks))
+        yield replace(
+            way,
+            claims=(*outer, *way.claims),
+            passed=(*passed, *way.passed),
+            asks=(*asks, *way.asks),
+            helpers=(*helpers, *way.helpers),
+            share=share * way.share,
+        )
 
 
 def to_unknown(name: str) -> Way:
@@ -137,20 +156,3 @@ def to_unknown(name: str) -> Way:
 def to_answer(text: str) -> Way:
     """A way on which a hop answers by itself."""
     return Way(claims=(), end=End(kind=Ends.ANSWER, name=text))
-
-
-def by_id(view: Template, id: str) -> Resource | None:
-    """The resource of a logical id."""
-    return view.find({"Ref": id})
-
-
-def matches(pattern: str, path: str) -> bool:
-    """Whether a path matches a pattern of a load balancer or a distribution: ``*`` and ``?``."""
-    return _expression(pattern).fullmatch(path) is not None
-
-
-@cache
-def _expression(pattern: str) -> re.Pattern[str]:
-    parts = re.escape(pattern if pattern.startswith(("/", "*")) else f"/{pattern}")
-    # Several stars in a row are one, or a hostile pattern would take forever.
-    return re.compile(re.sub(r"(?:\\\*)+", ".*", parts).replace(r"\?", "."), re.DOTALL)

@@ -14,9 +14,8 @@ _GROUP, _RULE = "AWSManagedRulesCommonRuleSet", "SizeRestrictions_BODY"
 
 def associated(view: Template, resource: Resource) -> Iterator[object]:
     """The references to web ACLs that are associated with a load balancer or an API."""
-    for link in view.of_type(_ASSOCIATION):
-        if view.find(link.properties.get("ResourceArn"), resource.type) is resource:
-            yield link.properties.get("WebACLArn")
+    for link in view.naming(resource, "ResourceArn", _ASSOCIATION):
+        yield link.properties.get("WebACLArn")
 
 
 def body_claims(view: Template, reference: object) -> Iterator[Claim]:
