@@ -10,9 +10,9 @@ from itertools import combinations
 from dify_cdk.report.cost.prices import Prices
 from dify_cdk.report.cost.pricing import MonthlyCost, break_evens, floor, monthly_cost
 from dify_cdk.report.cost.usage import Usage
-from dify_cdk.report.inventory import Inventory, Message, read, read_view
+from dify_cdk.report.inventory import Inventory, Message, read_view
 from dify_cdk.report.limits.limits import Limit, effective_limits
-from dify_cdk.report.templates.joined import join
+from dify_cdk.report.templates.joined import join, view_of
 from dify_cdk.report.templates.subject import Subject
 
 
@@ -105,7 +105,7 @@ def inventories(
     """
     found = []
     for number, part in enumerate(subject.parts):
-        inventory = read(part.template, part.name)
+        inventory = read_view(view_of(part), part.name)
         found.append(
             replace(
                 inventory,

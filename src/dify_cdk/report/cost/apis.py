@@ -8,12 +8,12 @@ from types import MappingProxyType
 from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, setting, shown
 from dify_cdk.report.cost.network import internet_out
 from dify_cdk.report.templates.template import Resource, Template
-from dify_cdk.report.traffic.api_gateway import HTTP_API, REST_API
+from dify_cdk.report.traffic.api_gateway import HTTP_API, INTEGRATION, REST_API
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
+from dify_cdk.report.traffic.targets import LISTENER
 
 _BILLED_AS = "Amazon API Gateway"
 _PIECES_PER_GB = 1024 * 1024 / 512  # HTTP APIs meter payloads in pieces of 512 KB
-_INTEGRATION = "AWS::ApiGatewayV2::Integration"
 
 
 def http_api(resource: Resource, site: Site) -> Iterator[Charge]:
@@ -46,11 +46,9 @@ def _requests(price: str, quantity: float | None, words: str) -> Charge:
 
 def _looks_up_containers(api: Resource, view: Template) -> bool:
     """Whether an integration goes through a VPC link to Cloud Map and not to a load balancer."""
-    for integration in view.of_type(_INTEGRATION):
-        if view.find(integration.properties.get("ApiId"), HTTP_API) is not api:
-            continue
+    for integration in view.naming(api, "ApiId", INTEGRATION):
         uri = integration.properties.get("IntegrationUri")
-        balancer = view.find(uri, "AWS::ElasticLoadBalancingV2::Listener", LOAD_BALANCER)
+        balancer = view.find(uri, LISTENER, LOAD_BALANCER)
         if integration.properties.get("ConnectionType") == "VPC_LINK" and balancer is None:
             return True
     return False

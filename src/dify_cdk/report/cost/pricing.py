@@ -30,8 +30,9 @@ from dify_cdk.report.cost.load import find_paths
 from dify_cdk.report.cost.prices import UNITS, Allowance, Prices
 from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.templates.deployments import deployment_only
+from dify_cdk.report.templates.joined import view_of
 from dify_cdk.report.templates.subject import Part, Subject
-from dify_cdk.report.templates.template import Resource, Template
+from dify_cdk.report.templates.template import Resource
 from dify_cdk.report.traffic.containers import read_containers
 
 _MODULES = (apis, data, edge, fargate, functions, instances, load_balancers, network, operations)
@@ -224,7 +225,7 @@ class _Bill:
         self._own = subject.parts[0].region if subject.parts else None
         self._region = region or self._own
         self._parts = subject.parts
-        self._views = tuple(Template(part.template) for part in subject.parts)
+        self._views = tuple(view_of(part) for part in subject.parts)
         self._containers = tuple(read_containers(view) for view in self._views)
         self._deployments = tuple(deployment_only(view) for view in self._views)
         self._paths = find_paths(subject)

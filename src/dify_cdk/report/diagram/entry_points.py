@@ -57,7 +57,7 @@ def entry_nodes(view: Template) -> Iterator[Node]:
             title, service, *details = texts
             yield _node(resource.id, title, service, *details)
     for listener in read_listeners(view):
-        if view.by_id(listener.load_balancer) is None:
+        if view.find({"Ref": listener.load_balancer}, LOAD_BALANCER) is None:
             yield _node(_owner_of(listener), "Load balancer", "not in this template")
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dify_cdk.report.templates.template import Resource, Template, mapping
+from dify_cdk.report.templates.template import Resource, Template, mapping, remembered
 from dify_cdk.report.traffic.awake import can_pause
 from dify_cdk.report.traffic.containers import read_containers
 from dify_cdk.report.traffic.facts import fact
@@ -91,6 +91,11 @@ def _services(view: Template) -> Iterator[tuple[str, int | None]]:
             yield row.service, row.min_tasks
 
 
+@remembered
+def _fewest(view: Template) -> Mapping[str, int | None]:
+    return dict(reversed(list(_services(view))))  # of several containers of a task the first counts
+
+
 def _billed_by_the_hour(view: Template) -> Iterator[Thing]:
     for resource in view.resources:
         word = _ALWAYS.get(resource.type)
@@ -165,7 +170,7 @@ def _is_provisioned(end: End) -> bool:
 def _service_start(view: Template, end: End, asks: tuple[Resource, ...]) -> ColdStart:
     source = fact("ecs.tasks").source
     service = end.resource.id if end.resource else ""
-    fewest = next((row.min_tasks for row in read_containers(view) if row.service == service), None)
+    fewest = _fewest(view).get(service)
     hop = f"service {service}"
     if fewest is None:
         return ColdStart(kind="unknown", text="unknown", hop=hop, source=source)

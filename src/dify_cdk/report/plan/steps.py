@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from dify_cdk.report.plan.changes import Action, Changes, ResourceChange
 from dify_cdk.report.plan.sides import Side
-from dify_cdk.report.templates.template import Template, mapping
+from dify_cdk.report.templates.joined import view_of
+from dify_cdk.report.templates.template import mapping
 from dify_cdk.report.traffic.entry_points import entry_points
 
 
@@ -29,11 +30,7 @@ _YOU, _CLOUDFORMATION = "you", "CloudFormation"
 
 def _doors_with(changes: Changes, side: Side, *actions: Action) -> str:
     """The entry points of a side to which this happens."""
-    found = (
-        (stack, door.id)
-        for stack, part in side.parts.items()
-        for door in entry_points(Template(part.template))
-    )
+    found = ((stack, door.id) for stack, part in side.parts.items() for door in entry_points(view_of(part)))
     return ", ".join(id for stack, id in found if changes.actions[stack, id] in actions)
 
 

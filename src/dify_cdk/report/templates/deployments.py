@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dify_cdk.report.templates.template import Resource, Template, mapping, references
+from dify_cdk.report.templates.template import Resource, Template, mapping, references, remembered
 
 _RUNNERS = ("AWS::Lambda::Function", "AWS::StepFunctions::StateMachine")
 
 
+@remembered
 def deployment_only(view: Template) -> frozenset[str]:
     """Functions and state machines that custom resources start, and those that these start in turn."""
     runners = {resource.id: resource for resource in view.of_type(*_RUNNERS)}

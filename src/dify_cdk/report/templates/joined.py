@@ -18,10 +18,16 @@ _PLACEHOLDER = re.compile(r"\$\{([^!}.][^}.]*)")
 
 
 @remembered
+def view_of(part: Part) -> Template:
+    """The view of one template."""
+    return Template(part.template)
+
+
+@remembered
 def join(subject: Subject) -> Template:
     """One view of all parts; of a single part simply the view of its template."""
     if len(subject.parts) == 1:
-        return Template(subject.parts[0].template)
+        return view_of(subject.parts[0])
     renamed = list(_renamed(subject.parts))
     values = dict(_values(renamed))
     resources = {

@@ -14,11 +14,13 @@ class Part:
         name: Name of the stack, or of the file.
         template: The CloudFormation template.
         region: Region it is deployed to; None if unknown or left open.
+        answers: What was read from it, so that it is read once.
     """
 
     name: str
     template: Mapping[str, object]
     region: str | None = None
+    answers: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

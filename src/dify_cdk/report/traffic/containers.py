@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
+from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
 
 _TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _SERVICE = "AWS::ECS::Service"
@@ -51,6 +51,7 @@ class ContainerRow:
     task_containers: int
 
 
+@remembered
 def read_containers(view: Template) -> tuple[ContainerRow, ...]:
     """Every container: those of services first, then those of tasks that something starts when needed."""
     return tuple(_containers_of(view))
@@ -165,11 +166,8 @@ def _private_names(view: Template, service: Resource) -> dict[str, str]:
 
 def _task_count(view: Template, service: Resource) -> tuple[int | None, int | None]:
     """Fewest and most tasks: from autoscaling if there is any, else the desired count, else ECS's default."""
-    for target in view.of_type("AWS::ApplicationAutoScaling::ScalableTarget"):
-        if view.find(target.properties.get("ResourceId"), _SERVICE) is service:
-            return integer(target.properties.get("MinCapacity")), integer(
-                target.properties.get("MaxCapacity")
-            )
+    for target in view.naming(service, "ResourceId", "AWS::ApplicationAutoScaling::ScalableTarget"):
+        return integer(target.properties.get("MinCapacity")), integer(target.properties.get("MaxCapacity"))
     if view.text(service.properties.get("SchedulingStrategy")) == "DAEMON":
         return None, None
     desired = integer(service.properties.get("DesiredCount", 1))

@@ -185,9 +185,10 @@ def _fills(variables: str, path: str) -> bool:
     return all(part == text or _is_variable(part) for part, text in pairs)
 
 
-def _parts(variables: str) -> tuple[list[str], bool]:
+@cache
+def _parts(variables: str) -> tuple[tuple[str, ...], bool]:
     """The segments without a greedy variable at the end, and whether there is one."""
-    parts = list(_segments(variables))
+    parts = tuple(_segments(variables))
     greedy = bool(parts) and parts[-1].endswith("+}")
     return parts[:-1] if greedy else parts, greedy
 
