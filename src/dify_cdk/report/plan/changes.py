@@ -14,7 +14,7 @@ from enum import Enum
 from dify_cdk.report.plan.replacements import is_custom, rules_of
 from dify_cdk.report.plan.sides import Entry, Side
 from dify_cdk.report.plan.stateful import holding
-from dify_cdk.report.plan.values import NOTHING, Name, Value, inside, names, opaque, references
+from dify_cdk.report.templates.values import NOTHING, Name, Value, inside, names, opaque, references
 
 Id = tuple[str, str]
 """Key of a stack and logical id."""

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import chain, product
 
 from dify_cdk.report.plan.sides import Entry, Reading
-from dify_cdk.report.plan.values import NOTHING, Value, entity, inside, members, text
+from dify_cdk.report.templates.values import NOTHING, Value, entity, inside, members, text
 
 Key = tuple[Value, ...]
 Keys = Callable[[Reading, Entry], Iterator[Key]]

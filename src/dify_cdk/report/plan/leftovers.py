@@ -8,7 +8,7 @@ from itertools import chain
 
 from dify_cdk.report.plan.changes import Action, Changes, ResourceChange
 from dify_cdk.report.plan.sides import Entry, Reading, nothing_is_new
-from dify_cdk.report.plan.values import Value, inside, members, names
+from dify_cdk.report.templates.values import Value, inside, members, names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from dify_cdk.report.plan.changes import Action, Changes
 from dify_cdk.report.plan.replacements import published, rules_of
-from dify_cdk.report.plan.values import names
 from dify_cdk.report.templates.template import mapping
+from dify_cdk.report.templates.values import names
 
 
 def notes(changes: Changes) -> Iterator[str]:

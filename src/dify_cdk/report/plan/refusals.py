@@ -10,7 +10,7 @@ from dify_cdk.report.plan.changes import Action, Changes
 from dify_cdk.report.plan.conflict import Conflict, Party, described, party, remedy
 from dify_cdk.report.plan.replacements import is_custom
 from dify_cdk.report.plan.sides import Entry, Reading, Side, nothing_is_new
-from dify_cdk.report.plan.values import NOTHING, Value, entity, inside, members, shown
+from dify_cdk.report.templates.values import NOTHING, Value, entity, inside, members, shown
 
 
 def refusals(changes: Changes) -> Iterator[Conflict]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from dify_cdk.report.plan.values import NOTHING, Name, Value, concat, opaque, shown, text
+from dify_cdk.report.templates.intrinsics import evaluate
 from dify_cdk.report.templates.subject import Part
 from dify_cdk.report.templates.template import mapping
+from dify_cdk.report.templates.values import NOTHING, Name, Value, opaque
 
 IsNew = Callable[[Name], bool]
 """Whether what a name stands for is another one than before."""
 
-_MAX_DEPTH = 40  # far deeper than any real expression; a template from outside must not exhaust the stack
 _MAX_IMPORTS = 3  # of a value that another stack imports in turn
-_PLACEHOLDER = re.compile(r"\$\{(!?)([^}]*)\}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +63,7 @@ class Side:
 
     def value(self, stack: str, value: object, is_new: IsNew | None = None) -> Value:
         """The value in comparable form; nothing is new by default."""
-        return _Reader(side=self, is_new=is_new or nothing_is_new).read(stack, value, 0)
+        return evaluate(_Scope(side=self, stack=stack, is_new=is_new or nothing_is_new), value)
 
     def output(self, stack_name: str, name: str) -> tuple[str, object] | None:
         """Key of the stack and value of one of its outputs."""
@@ -74,12 +72,12 @@ class Side:
         return (stack, mapping(outputs[name]).get("Value")) if stack is not None and name in outputs else None
 
     def _exports(self) -> Iterator[tuple[Value, tuple[str, object]]]:
-        reader = _Reader(side=self, is_new=nothing_is_new, imports=0)
         for stack in self.parts:
+            scope = _Scope(side=self, stack=stack, is_new=nothing_is_new, imports=0)
             for output in map(mapping, self.section(stack, "Outputs").values()):
                 exported = mapping(output.get("Export")).get("Name")
                 if exported is not None:
-                    yield reader.read(stack, exported, 0), (stack, output.get("Value"))
+                    yield evaluate(scope, exported), (stack, output.get("Value"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,112 +137,45 @@ def _entry(stack: str, id: str, body: object) -> Entry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Reader:
-    """Turns what a template writes into values; ``imports`` says through how many stacks it still follows."""
+class _Scope:
+    """What names stand for in one stack; ``imports`` says through how many stacks values are still followed."""
 
     side: Side
+    stack: str
     is_new: IsNew
     imports: int = _MAX_IMPORTS
 
-    def read(self, stack: str, value: object, depth: int) -> Value:
-        if depth > _MAX_DEPTH:
-            return opaque(value)
-        match value:
-            case None:
-                return NOTHING
-            case list():
-                found = (self.read(stack, item, depth + 1) for item in value)
-                return ("list", *(item for item in found if item != NOTHING))
-            case Mapping():
-                ((name, argument),) = value.items() if len(value) == 1 else (("", None),)
-                if isinstance(name, str) and (name in ("Ref", "Condition") or name.startswith("Fn::")):
-                    function = self._function(stack, name, argument, depth)
-                    return function or ("function", name, self.read(stack, argument, depth + 1))
-                pairs = ((str(key), self.read(stack, item, depth + 1)) for key, item in value.items())
-                return ("map", *sorted((key, item) for key, item in pairs if item != NOTHING))
-        return text(value)
-
-    def _function(self, stack: str, name: str, argument: object, depth: int) -> Value | None:
-        """What a function stands for; None if that is only known when the template is deployed."""
-
-        def read(value: object) -> Value:
-            return self.read(stack, value, depth + 1)
-
-        found: Value | None = None
-        match name, argument:
-            case "Ref", str(id):
-                found = self._name(stack, id)
-            case "Fn::GetAtt", str(path):
-                found = self._name(stack, *path.split(".", 1))
-            case "Fn::GetAtt", [str(id), *attribute]:
-                found = self._name(stack, id, ".".join(shown(read(part)) for part in attribute))
-            case "Fn::Sub", str(pattern) | [str(pattern)]:
-                found = self._substitute(stack, pattern, {}, argument)
-            case "Fn::Sub", [str(pattern), Mapping() as variables]:
-                given = {str(key): read(value) for key, value in variables.items()}
-                found = self._substitute(stack, pattern, given, argument)
-            case "Fn::Join", [str(delimiter), list(parts)]:
-                found = concat(_joined(delimiter, [read(part) for part in parts]), argument)
-            case "Fn::Select", [int() | str() as index, list(choices)]:
-                number = int(index) if str(index).isdecimal() else len(choices)
-                found = read(choices[number]) if number < len(choices) else None
-            case "Fn::If", [str(condition), first, second]:
-                found = self._choice(stack, condition, read(first), read(second))
-            case "Fn::FindInMap", [str(table), *keys]:
-                found = self._find_in_map(stack, table, [read(key) for key in keys])
-            case "Fn::ImportValue", exported:
-                found = self._follow(self.side.exports.get(read(exported)), depth)
-            case "Fn::GetStackOutput", {"StackName": str(other), "OutputName": str(output)}:
-                found = self._follow(self.side.output(other, output), depth)
-        return found
-
-    def _name(self, stack: str, id: str, attribute: str = "") -> Value:
-        if id == "AWS::NoValue":
-            return NOTHING
-        if id.startswith("AWS::"):
-            return ("pseudo", id)
-        if (stack, id) in self.side.entries:
-            name = Name(kind="resource", stack=stack, id=id, attribute=attribute)
-            return ("reference", stack, id, attribute, self.is_new(name))
-        if id in self.side.section(stack, "Parameters"):
-            return ("parameter", stack, id, self.is_new(Name(kind="parameter", stack=stack, id=id)))
+    def name(self, id: str, attribute: str) -> Value:
+        if (self.stack, id) in self.side.entries:
+            name = Name(kind="resource", stack=self.stack, id=id, attribute=attribute)
+            return ("reference", self.stack, id, attribute, self.is_new(name))
+        if id in self.side.section(self.stack, "Parameters"):
+            is_new = self.is_new(Name(kind="parameter", stack=self.stack, id=id))
+            return ("parameter", self.stack, id, is_new)
         return ("missing", id, attribute)
 
-    def _substitute(self, stack: str, pattern: str, given: Mapping[str, Value], source: object) -> Value:
-        parts: list[Value] = []
-        end = 0
-        for match in _PLACEHOLDER.finditer(pattern):
-            parts.append(("text", pattern[end : match.start()]))
-            end = match.end()
-            name = match[2].strip()
-            if match[1]:
-                parts.append(("text", f"${{{match[2]}}}"))
-            else:
-                parts.append(given[name] if name in given else self._name(stack, *name.split(".", 1)))
-        return concat([*parts, ("text", pattern[end:])], source)
+    def choice(self, condition: str, first: Value, second: Value) -> Value:
+        is_new = self.is_new(Name(kind="condition", stack=self.stack, id=condition))
+        return ("condition", self.stack, condition, is_new, first, second)
 
-    def _choice(self, stack: str, condition: str, first: Value, second: Value) -> Value:
-        is_new = self.is_new(Name(kind="condition", stack=stack, id=condition))
-        return first if first == second else ("condition", stack, condition, is_new, first, second)
+    def mapped(self, table: str) -> tuple[object, Value]:
+        is_new = self.is_new(Name(kind="mapping", stack=self.stack, id=table))
+        return self.side.section(self.stack, "Mappings").get(table), (
+            "mapping",
+            self.stack,
+            table,
+            is_new,
+        )
 
-    def _find_in_map(self, stack: str, table: str, keys: list[Value]) -> Value:
-        found: object = self.side.section(stack, "Mappings").get(table)
-        for key in keys:
-            found = mapping(found).get(shown(key)) if key[0] == "text" else None
-        if found is not None:  # mappings hold no functions
-            return opaque(found) if isinstance(found, Mapping | list) else text(found)
-        is_new = self.is_new(Name(kind="mapping", stack=stack, id=table))
-        return ("mapping", stack, table, is_new, *keys)
+    def imported(self, export: Value, depth: int) -> Value | None:
+        return self._follow(self.side.exports.get(export), depth)
+
+    def output(self, stack: str, name: str, depth: int) -> Value | None:
+        return self._follow(self.side.output(stack, name), depth)
 
     def _follow(self, found: tuple[str, object] | None, depth: int) -> Value | None:
         """What another stack of the subject exports, so that a reference is one wherever it stands."""
         if found is None or not self.imports:
             return None
-        return replace(self, imports=self.imports - 1).read(*found, depth + 1)
-
-
-def _joined(delimiter: str, parts: list[Value]) -> Iterator[Value]:
-    for number, part in enumerate(part for part in parts if part != NOTHING):
-        if number:
-            yield ("text", delimiter)
-        yield part
+        stack, value = found
+        return evaluate(replace(self, stack=stack, imports=self.imports - 1), value, depth)

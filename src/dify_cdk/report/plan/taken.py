@@ -12,8 +12,8 @@ from dify_cdk.report.plan.keys import Key
 from dify_cdk.report.plan.replacements import rules_of
 from dify_cdk.report.plan.sides import Entry, Reading, Side, nothing_is_new
 from dify_cdk.report.plan.unique_keys import UniqueKey, rows_for
-from dify_cdk.report.plan.values import NOTHING, references, shown
 from dify_cdk.report.templates.template import items
+from dify_cdk.report.templates.values import NOTHING, references, shown
 
 _NEWCOMERS = (Action.ADDED, Action.REPLACED, Action.UPDATED)
 
