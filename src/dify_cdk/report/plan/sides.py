@@ -138,7 +138,7 @@ def _entry(stack: str, id: str, body: object) -> Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Scope:
-    """What names stand for in one stack; ``imports`` says through how many stacks values are still followed."""
+    """What names stand for in a stack; ``imports`` says through how many others values are still followed."""
 
     side: Side
     stack: str

@@ -6,16 +6,15 @@ understood is shown as it stands.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from typing import Concatenate, ParamSpec, Protocol, TypeVar, cast
 
-_MAX_DEPTH = 40  # far deeper than any real expression; a template from outside must not exhaust the stack
-_PLACEHOLDER = re.compile(r"\$\{([^!}][^}]*)\}")
-_LITERAL = re.compile(r"\$\{!([^}]*)\}")
+from dify_cdk.report.templates.intrinsics import MAX_DEPTH, PLACEHOLDER, evaluate
+from dify_cdk.report.templates.values import Value, words
+
 _INTEGER = re.compile(r"-?\d{1,15}")
 
 
@@ -71,6 +70,7 @@ class Template:
         self._resources = {id: _resource(id, body) for id, body in mapping(document.get("Resources")).items()}
         self._all = tuple(self._resources.values())
         self._parameters = mapping(document.get("Parameters"))
+        self._mappings = mapping(document.get("Mappings"))
         self.answers: dict[object, object] = {}
 
     @property
@@ -113,67 +113,30 @@ class Template:
         return None
 
     def text(self, value: object) -> str:
-        """A value as readable text.
+        """A value as readable text, see :func:`dify_cdk.report.templates.values.words`."""
+        return value if isinstance(value, str) else words(evaluate(self, value))
 
-        A reference becomes the logical id (``Id.Attribute`` for an attribute), a pseudo parameter its name,
-        joined and substituted strings are put together, and both values of a condition are shown. A
-        reference to something that the template does not have begins with a question mark.
-        """
-        return self._text(value, 0)
+    # --- what the names in an expression stand for: ``intrinsics.Scope`` ---
 
-    def _text(self, value: object, depth: int) -> str:
-        if depth > _MAX_DEPTH:
-            return "..."
-        if isinstance(value, str):
-            return value
-        if value is None:
-            return ""
-        if isinstance(value, list):
-            return ", ".join(self._text(item, depth + 1) for item in value)
-        if isinstance(value, Mapping):
-            return self._intrinsic(value, depth)
-        return json.dumps(value, default=str)
+    def name(self, id: str, attribute: str) -> Value:
+        """A reference to what the template has; whatever else is missing."""
+        if id in self._resources or id in self._parameters:
+            return ("reference", "", id, attribute, False)
+        return ("missing", id, attribute)
 
-    def _intrinsic(self, value: Mapping[str, object], depth: int) -> str:
-        def text(part: object) -> str:
-            return self._text(part, depth + 1)
+    def choice(self, condition: str, first: Value, second: Value) -> Value:
+        """Both values of a condition."""
+        return ("condition", "", condition, False, first, second)
 
-        name, argument = next(iter(value.items())) if len(value) == 1 else ("", None)
-        parts = argument if isinstance(argument, list) else [argument]
-        match name, parts:
-            case "Ref", [str(id)]:
-                result = self._name(id)
-            case "Fn::GetAtt", [str(id), *attribute]:
-                result = ".".join([self._name(id), *map(text, attribute)])
-            case "Fn::Join", [delimiter, list(strings)]:
-                result = text(delimiter).join(map(text, strings))
-            case "Fn::Sub", [str(pattern), *variables]:
-                result = self._substitute(pattern, mapping(variables), depth)
-            case "Fn::If", [_, *branches]:
-                result = " or ".join(filter(None, map(text, branches)))
-            case "Fn::ImportValue", [exported]:
-                result = text(exported)
-            case "Fn::GetStackOutput", [{"StackName": stack, "OutputName": output}]:
-                result = f"{text(stack)}.{text(output)}"
-            case _ if name.startswith("Fn::"):
-                result = f"{name.removeprefix('Fn::')}({', '.join(map(text, parts))})"
-            case _:
-                result = "{" + ", ".join(f"{key}: {text(item)}" for key, item in value.items()) + "}"
-        return result
+    def mapped(self, table: str) -> tuple[object, Value]:
+        """A mapping."""
+        return self._mappings.get(table), ("function", "Fn::FindInMap", ("text", table))
 
-    def _name(self, id: str) -> str:
-        if id == "AWS::NoValue":
-            return ""
-        head = id.split(".", 1)[0]
-        known = id.startswith("AWS::") or head in self._resources or id in self._parameters
-        return id if known else f"?{id}"
+    def imported(self, export: Value, depth: int) -> Value | None:
+        """Nothing: other stacks are not in the template."""
 
-    def _substitute(self, pattern: str, variables: Mapping[str, object], depth: int) -> str:
-        def replace(match: re.Match[str]) -> str:
-            name = match[1].strip()
-            return self._text(variables[name], depth + 1) if name in variables else self._name(name)
-
-        return _LITERAL.sub(r"${\1}", _PLACEHOLDER.sub(replace, pattern))
+    def output(self, stack: str, name: str, depth: int) -> Value | None:
+        """Nothing: other stacks are not in the template."""
 
 
 def mapping(value: object) -> Mapping[str, object]:
@@ -191,7 +154,7 @@ def items(value: object) -> list[object]:
 
 
 def _items(value: object, depth: int) -> Iterator[object]:
-    if value is None or value == {"Ref": "AWS::NoValue"} or depth > _MAX_DEPTH:
+    if value is None or value == {"Ref": "AWS::NoValue"} or depth > MAX_DEPTH:
         return
     match value:
         case {"Fn::If": [_, *branches]}:
@@ -218,7 +181,7 @@ def references(value: object) -> Iterator[str]:
 
 
 def _references(value: object, depth: int) -> Iterator[str]:
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         return
     if isinstance(value, list):
         for item in value:
@@ -232,7 +195,9 @@ def _references(value: object, depth: int) -> Iterator[str]:
             case "Fn::GetAtt", str(path) | [str(path), *_]:
                 yield path.split(".", 1)[0]
             case "Fn::Sub", str(pattern) | [str(pattern), *_]:
-                yield from (name.split(".", 1)[0] for name in _PLACEHOLDER.findall(pattern))
+                yield from (
+                    name.split(".", 1)[0] for literal, name in PLACEHOLDER.findall(pattern) if not literal
+                )
         yield from _references(item, depth + 1)
 
 

@@ -110,6 +110,49 @@ def shown(value: object) -> str:
     return found
 
 
+def words(value: Value) -> str:
+    """A value as readable text.
+
+    A reference becomes the logical id (``Id.Attribute`` for an attribute), a pseudo parameter its name,
+    joined and substituted strings are put together, and both values of a condition are shown. A reference
+    to something that the template does not have begins with a question mark; what is not taken apart is
+    three dots.
+    """
+    match value:
+        case ("text" | "pseudo", str(found)):
+            pass
+        case ("opaque", _):
+            found = "..."
+        case ("reference", _, *path, _):
+            found = _joined(path, ".")
+        case ("missing", *path):
+            found = f"?{_joined(path, '.')}"
+        case ("concat", *parts):
+            found = _joined(parts, "")
+        case ("list", *parts):
+            found = _joined(parts, ", ")
+        case ("condition", _, _, _, *branches):
+            found = _joined(branches, " or ")
+        case ("map", *pairs):
+            shown = (f"{key}: {words(item)}" for key, item in cast("list[tuple[str, Value]]", pairs))
+            found = "{" + ", ".join(shown) + "}"
+        case ("function", "Fn::ImportValue", exported):
+            found = words(cast("Value", exported))
+        case ("function", "Fn::GetStackOutput", ("map", (_, output), (_, stack))):
+            found = _joined([stack, output], ".")
+        case ("function", str(name), *arguments):
+            found = f"{name.removeprefix('Fn::')}({_joined(arguments, ', ')})"
+        case _:
+            found = ""
+    return found
+
+
+def _joined(parts: Iterable[object], delimiter: str) -> str:
+    """Values and names as words, without those that are empty."""
+    texts = (part if isinstance(part, str) else words(cast("Value", part)) for part in parts)
+    return delimiter.join(filter(None, texts))
+
+
 # --- making ---------------------------------------------------------------------------------------------
 
 
