@@ -38,7 +38,7 @@ class Charge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
-    """What passes through a door, a function or a load balancer in a month.
+    """What passes through an entry point, a function or a load balancer in a month.
 
     Attributes:
         requests: Number of requests.

@@ -21,7 +21,7 @@ class Usage:
         page_seconds: Mean seconds that such a request lasts.
         uploads: Files that are uploaded.
         upload_gb: GB of these files together.
-        download_gb: GB that leave through the door to browsers and other clients.
+        download_gb: GB that leave through the entry point to browsers and other clients.
         outbound_gb: GB that containers send to models and tools on the internet; as much comes back.
         database_acu: Aurora capacity units on average over the whole month, pauses included.
         database_io: Read and write requests of the database's storage.

@@ -1,9 +1,9 @@
 """Where the parts of a graph stand and how the lines between them run; lengths are pixels.
 
-Boxes stand in columns. All lines run in the gaps between columns, vertically on *rails*, and enter boxes
-from the side: no line runs through a box, however many there are. A door has one rail that branches to all
+Boxes stand in columns. All lines run in the gaps between columns, vertically on *rails*, and enter boxes from
+the side: no line runs through a box, however many there are. An entry point has one rail that branches to all
 its ends; containers and functions that are called by exactly the same callers share one rail, which every
-caller joins with a dot. A door whose only end is another door has that one directly below it.
+caller joins with a dot. An entry point whose only end is another entry point has that one directly below it.
 
 This module has what the two shapes share; ``tall`` and ``wide`` place the boxes.
 """
@@ -132,7 +132,7 @@ class Layout:
 
 
 def label_of(edge: Edge, *, only: bool) -> str:
-    """What stands at an arrow: which requests take it; ``only``: whether its door has no other way."""
+    """What stands at an arrow: which requests take it; ``only``: whether its entry point has no other way."""
     if edge.default:
         return "everything" if only else "everything else"
     prefixes = list(dict.fromkeys(_prefix(path) for path in edge.paths))
@@ -178,7 +178,7 @@ def _buses(graph: Graph, flow: Flow, order: Sequence[str]) -> Iterator[Bus]:
 
 
 def _chains(graph: Graph) -> list[list[Node]]:
-    """The viewer and the doors, each followed by the door that is its only end."""
+    """The viewer and the entry points, each followed by the entry point that is its only end."""
     requests = [edge for edge in graph.edges if edge.flow is Flow.REQUEST]
     outer = {node.id: node for node in (*graph.of(Tier.VIEWER), *graph.of(Tier.DOOR))}
     follower = {}
@@ -213,7 +213,7 @@ def _depths(graph: Graph, chains: Sequence[Sequence[Node]]) -> dict[str, int]:
 
 
 def _ordered_compute(graph: Graph, depth: dict[str, int]) -> list[Node]:
-    """What the innermost door leads to comes first, so that rails nest; what only others call comes last."""
+    """What the innermost entry point leads to is first, so that rails nest; what only others call is last."""
     rank: dict[str, int] = {}
     for edge in graph.edges:
         if edge.flow is Flow.REQUEST:
@@ -294,7 +294,7 @@ class Canvas:
         return box.y + box.height * box.ports[side, key]
 
     def trunk(self, id: str) -> list[Edge]:
-        """The requests that leave a door sideways, so not to the door directly below."""
+        """The requests that leave an entry point sideways, so not to the entry point directly below."""
         return [edge for edge in self.requests if edge.source == id and id not in self.below]
 
     def arrivals(self, id: str) -> list[Edge]:
@@ -321,7 +321,7 @@ class Canvas:
     # lines
 
     def route_down(self) -> None:
-        """From each door to the one directly below."""
+        """From each entry point to the one directly below."""
         for source, target in self.below.items():
             start, end = self.boxes[source], self.boxes[target]
             x = min(start.middle, end.middle)
@@ -388,7 +388,7 @@ def _pill(guard: Node) -> str:
 
 
 def runs_inward(graph: Graph) -> bool:
-    """Whether all requests go from left to right in columns: no circles, no door that serves a bucket."""
+    """Whether all requests go from left to right in columns: no circles, no bucket that answers."""
     depth = _depths(graph, _chains(graph))
     follows = {a.id: b.id for chain in _chains(graph) for a, b in pairwise(chain)}
     tiers = {node.id: node.tier for node in graph.nodes}

@@ -40,8 +40,8 @@ class Node:
         title: Its name for people, for example the container's name or the database engine.
         service: The AWS service, in AWS's words; for what is outside, a note that it is.
         details: Facts worth knowing, short.
-        host: Id of the door that runs it; None for a part of its own. A guard, for example an authorizer
-            or an edge function, sees the requests of its door before they go on.
+        host: Id of the entry point that runs it; None for a part of its own. A guard, for example an
+            authorizer or an edge function, sees the requests of its entry point before they go on.
         steady: Whether it runs all the time or waits for requests; a task that something starts once does
             not.
     """
@@ -93,5 +93,5 @@ class Graph:
         return tuple(node for node in self.nodes if node.tier is tier and node.host is None)
 
     def guards(self, host: str) -> tuple[Node, ...]:
-        """What runs on a door."""
+        """What runs on an entry point."""
         return tuple(node for node in self.nodes if node.host == host)

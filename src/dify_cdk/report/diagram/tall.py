@@ -32,7 +32,7 @@ class _Tall(Canvas):
     def layout(self) -> Layout:
         for node in self.nodes:
             self.add_box(node, _WIDTH)
-        # The trunk of the innermost door is the shortest, so it runs closest to the boxes.
+        # The trunk of the innermost entry point is the shortest, so it runs closest to the boxes.
         trunks = [id for id in self.boxes if self.trunk(id)]
         left = MARGIN + (len(trunks) - 1) * RAIL + REACH if trunks else MARGIN
         self.make_ports()

@@ -1,4 +1,4 @@
-"""A graph in columns, from left to right: doors by depth, containers and functions, data."""
+"""A graph in columns, from left to right: entry points by depth, containers and functions, data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NUDGES = (0.0, *(sign * 3.0 * step for step in range(1, 12) for sign in (1, -1)
 _BEFORE_LABEL, _AFTER_LABEL = 8.0, 12.0
 
 _Block = list[Box]
-"""Boxes that stand directly below one another: a chain of doors, or a single box."""
+"""Boxes that stand directly below one another: a chain of entry points, or a single box."""
 
 
 def lay_out_wide(graph: Graph) -> Layout:
@@ -62,7 +62,7 @@ class _Wide(Canvas):
     # columns
 
     def make_columns(self) -> Iterator[list[_Block]]:
-        """The chains of doors by depth, then the other tiers; what is empty is left out."""
+        """The chains of entry points by depth, then the other tiers; what is empty is left out."""
         for depth in sorted({self.depth[chain[0].id] for chain in self.chains}):
             chains = [chain for chain in self.chains if self.depth[chain[0].id] == depth]
             width = self.column_width([node for chain in chains for node in chain])
@@ -110,7 +110,7 @@ class _Wide(Canvas):
     # rows
 
     def place_rows(self) -> None:
-        """From the inside out: containers and data one below the other, doors beside where they lead."""
+        """From the inside out: containers and data in columns, entry points beside where they lead."""
         for tier in (Tier.COMPUTE, Tier.DATA):
             _stack(self.of(tier))
         self.center_data()
@@ -130,7 +130,7 @@ class _Wide(Canvas):
                 box.y += shift
 
     def wanted_shift(self, block: _Block) -> float:
-        """How far down a block of doors at the top must go to stand beside where it leads."""
+        """How far down a block of entry points at the top must go to stand beside where it leads."""
         _stack(block, gap=ARROW_GAP)
         last = block[-1].node.id
         ends = [self.port(edge.target, "left", f"in {last}") for edge in self.trunk(last)]

@@ -2,7 +2,7 @@
 
 For each class of paths a request is followed through the templates hop by hop, from the public entry point
 to the container or function that answers. A hop that cannot be followed makes a limit ``unknown``, never a
-guess. A door that serves none of Dify's paths is followed along all of its own routes instead.
+guess. An entry point that serves none of Dify's paths is followed along all of its own routes instead.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Limit:
         name: ``request timeout``, ``streaming``, ``largest request``, ``WebSocket``, ``TLS``, ``IP filter``,
             ``scales to zero`` or ``cold start``.
         scope: Class of paths: ``app`` (the api's long requests), ``web`` (pages), ``uploads``,
-            ``plugin endpoints``; empty if it is about the whole. With several doors the door follows.
+            ``plugin endpoints``; empty if it is about the whole. Of several entry points the id follows.
         value: Seconds, MB (10**6 bytes), whether something is possible, or a word; ``unknown`` where the
             templates do not tell, ``not served`` for a class without a route; None if no limit is known.
         unit: ``s``, ``MB`` or empty.
@@ -111,12 +111,12 @@ _ORDER = (
 
 
 def _at(entry: Resource, limit: Limit) -> Limit:
-    """The limit of one of several doors."""
+    """The limit of one of several entry points."""
     return replace(limit, scope=f"{limit.scope} at {entry.id}".lstrip())
 
 
 def _followed(view: Template, entry: Resource) -> dict[str, list[Way]]:
-    """The ways of each class of paths; of the door's own routes if it serves none of Dify's."""
+    """The ways of each class of paths; of the entry point's own routes if it serves none of Dify's."""
     classes = {
         name: _follow(view, entry, paths, "GET" if name == _PAGES else "POST")
         for name, paths in CLASSES.items()
