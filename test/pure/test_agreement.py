@@ -497,3 +497,49 @@ def odd_templates(draw: st.DrawFn) -> Resources:
 @given(odd_templates())
 def test_odd_templates(resources: Resources) -> None:
     assert_agreement({"Resources": resources})
+
+
+# --- what disagreed once, and what all say now ----------------------------------------------------------
+
+
+def shares(resources: Resources) -> dict[str, float]:
+    """The share of long requests that passes each resource."""
+    steps = Answers({"Resources": resources}).steps
+    return {step.id: step.share for step in steps if step.kind is Kind.APP and not step.helper}
+
+
+def test_a_weighted_forward_splits_the_requests() -> None:
+    assert shares(weighted()) == pytest.approx({"Alb": 1, "Service": 0.75, "Function": 0.25})
+
+
+def test_what_takes_no_requests_of_browsers_gets_no_share_of_them() -> None:
+    idle = resource("ElasticLoadBalancingV2::LoadBalancer")
+    assert shares({**web_socket_beside_http(), "Idle": idle}) == {"Api": 1, "Function": 1}
+
+
+def test_a_load_balancer_whose_listeners_are_elsewhere_is_paid_for() -> None:
+    assert shares({"Alb": resource("ElasticLoadBalancingV2::LoadBalancer")}) == {"Alb": 1}
+
+
+def test_a_path_and_what_is_below_it_are_one_row_only_if_they_lead_to_the_same() -> None:
+    (apart,) = Answers({"Resources": merged_routes_that_differ()}).inventory.listeners
+    assert [row.paths for row in apart.routes] == [("/apps/{proxy+}",), ("/apps",)]
+    (same,) = read({"Resources": http_api("ANY /apps", "ANY /apps/{proxy+}")}, "s").listeners
+    assert [row.paths for row in same.routes] == [("/apps", "/apps/{proxy+}")]
+
+
+def test_the_routes_of_a_rest_api_are_rows_and_edges() -> None:
+    answers = Answers({"Resources": {**function(), **rest_api("/api/{proxy+}")}})
+    (api,) = answers.inventory.listeners
+    assert (api.kind, [row.paths for row in api.routes]) == ("REST API", [("/api/{proxy+}",)])
+    assert answers.inventory.other_doors == ()
+    assert ("Api", "Function") in {(edge.source, edge.target) for edge in answers.graph.edges}
+
+
+def test_an_origin_that_no_behavior_uses_is_no_entry_point_in_the_diagram_either() -> None:
+    found = {**function(), **url(), **service(**BEHIND_ALB), **balancer(), **distribution(URL_ORIGIN)}
+    spare = {"Id": "spare", "DomainName": att("Alb", "DNSName")}
+    found["Door"]["Properties"]["DistributionConfig"]["Origins"].append(spare)
+    answers = Answers({"Resources": found})
+    assert answers.entries == ["Door"]
+    assert {edge.target for edge in answers.graph.edges if edge.source == VIEWER} == {"Door"}
