@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from dify_cdk.report.cost.charge import (
@@ -97,12 +97,8 @@ def _capacity(resource: Resource, cluster: Resource, site: Site) -> Charge:
     )
 
 
-def _instances(view: Template, cluster: Resource) -> list[Resource]:
-    return [
-        instance
-        for instance in view.of_type(_INSTANCE)
-        if view.find(instance.properties.get("DBClusterIdentifier"), _CLUSTER) is cluster
-    ]
+def _instances(view: Template, cluster: Resource) -> Sequence[Resource]:
+    return view.naming(cluster, "DBClusterIdentifier", _INSTANCE)
 
 
 def _stored(price: str, service: str, gb: float | None, words: str) -> Charge:

@@ -80,9 +80,8 @@ def _storage(size: object, type: object, what: str) -> Charge:
 
 def _has_own_address(resource: Resource, view: Template) -> bool:
     """Whether EC2 gives it a public address that stays: an associated Elastic IP takes its place."""
-    for association in view.of_type("AWS::EC2::EIPAssociation", "AWS::EC2::EIP"):
-        if view.find(association.properties.get("InstanceId")) is resource:
-            return False
+    if view.naming(resource, "InstanceId", "AWS::EC2::EIPAssociation", "AWS::EC2::EIP"):
+        return False
     for interface in items(setting(resource, "NetworkInterfaces")):
         if isinstance(interface, Mapping) and interface.get("AssociatePublicIpAddress") in (True, "true"):
             return True

@@ -67,9 +67,8 @@ def _default_strategy(view: Template, service: Resource) -> list[object]:
     cluster = view.find(service.properties.get("Cluster"), "AWS::ECS::Cluster")
     if cluster is None:
         return []
-    for association in view.of_type(_ASSOCIATIONS):
-        if view.find(association.properties.get("Cluster")) is cluster:
-            return items(association.properties.get("DefaultCapacityProviderStrategy"))
+    for association in view.naming(cluster, "Cluster", _ASSOCIATIONS):
+        return items(association.properties.get("DefaultCapacityProviderStrategy"))
     return items(cluster.properties.get("DefaultCapacityProviderStrategy"))
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dify_cdk.report.diagram.model import Edge, Flow, Node, Tier
-from dify_cdk.report.diagram.parts import FUNCTION, allowed_resources
+from dify_cdk.report.diagram.parts import allowed_resources
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, references
+from dify_cdk.report.traffic.targets import FUNCTION, SERVICE
 
 _GROUP = "AWS::EC2::SecurityGroup"
 _INGRESS = "AWS::EC2::SecurityGroupIngress"
-_SERVICE = "AWS::ECS::Service"
 _TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 
 _ALL_PORTS = (0, 65535)
@@ -112,7 +112,7 @@ def _ports(view: Template, id: str) -> frozenset[int] | None:
     if resource is None or resource.type == FUNCTION:
         return frozenset()
     task = resource
-    if resource.type == _SERVICE:
+    if resource.type == SERVICE:
         found = view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
         if found is None:
             return None
@@ -129,7 +129,7 @@ def _ports(view: Template, id: str) -> frozenset[int] | None:
 
 def _actors(view: Template, id: str) -> Iterator[Resource]:
     resource = view.find({"Ref": id})
-    if resource is not None and resource.type == _SERVICE:
+    if resource is not None and resource.type == SERVICE:
         resource = view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
     if resource is not None:
         yield resource

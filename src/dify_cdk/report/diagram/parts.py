@@ -9,9 +9,8 @@ from types import MappingProxyType
 from dify_cdk.report.diagram.model import Node, Tier
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
 from dify_cdk.report.traffic.containers import ContainerRow, read_containers
+from dify_cdk.report.traffic.targets import FUNCTION_URL
 
-FUNCTION = "AWS::Lambda::Function"
-FUNCTION_URL = "AWS::Lambda::Url"
 BUCKET = "AWS::S3::Bucket"
 _POLICIES = ("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy")
 _ROLE = "AWS::IAM::Role"
@@ -106,8 +105,7 @@ def function_title(view: Template, resource: Resource) -> str:
 
 def function_url(view: Template, resource: Resource) -> Resource | None:
     """The URL that calls a function."""
-    urls = view.of_type(FUNCTION_URL)
-    return next((url for url in urls if view.find(url.properties.get("TargetFunctionArn")) is resource), None)
+    return next(iter(view.naming(resource, "TargetFunctionArn", FUNCTION_URL)), None)
 
 
 def allowed_resources(view: Template, actor: Resource) -> Iterator[object]:
@@ -155,10 +153,7 @@ def _engine(view: Template, resource: Resource, otherwise: str) -> str:
 def _cluster(view: Template, cluster: Resource) -> tuple[str, ...]:
     scaling = mapping(cluster.properties.get("ServerlessV2ScalingConfiguration"))
     low, high = (view.text(scaling.get(key)) for key in ("MinCapacity", "MaxCapacity"))
-    count = sum(
-        view.find(one.properties.get("DBClusterIdentifier")) is cluster
-        for one in view.of_type("AWS::RDS::DBInstance")
-    )
+    count = len(view.naming(cluster, "DBClusterIdentifier", "AWS::RDS::DBInstance"))
     capacity = f"{low}-{high} ACU" if low and high else ""
     instances = f"{count} instance{'' if count == 1 else 's'}" if count else ""
     return _engine(view, cluster, "Database"), "RDS", capacity, instances

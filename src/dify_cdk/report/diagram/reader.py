@@ -13,13 +13,14 @@ from dataclasses import replace
 from dify_cdk.report.diagram.calls import calls
 from dify_cdk.report.diagram.entry_points import entry_nodes, guards, is_public, requests
 from dify_cdk.report.diagram.model import VIEWER, Edge, Flow, Graph, Node, Tier
-from dify_cdk.report.diagram.parts import BUCKET, FUNCTION, data, function, plain_id, services
+from dify_cdk.report.diagram.parts import BUCKET, data, function, plain_id, services
 from dify_cdk.report.phrases import plural
 from dify_cdk.report.templates.deployments import deployment_only
 from dify_cdk.report.templates.joined import join
 from dify_cdk.report.templates.subject import Subject
 from dify_cdk.report.templates.template import Template
 from dify_cdk.report.traffic.entry_points import behind_others
+from dify_cdk.report.traffic.targets import FUNCTION
 
 _MANY = 30  # nodes; beyond that a drawing has to leave something out
 
