@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, setting, shown
 from dify_cdk.report.cost.network import internet_out
-from dify_cdk.report.templates.template import Resource, Template
+from dify_cdk.report.templates.template import Resource, Template, remembered
 from dify_cdk.report.traffic.api_gateway import HTTP_API, INTEGRATION, REST_API
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
 from dify_cdk.report.traffic.targets import LISTENER
@@ -24,7 +24,7 @@ def http_api(resource: Resource, site: Site) -> Iterator[Charge]:
     load = site.loads.get(resource.id, Load())
     words = f"{shown(load.requests)} requests and {shown(load.in_gb)} GB of uploads in pieces of 512 KB"
     yield _requests("api_gateway.http_requests", load.requests + load.in_gb * _PIECES_PER_GB, words)
-    if _looks_up_containers(resource, site.view):
+    if _looks_up_containers(site.view, resource):
         yield _look_ups(load)
     if resource.id in site.entries:
         yield internet_out(load.out_gb, "to browsers and clients")
@@ -44,7 +44,8 @@ def _requests(price: str, quantity: float | None, words: str) -> Charge:
     )
 
 
-def _looks_up_containers(api: Resource, view: Template) -> bool:
+@remembered
+def _looks_up_containers(view: Template, api: Resource) -> bool:
     """Whether an integration goes through a VPC link to Cloud Map and not to a load balancer."""
     for integration in view.naming(api, "ApiId", INTEGRATION):
         uri = integration.properties.get("IntegrationUri")

@@ -17,7 +17,7 @@ from dify_cdk.report.cost.charge import (
     times,
     word_or,
 )
-from dify_cdk.report.templates.template import Resource, Template, items
+from dify_cdk.report.templates.template import Resource, Template, items, remembered
 from dify_cdk.report.traffic.targets import ALIAS, FUNCTION, VERSION, function_of
 
 _DEFAULT_MB = 128
@@ -60,7 +60,7 @@ def ready_environments(resource: Resource, site: Site) -> Iterator[Charge]:
 def _in_a_region(resource: Resource, view: Template, load: Load | None) -> Iterator[Charge]:
     processor, gb = _processor(resource), _gigabytes(resource)
     requests, seconds = (load.requests, load.seconds) if load else (None, None)
-    kind = "provisioned_duration_gb_second" if _is_kept_ready(resource, view) else "gb_second"
+    kind = "provisioned_duration_gb_second" if _is_kept_ready(view, resource) else "gb_second"
     why = "" if load else ", started by events"
     yield Charge(
         price="lambda.requests",
@@ -128,7 +128,8 @@ def _processor(resource: Resource | None) -> str:
     return word_or(items(named)[0], "") if isinstance(named, list) and len(items(named)) == 1 else ""
 
 
-def _is_kept_ready(resource: Resource, view: Template) -> bool:
+@remembered
+def _is_kept_ready(view: Template, resource: Resource) -> bool:
     return any(
         setting(other, "ProvisionedConcurrencyConfig") is not None
         and function_of(view, {"Ref": other.id}) is resource
@@ -136,6 +137,7 @@ def _is_kept_ready(resource: Resource, view: Template) -> bool:
     )
 
 
+@remembered
 def _runs_at_the_edge(view: Template, function: Resource) -> bool:
     """Whether a function is Lambda@Edge: its role says so by whom it trusts."""
     role = view.find(function.properties.get("Role"), "AWS::IAM::Role")
