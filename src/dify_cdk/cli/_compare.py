@@ -186,17 +186,6 @@ def _text(comparison: Comparison, arguments: argparse.Namespace) -> str:
         from dify_cdk.report.output.compare_json import to_json
 
         return to_json(comparison)
-    if arguments.format == "html":
-        from dify_cdk.report.output.html_page import to_html
+    from dify_cdk.report.output.comparisons import report
 
-        return to_html(comparison)
-    if arguments.format == "markdown":
-        from dify_cdk.report.output.markdown import to_markdown
-
-        return to_markdown(comparison)
-    from dify_cdk.report.output.table import to_table
-
-    out = arguments.out
-    return to_table(
-        comparison, width=shared.width(out), colour=shared.colourful(out), details=arguments.details
-    )
+    return shared.written(report(comparison), arguments, details=arguments.details)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dify_cdk.report.plan.plan import Plan
     from dify_cdk.report.templates.subject import Subject
 
-_FORMATS = ("table", "markdown", "json")
+_FORMATS = ("table", "markdown", "json", "html")
 
 
 def add(commands: shared.Commands) -> None:
@@ -54,7 +54,7 @@ def _run(arguments: argparse.Namespace) -> int:
     read |= {name: shared.subject(name, region)[0] for name in dict.fromkeys(names) if _is_variant(name)}
     before, after = _distinct([read[name] for name in names], names)
     result = plan(before, after)
-    shared.deliver(_text(result, arguments.format, arguments.out), arguments.out)
+    shared.deliver(_text(result, arguments), arguments.out)
     return shared.FINDING if result.is_finding else shared.FINE
 
 
@@ -83,13 +83,11 @@ def _distinct(subjects: Sequence[Subject], names: Sequence[str]) -> Sequence[Sub
 # --- output ---------------------------------------------------------------------------------------------
 
 
-def _text(result: Plan, format: str, out: Path | None) -> str:
-    if format == "json":
+def _text(result: Plan, arguments: argparse.Namespace) -> str:
+    if arguments.format == "json":
         from dify_cdk.report.output.plan_json import to_json
 
         return to_json(result)
-    from dify_cdk.report.output.plans import to_markdown, to_table
+    from dify_cdk.report.output.plans import report
 
-    if format == "markdown":
-        return to_markdown(result)
-    return to_table(result, width=shared.width(out), colour=shared.colourful(out))
+    return shared.written(report(result), arguments)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from dify_cdk.cli.synth_example import SynthesizedStack
     from dify_cdk.report.inventory import Message
+    from dify_cdk.report.output.sections import Report
     from dify_cdk.report.templates.files import Source
     from dify_cdk.report.templates.subject import Subject
 
@@ -238,6 +239,22 @@ def _is_terminal(out: Path | None) -> bool:
 
 def _leads_to_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()  # a stream that the shell closed is None
+
+
+def written(report: Report, arguments: argparse.Namespace, *, details: bool = False) -> str:
+    """A report as what :func:`add_output` added says; ``details`` shows what a terminal folds."""
+    if arguments.format == "html":
+        from dify_cdk.report.output.html import to_html
+
+        return to_html(report)
+    if arguments.format == "markdown":
+        from dify_cdk.report.output.markdown import to_markdown
+
+        return to_markdown(report)
+    from dify_cdk.report.output.terminal import to_table
+
+    out = arguments.out
+    return to_table(report, width=width(out), colour=colourful(out), details=details)
 
 
 def width(out: Path | None) -> int:

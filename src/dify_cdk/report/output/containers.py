@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from dify_cdk.report.output.grid import Column, Grid, Row, Style
+from dify_cdk.report.comparison import Compared
+from dify_cdk.report.output.sections import Column, Grid, Line, Row, Section, Style, row
 from dify_cdk.report.output.words import decimal, gigabytes, short_image
 from dify_cdk.report.phrases import plural
 from dify_cdk.report.traffic.containers import RoleRow
-
-NONE = "No ECS task definition in this template."
 
 _COLUMNS = (
     Column(name="container"),
@@ -22,10 +21,18 @@ _COLUMNS = (
 )
 
 
-def containers(roles: Sequence[RoleRow]) -> Grid:
+def containers(one: Compared) -> Section:
     """One row per container; containers of one task share its size."""
+    roles = one.whole.roles
+    if not roles:
+        return Section(title=one.name, text="No ECS task definition in this template.")
     namespace = _common_namespace(roles)
-    rows = []
+    grid = Grid(columns=_COLUMNS, rows=tuple(_rows(roles, namespace)))
+    notes = tuple(Line(text=note) for note in _notes(roles, namespace))
+    return Section(title=one.name, grids=(grid,), notes=notes)
+
+
+def _rows(roles: Sequence[RoleRow], namespace: str) -> Iterator[Row]:
     previous = None
     for role in roles:
         task = (role.task_definition, role.service)
@@ -33,10 +40,8 @@ def containers(roles: Sequence[RoleRow]) -> Grid:
         names = ", ".join(name.removesuffix(namespace) for name in role.private_names)
         ports = ", ".join(map(str, role.ports))
         tasks = "" if task == previous else _tasks(role)
-        cells = (role.name, short_image(role.image), *size, ports, names, tasks)
-        rows.append(Row(cells=cells, style=Style.NAMED))
+        yield row(role.name, short_image(role.image), *size, ports, names, tasks, style=Style.NAMED)
         previous = task
-    return Grid(columns=_COLUMNS, rows=tuple(rows), notes=tuple(_notes(roles, namespace)))
 
 
 def _common_namespace(roles: Sequence[RoleRow]) -> str:
