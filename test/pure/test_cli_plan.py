@@ -16,9 +16,9 @@ from dify_cdk.cli import init_app as _init
 from dify_cdk.cli import synth_example as _synth
 from dify_cdk.cli.synth_example import SynthesizedStack
 from dify_cdk.report.output.plan_json import SCHEMA, to_json
-from dify_cdk.report.output.plans import to_markdown, to_table
 from dify_cdk.report.plan.plan import Action, Plan
 from plans import Resources, between, between_apps, one, stack
+from reports import to_markdown, to_table
 from template_parts import att, ref
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"

@@ -8,11 +8,12 @@ from dataclasses import replace
 from dify_cdk.report.comparison import Compared, Comparison
 from dify_cdk.report.diagram.reader import read_graph
 from dify_cdk.report.diagram.svg import connections
+from dify_cdk.report.inventory import Inventory
 from dify_cdk.report.limits.limits import Limit
 from dify_cdk.report.output.containers import containers
 from dify_cdk.report.output.costs import cost_lines, monthly_cost, total
 from dify_cdk.report.output.limits import limits
-from dify_cdk.report.output.resources import resources, summary
+from dify_cdk.report.output.resources import resources
 from dify_cdk.report.output.routes import routes
 from dify_cdk.report.output.sections import Column, Diagram, Grid, Line, Report, Section, Style, row
 from dify_cdk.report.phrases import enumeration
@@ -45,19 +46,29 @@ def report(comparison: Comparison) -> Report:
 def _glance(comparison: Comparison) -> Section:
     """What decides for most readers."""
     compared = comparison.compared
-    facts = [(word, [_fact(one.limits, name, scope) for one in compared]) for word, name, scope in _GLANCE]
+    facts = {word: [_fact(one.limits, name, scope) for one in compared] for word, name, scope in _GLANCE}
+    facts |= {
+        "Regions": [
+            ", ".join(dict.fromkeys(part.region or "" for part in one.inventories)) for one in compared
+        ],
+        "Stacks": [str(len(one.inventories)) for one in compared],
+        "Resources": [_resources(one.whole) for one in compared],
+        "Containers": [str(len(one.whole.roles)) for one in compared],
+        "Routes": [str(sum(len(door.routes) for door in one.whole.listeners)) for one in compared],
+    }
+    usage = f"a month with usage {comparison.usage}"
     rows = (
-        row(
-            f"a month with usage {comparison.usage}",
-            *(total(one.cost) for one in compared),
-            style=Style.TOTAL,
-        ),
-        row("a month if nobody uses it", *(total(one.floor) for one in compared)),
-        *(row(word, *(text or "-" for text in texts)) for word, texts in facts if any(texts)),
-        row("Contains", *map(summary, compared)),
+        row(usage, *(total(one.cost) for one in compared), style=Style.TOTAL),
+        row("If nobody uses it", *(total(one.floor) for one in compared)),
+        *(row(word, *(text or "-" for text in texts)) for word, texts in facts.items() if any(texts)),
     )
     columns = (Column(name=""), *(Column(name=one.name) for one in compared))
     return Section(title="At a glance", grids=(Grid(columns=columns, rows=rows, cards=True),))
+
+
+def _resources(inventory: Inventory) -> str:
+    condition = f" ({inventory.conditional} under a condition)" if inventory.conditional else ""
+    return f"{inventory.total:,}{condition}"
 
 
 def _fact(limits: Sequence[Limit], name: str, scope: str) -> str:

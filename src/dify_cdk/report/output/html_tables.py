@@ -59,12 +59,9 @@ def _row(columns: Sequence[Column], row: Row) -> Html:
         el("td", el("span", value, class_="cell"), role="cell", data_label=column.name, class_=_side(column))
         for column, value in zip(columns[1:], others, strict=True)
     )
-    name = el("th", swatch if row.colour else None, first, scope="row", role="rowheader", class_=_level(row))
+    look = "level" if row.level else _side(columns[0])
+    name = el("th", swatch if row.colour else None, first, scope="row", role="rowheader", class_=look)
     return el("tr", name, values, role="row", class_="different" if row.style is Style.DIFFERENT else None)
-
-
-def _level(row: Row) -> str | None:
-    return "level" if row.level else None
 
 
 def _value(cell: Cell, style: Style) -> Content:

@@ -15,7 +15,6 @@ _LEAD = (
     " means the api's long requests, web the pages, uploads paths that carry files, plugin endpoints /e/."
     " What cannot be followed is called unknown."
 )
-_REASONS = "What sets these limits, and the pages that prove them"
 
 
 def limits(comparison: Comparison) -> Section:
@@ -24,7 +23,7 @@ def limits(comparison: Comparison) -> Section:
     if not any(one.limits for one in compared):
         return Section(title=_TITLE, text="No public entry point in these templates.")
     columns = (Column(name="limit"), *(Column(name=one.name) for one in compared))
-    grid = Grid(columns=columns, rows=tuple(_rows(compared)), reasons=_REASONS)
+    grid = Grid(columns=columns, rows=tuple(_rows(compared)), reasons="What sets these limits")
     return Section(title=_TITLE, text=_LEAD, grids=(grid,))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from dify_cdk.report.comparison import Compared, Comparison
+from dify_cdk.report.comparison import Comparison
 from dify_cdk.report.inventory import Inventory, TypeCount
 from dify_cdk.report.output.sections import Column, Grid, Line, Row, Section, Style, row
 from dify_cdk.report.output.words import number
-from dify_cdk.report.phrases import plural
 
 
 def resources(comparison: Comparison) -> Section:
@@ -47,26 +46,6 @@ def all_types(inventories: Sequence[Inventory]) -> list[TypeCount]:
 def count(inventory: Inventory, type: str) -> int:
     """How many resources of a type a subject has."""
     return sum(entry.count for entry in inventory.types if entry.type == type)
-
-
-def summary(one: Compared) -> str:
-    """What a subject has, in one line."""
-    inventory = one.whole
-    regions = dict.fromkeys(part.region for part in one.inventories if part.region)
-    rules = sum(len(listener.routes) for listener in inventory.listeners)
-    warnings = sum(message.level == "warning" for message in inventory.messages)
-    errors = sum(message.level == "error" for message in inventory.messages)
-    parts = [
-        " and ".join(regions),
-        plural(len(one.inventories), "stack") if len(one.inventories) > 1 else "",
-        plural(inventory.total, "resource")
-        + (f" ({inventory.conditional} under a condition)" if inventory.conditional else ""),
-        plural(len(inventory.roles), "container"),
-        plural(rules, "route"),
-        plural(warnings, "warning") if warnings else "",
-        plural(errors, "error") if errors else "",
-    ]
-    return ", ".join(filter(None, parts))
 
 
 def _with_types(inventory: Inventory) -> Grid:
