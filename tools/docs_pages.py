@@ -26,8 +26,8 @@ from dify_cdk.report.cost.pricing import MonthlyCost, monthly_cost
 from dify_cdk.report.cost.usage import USAGES, ZERO
 from dify_cdk.report.diagram.svg import diagram
 from dify_cdk.report.limits.limits import Limit, effective_limits
-from dify_cdk.report.output.costs import monthly_cost
-from dify_cdk.report.output.limits import limits
+from dify_cdk.report.output.costs import cost_section
+from dify_cdk.report.output.limits import limits_section
 from dify_cdk.report.output.markdown import sections_to_markdown
 from dify_cdk.report.plan.plan import Plan, plan
 from dify_cdk.report.quotas import QUOTAS, Demand, demand
@@ -169,7 +169,7 @@ def comparison(examples: Sequence[Known], prices: Prices) -> str:
         usage_name=_USAGE,
         prices=prices,
     )
-    sections = limits(found), replace(monthly_cost(found), folded=())
+    sections = limits_section(found), replace(cost_section(found), folded=())
     return sections_to_markdown(sections, level=3)
 
 

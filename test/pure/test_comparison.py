@@ -20,8 +20,8 @@ from dify_cdk.report.cost.usage import USAGES, ZERO
 from dify_cdk.report.inventory import Message
 from dify_cdk.report.limits.limits import Limit
 from dify_cdk.report.output.compare_json import to_json
-from dify_cdk.report.output.costs import cost_lines, monthly_cost
-from dify_cdk.report.output.limits import limits as limits_of
+from dify_cdk.report.output.costs import cost_lines, cost_section
+from dify_cdk.report.output.limits import limits_section
 from dify_cdk.report.output.sections import Grid, Style
 from dify_cdk.report.output.words import money
 from dify_cdk.report.templates.subject import Part, Subject
@@ -179,12 +179,12 @@ class TestCompare:
 
 
 def limit_grid(found: Comparison) -> Grid:
-    (grid,) = limits_of(found).grids
+    (grid,) = limits_section(found).grids
     return grid
 
 
 def cost_grid(found: Comparison) -> Grid:
-    (grid,) = monthly_cost(found).grids
+    (grid,) = cost_section(found).grids
     return grid
 
 
@@ -263,10 +263,10 @@ class TestCosts:
         cells = {name: amount for name, amount in texts(cost_grid(found))}
         assert (cells["S"], cells["T"], cells["usage team"]) == ("≥ 1.00", "?", "≥ 1.00")
         why = "a costs more, not counted: S, something; T, something; X::Y::Z has no price rule."
-        assert why in notes(monthly_cost(found))
+        assert why in notes(cost_section(found))
         known = with_costs(a=cost(line("S", 0)))
         assert ("S", "0.00") in texts(cost_grid(known))
-        assert not [note for note in notes(monthly_cost(known)) if "costs more" in note]
+        assert not [note for note in notes(cost_section(known)) if "costs more" in note]
 
     @pytest.mark.parametrize(
         ("a", "b", "usage", "sentence"),
@@ -292,21 +292,21 @@ class TestCosts:
     def test_where_two_cost_the_same(self, a: float, b: float, usage: Any, sentence: str) -> None:
         found = with_costs(a=cost(line("S", a)), b=cost(line("S", b)))
         crossing = BreakEven(first="a", second="b", usage=usage)
-        assert sentence in notes(monthly_cost(replace(found, break_evens=(crossing,))))
+        assert sentence in notes(cost_section(replace(found, break_evens=(crossing,))))
         bound = with_costs(a=cost(line("S", a), line("T", None)), b=cost(line("S", b)))
-        said = notes(monthly_cost(replace(bound, break_evens=(crossing,))))
+        said = notes(cost_section(replace(bound, break_evens=(crossing,))))
         assert f"{sentence.removesuffix('.')} (as far as known)." in said
 
     def test_totals_with_little_known_in_them_are_not_compared(self) -> None:
         found = with_costs(a=cost(line("S", 1), line("T", None), line("U", None)), b=cost(line("S", 2)))
         pair = BreakEven(first="a", second="b", usage=None)
-        said = notes(monthly_cost(replace(found, break_evens=(pair,))))
+        said = notes(cost_section(replace(found, break_evens=(pair,))))
         assert "Most costs of a are unknown: the totals say little and compare with none." in said
         assert not [note for note in said if "costs less" in note]
 
     def test_a_subject_without_a_region_says_so(self) -> None:
         found = with_costs(a=cost(line("S", 1)), b=cost(line("S", None), region=None))
-        said = notes(monthly_cost(found))
+        said = notes(cost_section(found))
         assert f"List prices of {load_prices().as_of} in us-east-1, an unknown region" in said[0]
         assert "b costs more, not counted: the region is unknown, give --region." in said
 
@@ -333,7 +333,7 @@ class TestCosts:
         assert "| resource | what | quantity | USD | unit price | how | source |" in to_markdown(found)
 
     def test_what_it_costs_when_nobody_uses_it_is_shown_by_service(self) -> None:
-        floor, usage = monthly_cost(THREE).folded
+        floor, usage = cost_section(THREE).folded
         assert (floor.title, usage.title) == ("If nobody uses it", "What the usage team means")
         assert texts(floor.grids[0])[-1] == texts(cost_grid(THREE))[-1]
         amounts = [float(row[3].strip("≥ -?") or 0) for row in texts(floor.grids[0])[:-1]]

@@ -23,10 +23,10 @@ from dify_cdk.report.cost.usage import USAGES, Usage
 from dify_cdk.report.inventory import Message
 from dify_cdk.report.limits.limits import Limit
 from dify_cdk.report.output import html
-from dify_cdk.report.output.costs import cost_lines, monthly_cost, total
+from dify_cdk.report.output.costs import cost_lines, cost_section, total
 from dify_cdk.report.output.html_tables import table
 from dify_cdk.report.output.html_text import Html, el, join, link
-from dify_cdk.report.output.limits import limits
+from dify_cdk.report.output.limits import limits_section
 from dify_cdk.report.output.resources import resources
 from dify_cdk.report.output.sections import Column, Grid, Line, Report, Section, row
 from dify_cdk.report.templates.subject import Part, Subject
@@ -379,7 +379,7 @@ def shown(*sections: Section) -> Element:
 
 
 def costs(found: Comparison) -> Element:
-    return shown(monthly_cost(found))
+    return shown(cost_section(found))
 
 
 class TestCosts:
@@ -470,7 +470,7 @@ class TestDifferences:
         own = (limit("streaming", "app", "yes"), limit("streaming", "web", "no", "another hop"))
         one = compared("a", usage=cost(), limits=own)
         two = compared("b", usage=cost(), limits=(limit("streaming", "app", "no"), limit("TLS", "", "1.2")))
-        root = shown(limits(of(one, two)))
+        root = shown(limits_section(of(one, two)))
         app, web, tls = ([cell.text for cell in one.children] for one in root.all("tbody")[0].children)
         assert app == ["streaming: app", "yes a hop, source", "no a hop, source"]
         assert web == ["streaming: web", "no another hop, source", "-"]

@@ -11,8 +11,8 @@ from dify_cdk.report.diagram.svg import connections
 from dify_cdk.report.inventory import Inventory
 from dify_cdk.report.limits.limits import Limit
 from dify_cdk.report.output.containers import containers
-from dify_cdk.report.output.costs import cost_lines, monthly_cost, total
-from dify_cdk.report.output.limits import limits
+from dify_cdk.report.output.costs import cost_lines, cost_section, total
+from dify_cdk.report.output.limits import limits_section
 from dify_cdk.report.output.resources import resources
 from dify_cdk.report.output.routes import routes
 from dify_cdk.report.output.sections import Column, Diagram, Grid, Line, Report, Section, Style, row
@@ -132,8 +132,8 @@ def _about(_: Comparison) -> Section:
 SECTIONS: tuple[Callable[[Comparison], Section], ...] = (
     _glance,
     _architecture,
-    limits,
-    monthly_cost,
+    limits_section,
+    cost_section,
     _warnings,
     resources,
     _each("Containers", containers),

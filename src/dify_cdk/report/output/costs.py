@@ -29,7 +29,7 @@ def total(cost: MonthlyCost) -> str:
 # --- by service -----------------------------------------------------------------------------------------
 
 
-def monthly_cost(comparison: Comparison) -> Section:
+def cost_section(comparison: Comparison) -> Section:
     """A row per service, then the total and what it costs when nobody uses it."""
     title, compared = "Monthly cost", comparison.compared
     if not any(one.cost.lines or one.cost.unpriced for one in compared):

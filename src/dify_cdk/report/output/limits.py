@@ -17,7 +17,7 @@ _LEAD = (
 )
 
 
-def limits(comparison: Comparison) -> Section:
+def limits_section(comparison: Comparison) -> Section:
     """The limits of all subjects side by side; scopes that agree everywhere share a row."""
     compared = comparison.compared
     if not any(one.limits for one in compared):
