@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Read = tuple[Subject, tuple[Inventory, ...]]
 
-_FORMATS = ("table", "markdown", "json", "html")
 PROFILES = ("small", "team", "company")
 """Names of the usage profiles; loading them for ``--help`` would take longer than parsing arguments."""
 
@@ -80,7 +79,7 @@ def add(commands: shared.Commands) -> None:
         help="show the containers, routes and cost lines of each in a table of several; other formats and "
         "a single one always have them",
     )
-    shared.add_output(command, _FORMATS)
+    shared.add_output(command)
     command.set_defaults(run=_run)
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dify_cdk.report.plan.plan import Plan
     from dify_cdk.report.templates.subject import Subject
 
-_FORMATS = ("table", "markdown", "json", "html")
-
 
 def add(commands: shared.Commands) -> None:
     """Define the command and its arguments."""
@@ -37,7 +35,7 @@ def add(commands: shared.Commands) -> None:
     command.add_argument("before", metavar="FROM", help=f"what is there: {meaning}")
     command.add_argument("after", metavar="TO", help="what replaces it, likewise")
     shared.add_region(command)
-    shared.add_output(command, _FORMATS)
+    shared.add_output(command)
     command.set_defaults(run=_run)
 
 

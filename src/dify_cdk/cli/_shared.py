@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FINE, FINDING, BAD_USAGE = 0, 1, 2
 
 _WIDTH = 100  # of a table that does not go to a terminal
+_FORMATS = ("table", "markdown", "json", "html")
 _SUFFIXES = {".md": "markdown", ".json": "json", ".html": "html"}
 _SLOW_SECONDS = 2.0
 _PLAIN = str.maketrans({"─": "-", "≥": ">="})
@@ -72,13 +73,12 @@ def add_region(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(command: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+def add_output(command: argparse.ArgumentParser) -> None:
     """Let a command take ``--format`` and ``--out``."""
     command.add_argument(
-        "--format", choices=formats, help="default: what the ending of --out says (.md, ...), else table"
+        "--format", choices=_FORMATS, help="default: what the ending of --out says (.md, ...), else table"
     )
     command.add_argument("--out", type=Path, metavar="F", help="write to this file instead of the terminal")
-    command.set_defaults(formats=formats)
 
 
 # --- checks ---------------------------------------------------------------------------------------------
@@ -133,11 +133,7 @@ def check_output(arguments: argparse.Namespace) -> None:
     """
     if arguments.format is None:
         suffix = arguments.out.suffix.lower() if arguments.out else ""
-        found = _SUFFIXES.get(suffix, "table")
-        if found not in arguments.formats:
-            allowed = ", ".join(arguments.formats)
-            raise UsageError(f"no {found} here: name {arguments.out} differently or give --format {allowed}")
-        arguments.format = found
+        arguments.format = _SUFFIXES.get(suffix, "table")
     if arguments.format == "table" and find_spec("rich") is None:
         raise UsageError("tables need rich: pip install 'dify-cdk[cli]', or use --format markdown")
 
