@@ -12,7 +12,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 
@@ -26,7 +26,9 @@ from dify_cdk.report.cost.pricing import MonthlyCost, monthly_cost
 from dify_cdk.report.cost.usage import USAGES, ZERO
 from dify_cdk.report.diagram.svg import diagram
 from dify_cdk.report.limits.limits import Limit, effective_limits
-from dify_cdk.report.output.markdown import to_markdown
+from dify_cdk.report.output.costs import cost_section
+from dify_cdk.report.output.limits import limits_section
+from dify_cdk.report.output.markdown import sections_to_markdown
 from dify_cdk.report.plan.plan import Plan, plan
 from dify_cdk.report.quotas import QUOTAS, Demand, demand
 from dify_cdk.report.templates.subject import Part, Subject
@@ -167,7 +169,8 @@ def comparison(examples: Sequence[Known], prices: Prices) -> str:
         usage_name=_USAGE,
         prices=prices,
     )
-    return to_markdown(found).partition("### Resources")[0].rstrip() + "\n"
+    sections = limits_section(found), replace(cost_section(found), folded=())
+    return sections_to_markdown(sections, level=3)
 
 
 def switches(examples: Sequence[Known]) -> str:

@@ -16,9 +16,9 @@ from dify_cdk.cli import init_app as _init
 from dify_cdk.cli import synth_example as _synth
 from dify_cdk.cli.synth_example import SynthesizedStack
 from dify_cdk.report.output.plan_json import SCHEMA, to_json
-from dify_cdk.report.output.plans import to_markdown, to_table
 from dify_cdk.report.plan.plan import Action, Plan
 from plans import Resources, between, between_apps, one, stack
+from reports import to_markdown, to_table
 from template_parts import att, ref
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
@@ -151,7 +151,16 @@ class TestCommand:
         assert out.read_text().startswith("### a to b\n")
         assert capsys.readouterr().out == f"wrote {out}\n"
 
-    @pytest.mark.parametrize("format", ["markdown", "json"])
+    def test_it_is_a_page_where_the_file_is_called_so(
+        self, write: Callable[..., str], tmp_path: Path
+    ) -> None:
+        out = tmp_path / "plan.html"
+        assert cli.main(["plan", write("a.json", QUEUE), write("b.json", TOPIC), "--out", str(out)]) == 0
+        page = out.read_text(encoding="utf-8")
+        assert page.startswith("<!doctype html>\n")
+        assert "<h1>a to b</h1>" in page
+
+    @pytest.mark.parametrize("format", ["markdown", "json", "html"])
     def test_only_tables_need_rich(
         self, write: Callable[..., str], monkeypatch: pytest.MonkeyPatch, format: str
     ) -> None:

@@ -20,14 +20,13 @@ from dify_cdk.report.cost.usage import USAGES, ZERO
 from dify_cdk.report.inventory import Message
 from dify_cdk.report.limits.limits import Limit
 from dify_cdk.report.output.compare_json import to_json
-from dify_cdk.report.output.costs import by_service, items
-from dify_cdk.report.output.html_page import to_html
-from dify_cdk.report.output.limits import limits as limit_table
-from dify_cdk.report.output.markdown import to_markdown
-from dify_cdk.report.output.table import to_table
+from dify_cdk.report.output.costs import cost_lines, cost_section
+from dify_cdk.report.output.limits import limits_section
+from dify_cdk.report.output.sections import Grid, Style
 from dify_cdk.report.output.words import money
 from dify_cdk.report.templates.subject import Part, Subject
 from pure.test_inventory import DOCUMENTS, damaged
+from reports import notes, texts, to_html, to_markdown, to_table
 from support import TEMPLATES
 from template_parts import (
     BEHIND_ALB,
@@ -179,18 +178,39 @@ class TestCompare:
         assert (empty.whole.total, empty.limits, empty.cost.total) == (0, (), 0)
 
 
+def limit_grid(found: Comparison) -> Grid:
+    (grid,) = limits_section(found).grids
+    return grid
+
+
+def cost_grid(found: Comparison) -> Grid:
+    (grid,) = cost_section(found).grids
+    return grid
+
+
 class TestLimitTable:
     def test_a_column_per_subject_with_the_hop_below(self) -> None:
-        table = limit_table(THREE.compared)
-        rows = {row.cells[0]: row.cells[1:] for row in table.grid.rows}
-        assert [column.name for column in table.grid.columns] == ["limit", "alb", "api", "edge"]
-        alb, api, edge = rows["request timeout"]
-        assert (alb, api) == ("600 s silent [1]", "30 s in all [2]")
-        assert edge == "30 s silent, 900 s in all [3]"
-        reasons = {reason.number: reason.text for reason in table.reasons}
-        assert reasons[1] == "alb: idle timeout of load balancer Alb"
-        assert reasons[3] == "edge: origin read timeout of distribution Door; timeout of function Function"
-        assert all(reason.source.startswith("https://") for reason in table.reasons[:3])
+        grid = limit_grid(THREE)
+        assert [column.name for column in grid.columns] == ["limit", "alb", "api", "edge"]
+        row = next(row for row in grid.rows if row.cells[0].text == "request timeout")
+        assert [cell.text for cell in row.cells[1:]] == [
+            *("600 s silent", "30 s in all", "30 s silent, 900 s in all"),
+        ]
+        first, _, third, *_ = grid.footnotes()
+        assert first.text == "alb: idle timeout of load balancer Alb"
+        assert third.text == "edge: origin read timeout of distribution Door; timeout of function Function"
+        assert all(reason.source.startswith("https://") for reason in grid.footnotes()[:3])
+
+    def test_a_reason_is_numbered_once_for_each_page_that_proves_it(self) -> None:
+        found = with_limits(
+            ("one", "app", "1 s", "a"), ("one", "web", "2 s", "a"), ("two", "app", "1 s", "a")
+        )
+        grid = limit_grid(found)
+        assert [line.text for line in grid.footnotes()] == ["one: a", "two: a"]
+        one = found.compared[0]
+        other = replace(one.limits[1], source="https://c/d")
+        two_pages = replace(found, compared=(replace(one, limits=(one.limits[0], other)),))
+        assert [line.source for line in limit_grid(two_pages).footnotes()] == ["https://a/b", "https://c/d"]
 
     def test_scopes_share_a_row_where_every_subject_says_the_same(self) -> None:
         found = with_limits(
@@ -201,56 +221,52 @@ class TestLimitTable:
             ("two", "web", "3 s", "c"),
             ("two", "files", "3 s", "c"),
         )
-        table = limit_table(found.compared)
-        assert [row.cells for row in table.grid.rows] == [
-            ("speed: app, web", "1 s [1][2]", "3 s [3]"),
-            ("speed: files", "2 s [1]", "3 s [3]"),
-        ]
-        assert [reason.text for reason in table.reasons] == ["one: a", "one: b", "two: c"]
+        grid = limit_grid(found)
+        assert texts(grid) == [("speed: app, web", "1 s", "3 s"), ("speed: files", "2 s", "3 s")]
+        assert [line.text for line in grid.footnotes()] == ["one: a", "one: b", "two: c"]
+        table = to_table(found)
+        assert re.search(r"^speed: app, web +1 s \[1\]\[2\] +3 s \[3\]$", table, re.MULTILINE)
+        assert re.search(r"^speed: files +2 s \[1\] +3 s \[3\]$", table, re.MULTILINE)
 
     def test_what_all_scopes_share_needs_no_scope_and_a_missing_one_is_a_dash(self) -> None:
         found = with_limits(
             ("one", "app", "1 s", "a"), ("one", "web", "1 s", "a"), ("two", "at X", "2 s", "b")
         )
-        rows = [row.cells for row in limit_table(found.compared).grid.rows]
-        assert rows == [("speed: app, web", "1 s [1]", "-"), ("speed: at X", "-", "2 s [2]")]
+        assert texts(limit_grid(found)) == [("speed: app, web", "1 s", "-"), ("speed: at X", "-", "2 s")]
         alone = with_limits(("one", "app", "1 s", "a"), ("one", "web", "1 s", "a"))
-        assert [row.cells for row in limit_table(alone.compared).grid.rows] == [("speed", "1 s [1]")]
-        assert limit_table(alone.compared).reasons[0].text == "a"
+        assert texts(limit_grid(alone)) == [("speed", "1 s")]
+        assert limit_grid(alone).footnotes()[0].text == "a"
 
     def test_rows_that_differ_stand_out(self) -> None:
         found = with_limits(("one", "", "1 s", "a"), ("two", "", "2 s", "b"))
-        assert limit_table(found.compared).grid.rows[0].style == "yellow"
+        assert limit_grid(found).rows[0].style is Style.DIFFERENT
         same = with_limits(("one", "", "1 s", "a"), ("two", "", "1 s", "b"))
-        assert limit_table(same.compared).grid.rows[0].style == ""
+        assert limit_grid(same).rows[0].style is Style.PLAIN
 
 
 class TestCosts:
     def test_services_add_up_to_the_total(self) -> None:
-        grid = by_service(THREE)
-        *services, total, floor = grid.rows
-        assert total.cells[0] == "usage team"
-        assert floor.cells[0] == "nobody uses it"
+        *services, total, floor = texts(cost_grid(THREE))
+        assert total[0] == "usage team"
+        assert floor[0] == "nobody uses it"
         for number, one in enumerate(THREE.compared, start=1):
-            amounts = [float(row.cells[number].strip("≥ -?") or 0) for row in services]
+            amounts = [float(row[number].strip("≥ -?") or 0) for row in services]
             assert sum(amounts) == pytest.approx(one.cost.total, abs=0.05)
 
     def test_the_dearest_service_comes_first(self) -> None:
         found = with_costs(a=cost(line("S", 1), line("T", 5)), b=cost(line("U", 3)))
-        assert [row.cells[0] for row in by_service(found).rows[:3]] == ["T", "U", "S"]
-        assert by_service(found).rows[0].cells == ("T", "5.00", "-")
+        assert [row[0] for row in texts(cost_grid(found))[:3]] == ["T", "U", "S"]
+        assert texts(cost_grid(found))[0] == ("T", "5.00", "-")
 
     def test_what_is_unknown_makes_a_lower_bound_and_is_named(self) -> None:
         found = with_costs(a=cost(line("S", 1), line("S", None), line("T", None), unpriced=("X::Y::Z",)))
-        grid = by_service(found)
-        cells = {row.cells[0]: row.cells[1] for row in grid.rows}
+        cells = {name: amount for name, amount in texts(cost_grid(found))}
         assert (cells["S"], cells["T"], cells["usage team"]) == ("≥ 1.00", "?", "≥ 1.00")
-        assert (
-            "a costs more, not counted: S, something; T, something; X::Y::Z has no price rule." in grid.notes
-        )
+        why = "a costs more, not counted: S, something; T, something; X::Y::Z has no price rule."
+        assert why in notes(cost_section(found))
         known = with_costs(a=cost(line("S", 0)))
-        assert {row.cells[0]: row.cells[1] for row in by_service(known).rows}["S"] == "0.00"
-        assert not [note for note in by_service(known).notes if "costs more" in note]
+        assert ("S", "0.00") in texts(cost_grid(known))
+        assert not [note for note in notes(cost_section(known)) if "costs more" in note]
 
     @pytest.mark.parametrize(
         ("a", "b", "usage", "sentence"),
@@ -276,28 +292,29 @@ class TestCosts:
     def test_where_two_cost_the_same(self, a: float, b: float, usage: Any, sentence: str) -> None:
         found = with_costs(a=cost(line("S", a)), b=cost(line("S", b)))
         crossing = BreakEven(first="a", second="b", usage=usage)
-        assert sentence in by_service(replace(found, break_evens=(crossing,))).notes
+        assert sentence in notes(cost_section(replace(found, break_evens=(crossing,))))
         bound = with_costs(a=cost(line("S", a), line("T", None)), b=cost(line("S", b)))
-        notes = by_service(replace(bound, break_evens=(crossing,))).notes
-        assert f"{sentence.removesuffix('.')} (as far as known)." in notes
+        said = notes(cost_section(replace(bound, break_evens=(crossing,))))
+        assert f"{sentence.removesuffix('.')} (as far as known)." in said
 
     def test_totals_with_little_known_in_them_are_not_compared(self) -> None:
         found = with_costs(a=cost(line("S", 1), line("T", None), line("U", None)), b=cost(line("S", 2)))
         pair = BreakEven(first="a", second="b", usage=None)
-        notes = by_service(replace(found, break_evens=(pair,))).notes
-        assert "Most costs of a are unknown: the totals say little and compare with none." in notes
-        assert not [note for note in notes if "costs less" in note]
+        said = notes(cost_section(replace(found, break_evens=(pair,))))
+        assert "Most costs of a are unknown: the totals say little and compare with none." in said
+        assert not [note for note in said if "costs less" in note]
 
     def test_a_subject_without_a_region_says_so(self) -> None:
         found = with_costs(a=cost(line("S", 1)), b=cost(line("S", None), region=None))
-        notes = by_service(found).notes
-        assert f"List prices of {load_prices().as_of} in us-east-1, an unknown region" in notes[0]
-        assert "b costs more, not counted: the region is unknown, give --region." in notes
+        said = notes(cost_section(found))
+        assert f"List prices of {load_prices().as_of} in us-east-1, an unknown region" in said[0]
+        assert "b costs more, not counted: the region is unknown, give --region." in said
 
     def test_lines_are_sorted_and_what_is_below_a_cent_is_counted(self) -> None:
         lines = (line("S", 0.004, id="C"), line("S", 1, id="A"), line("S", None, id="D", quantity=None))
-        grid = items(cost(*lines, line("S", 2), line("S", 0.0, id="E"), line("S", -0.5)), formulas=True)
-        assert [row.cells for row in grid.rows] == [
+        known = cost(*lines, line("S", 2), line("S", 0.0, id="E"), line("S", -0.5))
+        (grid,) = cost_lines(with_costs(a=known).compared[0]).grids
+        assert [row[:4] + row[5:6] for row in texts(grid)] == [
             ("S", "something", "1 hour", "2.00", "1 x 1"),
             ("A", "something", "1 hour", "1.00", "1 x 1"),
             ("S", "something", "1 hour", "-0.50", "1 x 1"),
@@ -305,7 +322,23 @@ class TestCosts:
             ("2 lines below a cent", "", "", "0.00", ""),
             ("total", "", "", "≥ 2.50", ""),
         ]
-        assert len(items(cost(line("S", 1))).columns) == 4
+        assert {(row[4], row[6]) for row in texts(grid)[:2]} == {("2", "2026"), ("1", "2026")}
+        assert grid.rows[0].cells[6].source == "https://a/b"
+
+    def test_a_terminal_leaves_out_what_it_has_no_room_for_and_says_so(self) -> None:
+        found = with_costs(a=cost(line("S", 1)))
+        text = to_table(found)
+        assert re.search(r"^resource +what +quantity +USD$", text, re.MULTILINE)
+        assert "\nNot shown here: unit price, how, source; --format markdown has room for it\n" in text
+        assert "| resource | what | quantity | USD | unit price | how | source |" in to_markdown(found)
+
+    def test_what_it_costs_when_nobody_uses_it_is_shown_by_service(self) -> None:
+        floor, usage = cost_section(THREE).folded
+        assert (floor.title, usage.title) == ("If nobody uses it", "What the usage team means")
+        assert texts(floor.grids[0])[-1] == texts(cost_grid(THREE))[-1]
+        amounts = [float(row[3].strip("≥ -?") or 0) for row in texts(floor.grids[0])[:-1]]
+        assert sum(amounts) == pytest.approx(THREE.compared[2].floor.total, abs=0.05)
+        assert ("users", "50") in texts(usage.grids[0])
 
     @pytest.mark.parametrize(
         ("amount", "text"),
@@ -325,9 +358,10 @@ class TestCosts:
 class TestTable:
     def test_sections_come_in_order_and_fit(self) -> None:
         text = to_table(THREE, width=100, details=True)
-        first = ("Effective limits", "Monthly cost", "What sets these limits", "Resources side by side")
-        titles = (*first, "alb ─", "Cost line by line")
-        places = [text.index(f"\n{title}" if number else title) for number, title in enumerate(titles)]
+        first = ("At a glance", "Architecture", "Effective limits", "Monthly cost", "Warnings", "Resources")
+        last = ("Containers", "Routes", "Cost line by line", "About these figures", "What sets these limits")
+        titles = (*first, *last)
+        places = [text.index(f"\n{title}\n") for title in titles]
         assert places == sorted(places)
         assert max(map(len, text.splitlines())) <= 100
         assert re.search(r"^usage team +(≥ )?[\d.]+ +(≥ )?[\d.]+ +(≥ )?[\d.]+$", text, re.MULTILINE)
@@ -351,7 +385,7 @@ class TestTable:
     def test_costs_of_an_unknown_region_are_not_a_column_of_question_marks(self) -> None:
         text = to_table(compared(subject("alb", ALB, region=None)))
         assert "The region is unknown: --region tells whose prices count.\n" in text
-        assert "Cost line by line" not in text
+        assert "\nCost line by line\nWithout prices there are no amounts.\n" in text
 
 
 class TestMarkdown:
@@ -390,15 +424,16 @@ class TestMarkdown:
         text = to_markdown(compared(subject("edge", EDGE)))
         assert "side by side" not in text
         assert "| service | count | types |" in text
-        assert "#### Cost" in text
+        assert "#### Cost line by line" in text
 
     @pytest.mark.parametrize("path", sorted(TEMPLATES.glob("*.json")), ids=lambda path: path.name)
     def test_strangers_are_shown(self, path: Path) -> None:
         template = json.loads(path.read_text(encoding="utf-8"))
         part = Part(name="x", template=template, region=REGION)
         found = compared(Subject(name=path.name, parts=(part,)))
-        assert to_markdown(found).startswith("### Effective limits\n")
-        assert "### Resources" in to_markdown(found)
+        assert to_markdown(found).startswith("### ")
+        assert "\n#### Effective limits\n" in to_markdown(found)
+        assert "\n#### Resources\n" in to_markdown(found)
 
 
 class TestAnyTemplate:
@@ -414,7 +449,7 @@ class TestAnyTemplate:
         found = compared(Subject(name="one", parts=parts), Subject(name="two", parts=parts[:1]))
         assert json.loads(to_json(found))["subjects"][0]["name"] == "one"
         assert max(map(len, to_table(found).splitlines())) <= 100
-        assert to_markdown(found).startswith("### Effective limits\n")
+        assert to_markdown(found).startswith("### ")
         assert to_html(found).startswith("<!doctype html>\n")
 
 

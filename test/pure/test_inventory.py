@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 from dify_cdk.report.inventory import OTHER_DOORS, Inventory, read
 from dify_cdk.report.output.compare_json import to_json
-from dify_cdk.report.output.markdown import to_markdown
-from dify_cdk.report.output.table import to_table
 from dify_cdk.report.templates import template
 from dify_cdk.report.templates.template import Template
 from dify_cdk.report.traffic import containers, load_balancers
@@ -22,6 +20,7 @@ from dify_cdk.report.traffic.api_gateway import HTTP_API, KINDS
 from dify_cdk.report.traffic.cloudfront import KIND
 from dify_cdk.report.traffic.containers import ContainerRow
 from dify_cdk.report.traffic.routes import Destination, Route
+from reports import to_markdown, to_table
 from support import TEMPLATES
 from template_parts import comparison, load
 

@@ -11,10 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dify_cdk.report.output.plan_json import to_json
-from dify_cdk.report.output.plans import to_markdown
 from dify_cdk.report.plan.plan import Action, Plan, plan
 from dify_cdk.report.templates.subject import Part, Subject
 from plans import Resources, action, between, between_apps, change, one, stack
+from reports import to_markdown
 from template_parts import att, ref
 
 KEPT, UPDATED, REPLACED = Action.KEPT, Action.UPDATED, Action.REPLACED

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     Read = tuple[Subject, tuple[Inventory, ...]]
 
-_FORMATS = ("table", "markdown", "json", "html")
 PROFILES = ("small", "team", "company")
 """Names of the usage profiles; loading them for ``--help`` would take longer than parsing arguments."""
 
@@ -80,7 +79,7 @@ def add(commands: shared.Commands) -> None:
         help="show the containers, routes and cost lines of each in a table of several; other formats and "
         "a single one always have them",
     )
-    shared.add_output(command, _FORMATS)
+    shared.add_output(command)
     command.set_defaults(run=_run)
 
 
@@ -186,17 +185,6 @@ def _text(comparison: Comparison, arguments: argparse.Namespace) -> str:
         from dify_cdk.report.output.compare_json import to_json
 
         return to_json(comparison)
-    if arguments.format == "html":
-        from dify_cdk.report.output.html_page import to_html
+    from dify_cdk.report.output.comparisons import report
 
-        return to_html(comparison)
-    if arguments.format == "markdown":
-        from dify_cdk.report.output.markdown import to_markdown
-
-        return to_markdown(comparison)
-    from dify_cdk.report.output.table import to_table
-
-    out = arguments.out
-    return to_table(
-        comparison, width=shared.width(out), colour=shared.colourful(out), details=arguments.details
-    )
+    return shared.written(report(comparison), arguments, details=arguments.details)

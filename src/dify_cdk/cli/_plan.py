@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from dify_cdk.report.plan.plan import Plan
     from dify_cdk.report.templates.subject import Subject
 
-_FORMATS = ("table", "markdown", "json")
-
 
 def add(commands: shared.Commands) -> None:
     """Define the command and its arguments."""
@@ -37,7 +35,7 @@ def add(commands: shared.Commands) -> None:
     command.add_argument("before", metavar="FROM", help=f"what is there: {meaning}")
     command.add_argument("after", metavar="TO", help="what replaces it, likewise")
     shared.add_region(command)
-    shared.add_output(command, _FORMATS)
+    shared.add_output(command)
     command.set_defaults(run=_run)
 
 
@@ -54,7 +52,7 @@ def _run(arguments: argparse.Namespace) -> int:
     read |= {name: shared.subject(name, region)[0] for name in dict.fromkeys(names) if _is_variant(name)}
     before, after = _distinct([read[name] for name in names], names)
     result = plan(before, after)
-    shared.deliver(_text(result, arguments.format, arguments.out), arguments.out)
+    shared.deliver(_text(result, arguments), arguments.out)
     return shared.FINDING if result.is_finding else shared.FINE
 
 
@@ -83,13 +81,11 @@ def _distinct(subjects: Sequence[Subject], names: Sequence[str]) -> Sequence[Sub
 # --- output ---------------------------------------------------------------------------------------------
 
 
-def _text(result: Plan, format: str, out: Path | None) -> str:
-    if format == "json":
+def _text(result: Plan, arguments: argparse.Namespace) -> str:
+    if arguments.format == "json":
         from dify_cdk.report.output.plan_json import to_json
 
         return to_json(result)
-    from dify_cdk.report.output.plans import to_markdown, to_table
+    from dify_cdk.report.output.plans import report
 
-    if format == "markdown":
-        return to_markdown(result)
-    return to_table(result, width=shared.width(out), colour=shared.colourful(out))
+    return shared.written(report(result), arguments)

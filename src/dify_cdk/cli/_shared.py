@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from dify_cdk.cli.synth_example import SynthesizedStack
     from dify_cdk.report.inventory import Message
+    from dify_cdk.report.output.sections import Report
     from dify_cdk.report.templates.files import Source
     from dify_cdk.report.templates.subject import Subject
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FINE, FINDING, BAD_USAGE = 0, 1, 2
 
 _WIDTH = 100  # of a table that does not go to a terminal
+_FORMATS = ("table", "markdown", "json", "html")
 _SUFFIXES = {".md": "markdown", ".json": "json", ".html": "html"}
 _SLOW_SECONDS = 2.0
 _PLAIN = str.maketrans({"─": "-", "≥": ">="})
@@ -71,13 +73,12 @@ def add_region(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_output(command: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+def add_output(command: argparse.ArgumentParser) -> None:
     """Let a command take ``--format`` and ``--out``."""
     command.add_argument(
-        "--format", choices=formats, help="default: what the ending of --out says (.md, ...), else table"
+        "--format", choices=_FORMATS, help="default: what the ending of --out says (.md, ...), else table"
     )
     command.add_argument("--out", type=Path, metavar="F", help="write to this file instead of the terminal")
-    command.set_defaults(formats=formats)
 
 
 # --- checks ---------------------------------------------------------------------------------------------
@@ -132,11 +133,7 @@ def check_output(arguments: argparse.Namespace) -> None:
     """
     if arguments.format is None:
         suffix = arguments.out.suffix.lower() if arguments.out else ""
-        found = _SUFFIXES.get(suffix, "table")
-        if found not in arguments.formats:
-            allowed = ", ".join(arguments.formats)
-            raise UsageError(f"no {found} here: name {arguments.out} differently or give --format {allowed}")
-        arguments.format = found
+        arguments.format = _SUFFIXES.get(suffix, "table")
     if arguments.format == "table" and find_spec("rich") is None:
         raise UsageError("tables need rich: pip install 'dify-cdk[cli]', or use --format markdown")
 
@@ -238,6 +235,22 @@ def _is_terminal(out: Path | None) -> bool:
 
 def _leads_to_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()  # a stream that the shell closed is None
+
+
+def written(report: Report, arguments: argparse.Namespace, *, details: bool = False) -> str:
+    """A report as what :func:`add_output` added says; ``details`` shows what a terminal folds."""
+    if arguments.format == "html":
+        from dify_cdk.report.output.html import to_html
+
+        return to_html(report)
+    if arguments.format == "markdown":
+        from dify_cdk.report.output.markdown import to_markdown
+
+        return to_markdown(report)
+    from dify_cdk.report.output.terminal import to_table
+
+    out = arguments.out
+    return to_table(report, width=width(out), colour=colourful(out), details=details)
 
 
 def width(out: Path | None) -> int:

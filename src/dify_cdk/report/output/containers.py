@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from dify_cdk.report.output.grid import Column, Grid, Row, Style
+from dify_cdk.report.comparison import Compared
+from dify_cdk.report.output.sections import Column, Grid, Line, Row, Section, Style, row
 from dify_cdk.report.output.words import decimal, gigabytes, short_image
 from dify_cdk.report.phrases import plural
 from dify_cdk.report.traffic.containers import ContainerRow
-
-NONE = "No ECS task definition in this template."
 
 _COLUMNS = (
     Column(name="container"),
@@ -22,10 +21,18 @@ _COLUMNS = (
 )
 
 
-def containers(entries: Sequence[ContainerRow]) -> Grid:
+def containers(one: Compared) -> Section:
     """One row per container; containers of one task share its size."""
+    entries = one.whole.containers
+    if not entries:
+        return Section(title=one.name, text="No ECS task definition in this template.")
     namespace = _common_namespace(entries)
-    rows = []
+    grid = Grid(columns=_COLUMNS, rows=tuple(_rows(entries, namespace)))
+    notes = tuple(Line(text=note) for note in _notes(entries, namespace))
+    return Section(title=one.name, grids=(grid,), notes=notes)
+
+
+def _rows(entries: Sequence[ContainerRow], namespace: str) -> Iterator[Row]:
     previous = None
     for entry in entries:
         task = (entry.task_definition, entry.service)
@@ -33,10 +40,8 @@ def containers(entries: Sequence[ContainerRow]) -> Grid:
         names = ", ".join(name.removesuffix(namespace) for name in entry.private_names)
         ports = ", ".join(map(str, entry.ports))
         tasks = "" if task == previous else _tasks(entry)
-        cells = (entry.name, short_image(entry.image), *size, ports, names, tasks)
-        rows.append(Row(cells=cells, style=Style.NAMED))
+        yield row(entry.name, short_image(entry.image), *size, ports, names, tasks, style=Style.NAMED)
         previous = task
-    return Grid(columns=_COLUMNS, rows=tuple(rows), notes=tuple(_notes(entries, namespace)))
 
 
 def _common_namespace(entries: Sequence[ContainerRow]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dify_cdk.report.comparison import BreakEven, Compared, Comparison
+from dify_cdk.report.cost.pricing import MonthlyCost
 from dify_cdk.report.cost.usage import USAGES, Usage
 
 _LARGEST = "company"
@@ -24,9 +25,13 @@ def not_comparable(comparison: Comparison) -> tuple[str, ...]:
     return tuple(one.name for one in comparison.compared if not _says_something(one))
 
 
+def is_priced(cost: MonthlyCost) -> bool:
+    """Whether there are prices at all: without a region hardly anything has one."""
+    return cost.region is not None or not cost.is_lower_bound
+
+
 def _says_something(one: Compared) -> bool:
-    priced = one.cost.region is not None or not one.cost.is_lower_bound
-    return priced and not one.cost.is_mostly_unknown
+    return is_priced(one.cost) and not one.cost.is_mostly_unknown
 
 
 def _sentence(pair: BreakEven, first: Compared, second: Compared) -> str:

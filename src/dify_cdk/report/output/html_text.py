@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 
 _VOID = frozenset({"br", "meta"})
@@ -55,67 +55,3 @@ def link(text: str, address: str) -> Html:
     if not address.startswith(("https://", "http://")):
         return join(text if text == address else f"{text}: {address}")
     return el("a", text, href=address, rel="noreferrer")
-
-
-def table(caption: str, heads: Sequence[Content], rows: Iterable[Sequence[Content]], *, class_: str) -> Html:
-    """A table whose first column names the rows.
-
-    With the class ``stack`` every row becomes a block with the column's name beside each value where there is
-    no room; the roles keep it a table for screen readers there.
-
-    Args:
-        caption: What it shows.
-        heads: Names of the columns.
-        rows: Cells; the first one of each is the row's name.
-        class_: How it looks; ``stack`` makes blocks of its rows on narrow screens.
-    """
-    labels = [_plain(head) for head in heads]
-    head = el("tr", *(el("th", one, scope="col", role="columnheader") for one in heads), role="row")
-    return el(
-        "table",
-        el("caption", caption),
-        el("thead", head, role="rowgroup"),
-        el("tbody", (_row(labels, row) for row in rows), role="rowgroup"),
-        class_=f"{class_} {_label_size(labels[1:])}".strip(),
-        role="table",
-    )
-
-
-_FEW, _SHORT = 4, 8
-
-
-def fitting(names: Sequence[str], cells: Iterable[str]) -> str:
-    """Class of a table of short values: with few columns it is narrow enough for a phone as it is."""
-    fits = len(names) <= _FEW and max(map(len, [*names, *cells]), default=0) <= _SHORT
-    return "few" if fits else "stack"
-
-
-_SMALL_LABEL, _USUAL_LABEL = 4, 12
-
-
-def _label_size(labels: Sequence[str]) -> str:
-    """Class by how much room the names of columns take where they stand beside each value."""
-    longest = max(map(len, labels), default=0)
-    return "small-labels" if longest <= _SMALL_LABEL else "" if longest <= _USUAL_LABEL else "long-labels"
-
-
-def _row(labels: Sequence[str], cells: Sequence[Content]) -> Html:
-    first, *others = cells
-    return el(
-        "tr",
-        el("th", first, scope="row", role="rowheader"),
-        (
-            el("td", el("span", cell, class_="cell"), role="cell", data_label=label)
-            for label, cell in zip(labels[1:], others, strict=True)
-        ),
-        role="row",
-    )
-
-
-def _plain(content: Content) -> str:
-    return content if isinstance(content, str) and not isinstance(content, Html) else ""
-
-
-def listed(entries: Iterable[Content], class_: str | None = None) -> Html:
-    """A bulleted list."""
-    return el("ul", (el("li", entry) for entry in entries), class_=class_)

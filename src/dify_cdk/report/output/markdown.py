@@ -1,86 +1,91 @@
-"""Comparisons as Markdown with the tables of GitHub, for a README or a pull request."""
+"""Reports as Markdown with the tables of GitHub, for a README or a pull request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import html
+import re
+from collections.abc import Iterator, Sequence
 
-from dify_cdk.report.comparison import Compared, Comparison
-from dify_cdk.report.output import containers, costs, limits, resources, routes
-from dify_cdk.report.output import markdown_text as page
+from dify_cdk.report.output.sections import Cell, Grid, Line, Report, Row, Section, Style, numbered
+from dify_cdk.report.output.words import clean
 
-
-def to_markdown(comparison: Comparison) -> str:
-    """The comparison as sections with a heading of the third level each."""
-    return "\n\n".join(_sections(comparison)) + "\n"
-
-
-def _sections(comparison: Comparison) -> Iterator[str]:
-    compared = comparison.compared
-    inventories = [one.whole for one in compared]
-    yield "### Effective limits"
-    yield from _limits(comparison)
-    if costs.is_needed(compared):
-        yield "### Monthly cost"
-        yield from _costs(comparison)
-    yield "### Resources"
-    if len(compared) > 1:
-        yield page.listed(f"{label} {text}" for label, text in resources.alone(inventories))
-        yield page.folded("All types side by side")
-        yield page.table(resources.side_by_side(inventories))
-        yield page.UNFOLDED
-    for one in compared:
-        yield from _details(one, with_resources=len(compared) == 1)
+_LEVEL = 3
+_SPECIAL = re.compile(r"([\\`*_\[\]|~#])")
 
 
-def _limits(comparison: Comparison) -> Iterator[str]:
-    if not any(one.limits for one in comparison.compared):
-        yield limits.NONE
-        return
-    table = limits.limits(comparison.compared)
-    yield page.table(table.grid)
-    yield page.folded("What sets these limits, and the pages that prove them")
-    yield "\n".join(
-        f"{reason.number}. {page.escaped(reason.text)}"
-        + (f" ([page]({reason.source}))" if reason.source else "")
-        for reason in table.reasons
-    )
-    yield page.UNFOLDED
+def to_markdown(report: Report) -> str:
+    """The report below a heading of the third level."""
+    lead = _escaped(report.lead.text)
+    head = f"{'#' * _LEVEL} {_escaped(report.title)}"
+    strong = lead if report.lead.style is Style.PLAIN else f"**{lead}**"
+    return f"{head}\n\n{strong}\n\n{sections_to_markdown(report.sections, _LEVEL + 1)}"
 
 
-def _costs(comparison: Comparison) -> Iterator[str]:
-    if not costs.is_known(comparison.compared):
-        yield costs.NO_REGION
-        return
-    grid = costs.by_service(comparison)
-    yield page.table(grid)
-    yield page.listed(grid.notes)
+def sections_to_markdown(sections: Sequence[Section], level: int) -> str:
+    """Sections with headings of this level."""
+    return "\n\n".join(part for one in sections for part in _section(one, level)) + "\n"
 
 
-def _details(one: Compared, *, with_resources: bool) -> Iterator[str]:
-    """What is about one subject only, folded."""
-    inventory = one.whole
-    yield page.folded(f"{one.name}: {resources.summary(one)}")
-    if with_resources and inventory.types:
-        yield page.table(resources.by_service(inventory))
-    grid = containers.containers(inventory.containers)
-    yield "#### Containers"
-    yield page.table(grid) if inventory.containers else containers.NONE
-    if grid.notes:
-        yield page.listed(grid.notes)
-    yield "#### Routes"
-    if not inventory.listeners:
-        yield routes.NONE
-    for listener in inventory.listeners:
-        yield page.escaped(f"{routes.caption(listener)}:")
-        yield page.table(routes.routes(listener))
-    if inventory.other_doors:
-        yield page.escaped(routes.also_public(inventory.other_doors))
-    if costs.is_known([one]):
-        yield "#### Cost"
-        yield page.table(costs.items(one.cost, formulas=True))
-    if inventory.messages:
-        yield "#### Warnings"
-        yield page.listed(
-            f"{message.level}: {message.path}: {message.text}" for message in inventory.messages
-        )
-    yield page.UNFOLDED
+def _section(section: Section, level: int) -> Iterator[str]:
+    yield f"{'#' * level} {_escaped(section.title)}"
+    yield from _content(section)
+
+
+def _content(section: Section) -> Iterator[str]:
+    if section.text:
+        yield _escaped(section.text)
+    for grid in section.grids:
+        if grid.caption:
+            yield _escaped(f"{grid.caption}:")
+        yield _table(grid)
+        if grid.reasons:
+            yield from _folded(Section(title=grid.reasons, notes=numbered(grid.footnotes())))
+    if section.notes:
+        yield "\n".join(map(_item, section.notes))
+    for one in section.folded:
+        yield from _folded(one)
+
+
+def _folded(section: Section) -> Iterator[str]:
+    """What GitHub shows only when somebody opens it."""
+    yield f"<details><summary>{html.escape(clean(section.title))}</summary>"
+    yield from _content(section)
+    yield "</details>"
+
+
+def _item(line: Line) -> str:
+    """An item of a list; numbers are those of Markdown itself."""
+    label = f"{line.label} " if line.is_numbered else f"- **{_escaped(line.label)}** " if line.label else "- "
+    return f"{label}{_linked(line.text, line.source, 'page')}"
+
+
+def _linked(text: str, source: str, name: str) -> str:
+    if not source.startswith(("https://", "http://")):
+        return _escaped(text)
+    return f"{_escaped(text)} ([{name}]({source}))"
+
+
+def _table(grid: Grid) -> str:
+    numbers = grid.numbers()
+    heads = " | ".join(_escaped(column.name) for column in grid.columns)
+    rules = " | ".join("---:" if column.right else "---" for column in grid.columns)
+    return "\n".join((f"| {heads} |", f"| {rules} |", *(_row(row, numbers) for row in grid.rows)))
+
+
+def _row(row: Row, numbers: dict[tuple[int, Line], int]) -> str:
+    cells = []
+    for column, cell in enumerate(row.cells):
+        marks = ", ".join(str(numbers[column, reason]) for reason in dict.fromkeys(cell.reasons))
+        text = f"{_value(cell)} <sup>{marks}</sup>" if marks else _value(cell)
+        cells.append(f"**{text}**" if row.style is Style.TOTAL and text else text)
+    indent = "&nbsp;&nbsp;" * row.level
+    return f"| {indent}{' | '.join(cells)} |"
+
+
+def _value(cell: Cell) -> str:
+    return _linked(cell.text, cell.source, "page")
+
+
+def _escaped(text: str) -> str:
+    """Text that shows as it is written."""
+    return _SPECIAL.sub(r"\\\1", html.escape(clean(text), quote=False))

@@ -1,114 +1,32 @@
-"""Plans for a terminal and as Markdown: what holds data first, then what is in the way, then the rest.
+"""The sections of a plan: what holds data first, then what is in the way, then the rest.
 
-The JSON document is described in :mod:`.plan_document`.
+A new section is a function and a line in ``SECTIONS``; what there is nothing to say about is left out.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
 
-from dify_cdk.report.output import markdown_text as page
-from dify_cdk.report.output import terminal
-from dify_cdk.report.output.grid import Column, Grid, Row, Style
+from dify_cdk.report.output.sections import Column, Grid, Line, Report, Row, Section, Style, numbered, row
 from dify_cdk.report.phrases import plural
 from dify_cdk.report.plan.plan import Action, Plan, Reason, ResourceChange, Step
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A sentence.
-
-    Attributes:
-        label: What stands before it: a number, a dash, or words.
-        text: The sentence.
-        source: A page that proves it; empty if there is none.
-    """
-
-    label: str
-    text: str
-    source: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Section:
-    """A part of a plan with a head of its own.
-
-    Attributes:
-        title: The head.
-        grid: A table; None if there is none.
-        lines: Sentences below the table.
-    """
-
-    title: str
-    grid: Grid | None = None
-    lines: tuple[Line, ...] = ()
-
-
-def to_table(plan: Plan, *, width: int = 100, colour: bool = False) -> str:
-    """The plan for a terminal of this many columns.
-
-    Raises:
-        ImportError: If ``rich`` is not installed.
-    """
-    return terminal.printed(_drawn(plan), width=width, colour=colour)
-
-
-def to_markdown(plan: Plan) -> str:
-    """The plan as sections with a heading of the third level each."""
-    return "\n\n".join(_written(plan)) + "\n"
-
-
-def _drawn(plan: Plan) -> Iterator[RenderableType]:
-    yield terminal.heading(heading(plan))
-    yield terminal.text(verdict(plan), "bold red" if plan.is_finding else "green")
-    for section in sections(plan):
-        yield terminal.title(section.title)
-        if section.grid is not None:
-            yield terminal.table(section.grid)
-            if section.lines:
-                yield terminal.text("")
-        for line in section.lines:
-            source = f" ({line.source})" if line.source else ""
-            yield terminal.labelled(line.label, line.text + source, "bold")
-
-
-def _written(plan: Plan) -> Iterator[str]:
-    yield f"### {page.escaped(heading(plan))}"
-    yield f"**{page.escaped(verdict(plan))}**"
-    for section in sections(plan):
-        yield f"#### {section.title}"
-        if section.grid is not None:
-            yield page.table(section.grid)
-        if section.lines:
-            yield "\n".join(map(_item, section.lines))
-
-
-def _item(line: Line) -> str:
-    """An item of a list; numbers and dashes are those of Markdown itself."""
-    label = line.label if line.label.rstrip(".").isdecimal() or line.label == _DASH else f"- **{line.label}**"
-    source = f" ([page]({line.source}))" if line.source else ""
-    return f"{label} {page.escaped(line.text)}{source}"
-
-
-_DASH = "-"
 _HASHES = re.compile(r"(?<=[a-z0-9])[0-9A-F]{8}\b")
 
-# --- what is said ---------------------------------------------------------------------------------------
+
+def report(plan: Plan) -> Report:
+    """Everything that is shown of a plan."""
+    return Report(
+        title=f"{plan.before} to {plan.after}",
+        lead=Line(text=_verdict(plan), style=Style.ERROR if plan.is_finding else Style.GOOD),
+        command="dify-cdk plan",
+        sections=tuple(one for section in SECTIONS if (one := section(plan)).is_open),
+    )
 
 
-def heading(plan: Plan) -> str:
-    """Both names."""
-    return f"{plan.before} to {plan.after}"
-
-
-def verdict(plan: Plan) -> str:
+def _verdict(plan: Plan) -> str:
     """Whether anything speaks against it, in a sentence."""
     lost, conflicts = len(plan.lost), len(plan.conflicts)
     if not plan.is_finding:
@@ -119,24 +37,6 @@ def verdict(plan: Plan) -> str:
         plural(conflicts, "conflict") if conflicts else "",
     )
     return f"Do not deploy this as it is: {', '.join(filter(None, parts))}"
-
-
-def sections(plan: Plan) -> Iterator[Section]:
-    """Everything but the verdict; what there is nothing to say about is left out."""
-    found = (
-        _data(plan),
-        _conflicts(plan),
-        _changes(plan),
-        Section(title="In place, in one deployment", lines=_numbered(plan.in_place)),
-        Section(title="Or with both doors side by side", lines=_numbered(plan.two_doors)),
-        _left_behind(plan),
-        Section(title="Good to know", lines=tuple(Line(_DASH, note) for note in plan.notes)),
-    )
-    return (one for one in found if one.grid is not None or one.lines)
-
-
-def _numbered(steps: Sequence[Step]) -> tuple[Line, ...]:
-    return tuple(Line(f"{number}.", f"{step.who} {step.text}") for number, step in enumerate(steps, 1))
 
 
 # --- data -----------------------------------------------------------------------------------------------
@@ -151,14 +51,18 @@ def _data(plan: Plan) -> Section:
     rows = tuple(_row(plan, one) for one in held if one.action is not Action.KEPT)
     lines = []
     if kept:
-        lines.append(Line("kept", f"{len(kept)}: {_types(kept)}"))
+        lines.append(Line(label="kept", text=f"{len(kept)}: {_types(kept)}"))
     minor = Counter(one.action.value for one in plan.resources if one.holds and not one.is_stateful)
     minor.pop(Action.KEPT.value, None)
     if minor:
         amounts = ", ".join(f"{count} {action}" for action, count in minor.items())
-        lines.append(Line("not counted", f"logs, and what its policy calls disposable: {amounts}"))
-    grid = Grid(columns=_COLUMNS, rows=rows) if rows else None
-    return Section(title="What holds data", grid=grid, lines=tuple(lines))
+        text = f"logs, and what its policy calls disposable: {amounts}"
+        lines.append(Line(label="not counted", text=text))
+    return Section(title="What holds data", grids=_grids(rows), notes=tuple(lines))
+
+
+def _grids(rows: tuple[Row, ...]) -> tuple[Grid, ...]:
+    return (Grid(columns=_COLUMNS, rows=rows),) if rows else ()
 
 
 def _row(plan: Plan, one: ResourceChange) -> Row:
@@ -166,7 +70,7 @@ def _row(plan: Plan, one: ResourceChange) -> Row:
     if one.keeps:
         why.append(f"the {'old one' if one.keeps == 'resource' else 'last snapshot'} stays outside the stack")
     cells = (one.action.value, _type(one.type), _name(plan, one), "; ".join(filter(None, why)))
-    return Row(cells=cells, style=Style.DIFFERENT if one.is_lost else Style.PLAIN)
+    return row(*cells, style=Style.DIFFERENT if one.is_lost else Style.PLAIN)
 
 
 def _reason(reason: Reason) -> str:
@@ -195,11 +99,8 @@ def _types(resources: Iterable[ResourceChange]) -> str:
 
 
 def _conflicts(plan: Plan) -> Section:
-    lines = (
-        Line(f"{number}.", f"{one.text}. Remedy: {one.remedy}", one.source)
-        for number, one in enumerate(plan.conflicts, 1)
-    )
-    return Section(title="Conflicts: the deployment fails and rolls back", lines=tuple(lines))
+    lines = [Line(text=f"{one.text}. Remedy: {one.remedy}", source=one.source) for one in plan.conflicts]
+    return Section(title="Conflicts: the deployment fails and rolls back", notes=numbered(lines))
 
 
 def _changes(plan: Plan) -> Section:
@@ -213,14 +114,41 @@ def _changes(plan: Plan) -> Section:
         found = [one for one in plan.resources if one.action is action]
         if found and (rows or action is not Action.KEPT):
             types = "" if action is Action.KEPT else f": {_types(found)}"
-            lines.append(Line(action.value, f"{len(found)}{types}"))
-    grid = Grid(columns=_COLUMNS, rows=rows) if rows else None
-    return Section(title="What changes", grid=grid, lines=tuple(lines))
+            lines.append(Line(label=action.value, text=f"{len(found)}{types}"))
+    return Section(title="What changes", grids=_grids(rows), notes=tuple(lines))
+
+
+def _in_place(plan: Plan) -> Section:
+    return Section(title="In place, in one deployment", notes=_steps(plan.in_place))
+
+
+def _two_doors(plan: Plan) -> Section:
+    return Section(title="Or with both doors side by side", notes=_steps(plan.two_doors))
+
+
+def _steps(steps: Sequence[Step]) -> tuple[Line, ...]:
+    return numbered([Line(text=f"{step.who} {step.text}") for step in steps])
 
 
 def _left_behind(plan: Plan) -> Section:
     lines = []
     for one in plan.left_behind:
         name = f"{one.stack}/{one.logical_id}" if one.logical_id else f"stack {one.stack}"
-        lines.append(Line(_DASH, f"{name}: {one.why}; to get rid of it: {one.how}"))
-    return Section(title="Left behind", lines=tuple(lines))
+        lines.append(Line(text=f"{name}: {one.why}; to get rid of it: {one.how}"))
+    return Section(title="Left behind", notes=tuple(lines))
+
+
+def _good_to_know(plan: Plan) -> Section:
+    return Section(title="Good to know", notes=tuple(Line(text=note) for note in plan.notes))
+
+
+SECTIONS: tuple[Callable[[Plan], Section], ...] = (
+    _data,
+    _conflicts,
+    _changes,
+    _in_place,
+    _two_doors,
+    _left_behind,
+    _good_to_know,
+)
+"""In the order in which every format shows them."""

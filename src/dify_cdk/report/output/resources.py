@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from dify_cdk.report.comparison import Compared
+from dify_cdk.report.comparison import Comparison
 from dify_cdk.report.inventory import Inventory, TypeCount
-from dify_cdk.report.output.grid import Column, Grid, Row, Style
+from dify_cdk.report.output.sections import Column, Grid, Line, Row, Section, Style, row
 from dify_cdk.report.output.words import number
-from dify_cdk.report.phrases import plural
+
+
+def resources(comparison: Comparison) -> Section:
+    """Services side by side with what each subject alone has; one alone has room for all its types."""
+    inventories = [one.whole for one in comparison.compared]
+    if len(inventories) == 1:
+        return Section(title="Resources", grids=(_with_types(inventories[0]),))
+    only = (Line(label=f"only in {one.name}:", text=_named(only_in(one, inventories))) for one in inventories)
+    types = Section(title="All types side by side", grids=(_side_by_side(inventories, types=True),))
+    grid = _side_by_side(inventories, types=False)
+    return Section(title="Resources", grids=(grid,), notes=tuple(only), folded=(types,))
 
 
 def differing_types(inventories: Sequence[Inventory]) -> list[str]:
@@ -38,27 +48,7 @@ def count(inventory: Inventory, type: str) -> int:
     return sum(entry.count for entry in inventory.types if entry.type == type)
 
 
-def summary(one: Compared) -> str:
-    """What a subject has, in one line."""
-    inventory = one.whole
-    regions = dict.fromkeys(part.region for part in one.inventories if part.region)
-    rules = sum(len(listener.routes) for listener in inventory.listeners)
-    warnings = sum(message.level == "warning" for message in inventory.messages)
-    errors = sum(message.level == "error" for message in inventory.messages)
-    parts = [
-        " and ".join(regions),
-        plural(len(one.inventories), "stack") if len(one.inventories) > 1 else "",
-        plural(inventory.total, "resource")
-        + (f" ({inventory.conditional} under a condition)" if inventory.conditional else ""),
-        plural(len(inventory.containers), "container"),
-        plural(rules, "route"),
-        plural(warnings, "warning") if warnings else "",
-        plural(errors, "error") if errors else "",
-    ]
-    return ", ".join(filter(None, parts))
-
-
-def by_service(inventory: Inventory) -> Grid:
+def _with_types(inventory: Inventory) -> Grid:
     """One line per service: sixty types read better as a sentence each than as sixty lines."""
     rows = []
     for service, group in groupby(inventory.types, key=lambda entry: entry.service):
@@ -66,12 +56,12 @@ def by_service(inventory: Inventory) -> Grid:
         names = ", ".join(
             f"{entry.name} {entry.count}" if entry.count > 1 else entry.name for entry in entries
         )
-        rows.append(Row(cells=(service, str(sum(entry.count for entry in entries)), names)))
+        rows.append(row(service, str(sum(entry.count for entry in entries)), names))
     columns = (Column(name="service"), Column(name="count", right=True), Column(name="types"))
     return Grid(columns=columns, rows=tuple(rows))
 
 
-def side_by_side(inventories: Sequence[Inventory], *, types: bool = True) -> Grid:
+def _side_by_side(inventories: Sequence[Inventory], *, types: bool) -> Grid:
     """One row per service, and below it one per type unless ``types`` is false."""
     first = "type" if types else "service"
     columns = (Column(name=first), *(Column(name=one.name, right=True) for one in inventories))
@@ -85,20 +75,16 @@ def _rows(inventories: Sequence[Inventory], *, types: bool) -> Iterator[Row]:
         totals = (number(sum(count(one, entry.type) for entry in entries)) for one in inventories)
         changed = any(entry.type in differing for entry in entries)
         plain = Style.DIFFERENT if changed else Style.PLAIN
-        yield Row(cells=(service, *totals), style=Style.TOTAL if types else plain)
+        yield row(service, *totals, style=Style.TOTAL if types else plain)
         for entry in entries if types else ():
             counts = (number(count(one, entry.type)) for one in inventories)
             style = Style.DIFFERENT if entry.type in differing else Style.PLAIN
-            yield Row(cells=(entry.name, *counts), style=style, level=1)
-    yield Row(cells=("all", *(number(one.total) for one in inventories)), style=Style.TOTAL)
+            yield row(entry.name, *counts, style=style, level=1)
+    yield row("all", *(number(one.total) for one in inventories), style=Style.TOTAL)
 
 
-def alone(inventories: Sequence[Inventory]) -> list[tuple[str, str]]:
-    """For each subject a label and the types that it alone has: ``ECS (Cluster, Service), SQS (Queue)``."""
-    return [(f"only in {one.name}:", _by_service(only_in(one, inventories))) for one in inventories]
-
-
-def _by_service(entries: Iterable[TypeCount]) -> str:
+def _named(entries: Iterable[TypeCount]) -> str:
+    """``ECS (Cluster, Service), SQS (Queue)``."""
     groups = groupby(entries, key=lambda entry: entry.service)
     parts = [f"{service} ({', '.join(entry.name for entry in group)})" for service, group in groups]
     return ", ".join(parts) or "nothing"

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from dify_cdk.report.output.grid import Column, Grid, Row
+from dify_cdk.report.comparison import Compared
+from dify_cdk.report.output.sections import Column, Grid, Line, Section, Style, row
 from dify_cdk.report.traffic.api_gateway import KINDS
 from dify_cdk.report.traffic.cloudfront import KIND
 from dify_cdk.report.traffic.routes import Destination, Listener, Route
-
-NONE = "No load balancer, HTTP API or distribution in this template."
 
 _WITHOUT_RANKS = (KIND, *KINDS.values())  # their routes are chosen by order or by length
 _COLUMNS = (Column(name="rank", right=True), Column(name="requests"), Column(name="lead to"))
 
 
-def routes(listener: Listener) -> Grid:
+def routes(one: Compared) -> Section:
+    """A table per listener; entry points whose routes are not followed are named."""
+    listeners, others = one.whole.listeners, one.whole.other_doors
+    text = "" if listeners else "No load balancer, HTTP API or distribution in this template."
+    public = Line(text=f"Also public, routes not followed: {', '.join(others)}", style=Style.WARNING)
+    grids = tuple(map(_routes, listeners))
+    return Section(title=one.name, text=text, grids=grids, notes=(public,) if others else ())
+
+
+def _routes(listener: Listener) -> Grid:
     """One row per rule, in the order in which they are tried."""
     alone = len(listener.routes) == 1
     rows = []
     for route in listener.routes:
         rank = "" if listener.kind in _WITHOUT_RANKS and not route.default else _rank(route)
-        rows.append(Row(cells=(rank, _when(route, alone=alone), _leads_to(route))))
-    return Grid(columns=_COLUMNS, rows=tuple(rows))
+        rows.append(row(rank, _when(route, alone=alone), _leads_to(route)))
+    return Grid(columns=_COLUMNS, rows=tuple(rows), caption=_caption(listener))
 
 
-def also_public(types: Sequence[str]) -> str:
-    """A sentence about the entry points whose routes are not followed; empty if there are none."""
-    return f"Also public, routes not followed: {', '.join(types)}" if types else ""
-
-
-def caption(listener: Listener) -> str:
+def _caption(listener: Listener) -> str:
     """``HTTPS 443 on the internet-facing application load balancer Alb``."""
     port = "" if listener.port is None else str(listener.port)
     entry = " ".join(filter(None, (listener.protocol, port))) or f"listener {listener.id}"

@@ -1,4 +1,4 @@
-"""How sections look in a terminal."""
+"""Reports for a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from dify_cdk.report.output.grid import Grid, Style
+from dify_cdk.report.output.sections import Grid, Line, Report, Row, Section, Style
 from dify_cdk.report.output.words import clean
 
 if TYPE_CHECKING:  # the terminal library is an extra: other formats must work without it
@@ -17,14 +17,31 @@ if TYPE_CHECKING:  # the terminal library is an extra: other formats must work w
 _INDENT = "  "
 _NUMBERS, _NAME = 40, 10  # columns of a terminal: for all names above numbers, and for one at least
 _MARKS = " /_-."
+_STYLES = {
+    Style.TOTAL: "bold",
+    Style.DIFFERENT: "yellow",
+    Style.GOOD: "green",
+    Style.WARNING: "yellow",
+    Style.ERROR: "bold red",
+}
 
 
-def printed(parts: Iterable[RenderableType], *, width: int, colour: bool) -> str:
-    """What a terminal of this many columns shows.
+def to_table(report: Report, *, width: int = 100, colour: bool = False, details: bool = False) -> str:
+    """The report for a terminal of this many columns.
+
+    Args:
+        report: What to show.
+        width: Columns of the terminal.
+        colour: Whether it shows colours.
+        details: Whether to show what is folded.
 
     Raises:
         ImportError: If ``rich`` is not installed.
     """
+    return _printed(_parts(report, details=details), width=width, colour=colour)
+
+
+def _printed(parts: Iterable[RenderableType], *, width: int, colour: bool) -> str:
     from rich.console import Console
 
     output = io.StringIO()
@@ -36,54 +53,108 @@ def printed(parts: Iterable[RenderableType], *, width: int, colour: bool) -> str
     return "\n".join(line.rstrip() for line in output.getvalue().strip("\n").split("\n")) + "\n"
 
 
-def heading(words: str) -> RenderableType:
-    """The line that a subject begins with."""
+def _parts(report: Report, *, details: bool) -> Iterator[RenderableType]:
     from rich.rule import Rule
-    from rich.text import Text
 
-    return Rule(Text(clean(words), style="bold cyan"), align="left", style="cyan")
+    yield Rule(_text(report.title, "bold cyan"), align="left", style="cyan")
+    yield _text(report.lead.text, _STYLES.get(report.lead.style, ""))
+    for section in report.sections:
+        if section.is_open or details:
+            yield _title(section.title)
+            yield from _content(section, details=details)
+    for grid in (grid for section in report.sections for grid in section.grids if grid.reasons):
+        yield from _footnotes(grid)
+    folded = [section.title for section in report.sections if section.folded]
+    if folded and not details:
+        yield _text("")
+        yield _text(f"More with --details: {', '.join(folded)}", "dim")
 
 
-def grid(section: Grid) -> Iterator[RenderableType]:
-    """A grid and the notes below it."""
-    yield table(section)
-    yield text("")
+def _title(words: str) -> Text:
+    return _text(f"\n{words}", "bold")
+
+
+def _content(section: Section, *, details: bool) -> Iterator[RenderableType]:
+    if section.text:
+        yield _text(section.text, "dim" if section.grids else "")
+    for number, grid in enumerate(section.grids):
+        if grid.caption:
+            yield _text(("\n" if number else "") + grid.caption, "italic")
+        yield _table(grid)
+        if any(column.roomy for column in grid.columns):
+            left_out = ", ".join(column.name for column in grid.columns if column.roomy)
+            yield _text(f"Not shown here: {left_out}; --format markdown has room for it", "dim")
+    if section.grids and section.notes:
+        yield _text("")
     for note in section.notes:
-        yield text(note, "dim")
+        yield _line(note)
+    for one in section.folded if details else ():
+        yield _text(f"\n{one.title}", "bold cyan")
+        yield from _content(one, details=details)
 
 
-def table(section: Grid) -> Table:
-    """A grid without its notes."""
+def _footnotes(grid: Grid) -> Iterator[RenderableType]:
+    """What the numbers in the cells refer to, where it parts no table from the next one."""
+    yield _title(grid.reasons)
+    for number, line in enumerate(grid.footnotes(), 1):
+        yield _labelled(f"[{number}]", line.text, "dim")
+    yield _text("The pages that prove these values: --format markdown or json", "dim")
+
+
+def _line(line: Line) -> Table:
+    source = f" ({line.source})" if line.source else ""
+    return _labelled(line.label or "-", line.text + source, _STYLES.get(line.style, "bold"))
+
+
+def _labelled(label: str, words: str, style: str) -> Table:
+    """A long line whose continuation is indented below its text, not below its label."""
+    from rich.table import Table
+
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_row(_text(label, style), _text(words))
+    return line
+
+
+def _table(grid: Grid) -> Table:
     from rich import box
     from rich.table import Table
 
     drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for number, column in enumerate(section.columns):
+    shown = [number for number, column in enumerate(grid.columns) if not column.roomy]
+    for number in shown:
+        column = grid.columns[number]
         drawn.add_column(
-            _head(section, number),
+            _head(grid, number),
             justify="right" if column.right else "left",
             no_wrap=column.right,
             overflow="fold",
         )
-    for row in section.rows:
-        style = "" if row.style is Style.NAMED else row.style
-        first = "bold" if row.style is Style.NAMED else style
-        head, *others = row.cells
-        drawn.add_row(text(_INDENT * row.level + head, first), *(text(cell, style) for cell in others))
+    numbers = grid.numbers()
+    for row in grid.rows:
+        drawn.add_row(*(_cell(row, number, numbers) for number in shown))
     return drawn
 
 
-def _head(section: Grid, number: int) -> Text:
-    """The name of a column; above numbers a long one is broken, for the sake of the first column."""
-    from rich.text import Text
+def _cell(row: Row, column: int, numbers: dict[tuple[int, Line], int]) -> Text:
+    cell = row.cells[column]
+    marks = "".join(f"[{numbers[column, reason]}]" for reason in dict.fromkeys(cell.reasons))
+    text = f"{cell.text} {marks}" if marks else cell.text
+    if column:
+        return _text(text, _STYLES.get(row.style, ""))
+    return _text(
+        _INDENT * row.level + text, "bold" if row.style is Style.NAMED else _STYLES.get(row.style, "")
+    )
 
-    column = section.columns[number]
-    name = clean(column.name)
+
+def _head(grid: Grid, number: int) -> Text:
+    """The name of a column; above numbers a long one is broken, for the sake of the first column."""
+    column = grid.columns[number]
     if not column.right:
-        return Text(name)
-    columns = sum(one.right for one in section.columns)
-    numbers = max((len(row.cells[number]) for row in section.rows), default=0)
-    return Text("\n".join(_pieces(name, max(_NUMBERS // columns, _NAME, numbers))))
+        return _text(column.name)
+    columns = sum(one.right for one in grid.columns)
+    numbers = max((len(row.cells[number].text) for row in grid.rows), default=0)
+    lines = _pieces(clean(column.name), max(_NUMBERS // columns, _NAME, numbers))
+    return _text("").append("\n".join(lines))
 
 
 def _pieces(name: str, width: int) -> Iterator[str]:
@@ -95,21 +166,7 @@ def _pieces(name: str, width: int) -> Iterator[str]:
     yield name
 
 
-def labelled(label: str, words: str, style: str = "") -> Table:
-    """A long line whose continuation is indented below its text, not below its label."""
-    from rich.table import Table
-
-    line = Table.grid(padding=(0, 1, 0, 0))
-    line.add_row(text(label, style), text(words))
-    return line
-
-
-def title(words: str) -> RenderableType:
-    """The head of a section."""
-    return text(f"\n{words}", "bold")
-
-
-def text(value: str, style: str = "") -> Text:
+def _text(value: str, style: str = "") -> Text:
     """Text that the terminal prints as it is: a template may hold control characters and markup."""
     from rich.text import Text
 
