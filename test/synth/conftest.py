@@ -33,6 +33,17 @@ def template(request: pytest.FixtureRequest, templates: Callable[[str], Template
     return templates(request.param)
 
 
+@pytest.fixture(scope="session")
+def new_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., cdk.Stack]:
+    """Makes a stack in an app of its own, for a tree that several tests read."""
+
+    def make(region: str = REGION) -> cdk.Stack:
+        app = cdk.App(outdir=str(tmp_path_factory.mktemp("app")), analytics_reporting=False)
+        return cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
+
+    return make
+
+
 @pytest.fixture
 def app(tmp_path_factory: pytest.TempPathFactory) -> cdk.App:
     """An empty app, for one tree per test."""
