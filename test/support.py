@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.cli.synth_example import SynthesizedStack
 
 REGION = "us-east-1"
 EXAMPLES = sorted(path.stem for path in examples_dir().glob("v*.py"))
 VARIANTS = [name for name in EXAMPLES if re.fullmatch(r"v\d+", name)]
 """The architectures; the other examples are set-ups of one of them."""
+Example = Callable[..., tuple[SynthesizedStack, ...]]
+"""The fixture ``example``: the stacks of an example, by its name and region."""
 DATA = Path(__file__).parent / "data"
 TEMPLATES = DATA / "templates"
 
