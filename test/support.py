@@ -45,9 +45,9 @@ class Template:
         """Resources of some types."""
         return {id: resource for id, resource in self.resources.items() if resource["Type"] in types}
 
-    def properties(self, type: str) -> dict[str, dict[str, Any]]:
-        """Logical id to properties of the resources of a type."""
-        return {id: resource.get("Properties", {}) for id, resource in self.of_type(type).items()}
+    def properties(self, *types: str) -> dict[str, dict[str, Any]]:
+        """Logical id to properties of the resources of some types."""
+        return {id: resource.get("Properties", {}) for id, resource in self.of_type(*types).items()}
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """Container name, which is the role, to container definition."""
