@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.cli.synth_example import SynthesizedStack
 
 REGION = "us-east-1"
 EXAMPLES = sorted(path.stem for path in examples_dir().glob("v*.py"))
 VARIANTS = [name for name in EXAMPLES if re.fullmatch(r"v\d+", name)]
 """The architectures; the other examples are set-ups of one of them."""
+Example = Callable[..., tuple[SynthesizedStack, ...]]
+"""The fixture ``example``: the stacks of an example, by its name and region."""
 DATA = Path(__file__).parent / "data"
 TEMPLATES = DATA / "templates"
 
@@ -42,9 +45,9 @@ class Template:
         """Resources of some types."""
         return {id: resource for id, resource in self.resources.items() if resource["Type"] in types}
 
-    def properties(self, type: str) -> dict[str, dict[str, Any]]:
-        """Logical id to properties of the resources of a type."""
-        return {id: resource.get("Properties", {}) for id, resource in self.of_type(type).items()}
+    def properties(self, *types: str) -> dict[str, dict[str, Any]]:
+        """Logical id to properties of the resources of some types."""
+        return {id: resource.get("Properties", {}) for id, resource in self.of_type(*types).items()}
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """Container name, which is the role, to container definition."""

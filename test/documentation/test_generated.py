@@ -13,6 +13,7 @@ import pytest
 from dify_cdk.dify.environment import TABLE, Default
 from dify_defaults import Verdict, read_table
 from documentation.pages import PAGES, ROOT, name_of
+from support import Example
 
 START = re.compile(r"<!-- generated: ([\w ]+) -->")
 MADE_SO = "python3 dev.py docs writes it anew"
@@ -31,8 +32,10 @@ def tool() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def files(tool: ModuleType) -> dict[str, str]:
-    generated: dict[str, str] = tool.generate()
+def files(tool: ModuleType, example: Example) -> dict[str, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tool, "synthesize", lambda name, _, region: example(name, region))
+        generated: dict[str, str] = tool.generate()
     return generated
 
 

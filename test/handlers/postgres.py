@@ -46,6 +46,9 @@ _FAST = (
     "wal_level=minimal",
     "max_wal_senders=0",
 )
+_MEMORY = Path("/dev/shm")
+_ROOM = 2**30
+"""Bytes that have to be free in memory for the data; two servers take a quarter of it."""
 _PATIENCE = 60
 _NOBODY = "nobody"
 
@@ -90,24 +93,34 @@ def start_postgres(version: str) -> Iterator[Postgres]:
     Args:
         version: ``pginstall`` (16) or ``pginstall18``: a folder of the wheel.
     """
-    # Not pytest's temporary folder: only its own user may look into that, and PostgreSQL refuses to be root.
-    home = Path(tempfile.mkdtemp(prefix="dify-cdk-postgres-"))
-    try:
-        home.chmod(0o755)
-        with _running(home, version) as server:
-            yield server
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    with _folder() as home, _folder(_in_memory()) as files, _running(home, files / "data", version) as server:
+        yield server
 
 
 @contextlib.contextmanager
-def _running(home: Path, version: str) -> Iterator[Postgres]:
+def _folder(parent: Path | None = None) -> Iterator[Path]:
+    # Not pytest's temporary folder: only its own user may look into that, and PostgreSQL refuses to be root.
+    path = Path(tempfile.mkdtemp(prefix="dify-cdk-postgres-", dir=parent))
+    try:
+        path.chmod(0o755)
+        _give_away(path)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _in_memory() -> Path | None:
+    """Where a database of hundreds of files is made and dropped in half the time, if there is room."""
+    # Data only: containers allow 64 MiB there by default, and no programs.
+    return _MEMORY if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM else None
+
+
+@contextlib.contextmanager
+def _running(home: Path, data: Path, version: str) -> Iterator[Postgres]:
     programs = _install(home, version)
     password_file = home / "superuser"
     password_file.write_text(SUPERUSER_PASSWORD)
-    data = home / "data"
-    for path in (home, password_file):
-        _give_away(path)
+    _give_away(password_file)
     _run(
         [programs / "initdb", "-D", data, "-U", SUPERUSER, "--pwfile", password_file, "-A", "scram-sha-256"],
         # The superuser's and the master's passwords need no strength; ours are hashed by the handler.

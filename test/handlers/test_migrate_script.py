@@ -17,21 +17,23 @@ from migration import judge
 
 SCRIPT = Path(__file__).parents[2] / "src" / "dify_cdk" / "docker" / "migration" / "migrate.sh"
 
-# Each command has a list of answers; the last one is repeated. An answer is [exit code, stdout, stderr].
+# Each command has a list of answers; the last one is repeated. An answer is (exit code, stdout, stderr).
+# Nothing is imported that takes longer than all the rest: each test starts it several times.
 FLASK = """\
 #!{python} -S
-import json, sys
-from pathlib import Path
+import sys
 
-folder = Path({folder!r})
+folder = {folder!r}
 command = " ".join(sys.argv[1:])
-with (folder / "calls").open("a") as calls:
+with open(folder + "/calls", "a") as calls:
     calls.write(command + "\\n")
-answers = json.loads((folder / "answers.json").read_text())
+with open(folder + "/answers") as file:
+    answers = eval(file.read())
 code, out, err = answers[command][0]
 if len(answers[command]) > 1:
     del answers[command][0]
-    (folder / "answers.json").write_text(json.dumps(answers))
+    with open(folder + "/answers", "w") as file:
+        file.write(repr(answers))
 sys.stdout.write(out)
 sys.stderr.write(err)
 sys.exit(code)
@@ -175,15 +177,15 @@ class Container:
         finished: str = "",
         **environment: str,
     ) -> Outcome:
-        answers: dict[str, Any] = {
-            HEADS: heads,
-            CURRENT: current,
-            HISTORY: history,
-            UPGRADE: upgrade,
-            BACKFILL: backfill,
-            MODEL_TYPES: model_types,
+        answers = {
+            HEADS: [*heads],
+            CURRENT: [*current],
+            HISTORY: [*history],
+            UPGRADE: [*upgrade],
+            BACKFILL: [*backfill],
+            MODEL_TYPES: [*model_types],
         }
-        (self.folder / "answers.json").write_text(json.dumps(answers))
+        (self.folder / "answers").write_text(repr(answers))
         settings = {
             "DIFY_CDK_MIGRATION_WAIT_SECONDS": "60",
             "DIFY_CDK_MIGRATION_PAUSE_SECONDS": "0",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,20 +14,22 @@ import pytest
 
 from dify_cdk.cdk_helpers.assets import nat_script
 
-# Of a program each call takes the next answer, [exit code, output]; the last one is repeated.
+# Of a program each call takes the next answer, (exit code, output); the last one is repeated.
+# Nothing is imported that takes longer than all the rest: each test starts dozens of them.
 PROGRAM = """\
 #!{python} -S
-import json, sys
-from pathlib import Path
+import sys
 
-folder, name = Path({folder!r}), Path(sys.argv[0]).name
-with (folder / "calls").open("a") as calls:
+folder, name = {folder!r}, sys.argv[0].rpartition("/")[2]
+with open(folder + "/calls", "a") as calls:
     calls.write(" ".join([name, *sys.argv[1:]]) + "\\n")
-answers = json.loads((folder / "answers.json").read_text())
+with open(folder + "/answers") as file:
+    answers = eval(file.read())
 code, text = answers[name][0]
 if len(answers[name]) > 1:
     del answers[name][0]
-    (folder / "answers.json").write_text(json.dumps(answers))
+    with open(folder + "/answers", "w") as file:
+        file.write(repr(answers))
 print(text)
 sys.exit(code)
 """
@@ -96,7 +97,8 @@ class Instance:
             answers: Programs that behave in another way, an underscore for a hyphen.
         """
         named = {name.replace("_", "-"): value for name, value in answers.items()}
-        (self._programs / "answers.json").write_text(json.dumps({**DEFAULTS, **named}))
+        next_ones = {name: [*value] for name, value in {**DEFAULTS, **named}.items()}
+        (self._programs / "answers").write_text(repr(next_ones))
         for record in (self._programs / "calls", self.root / CONSOLE):
             record.write_text("")
         done = subprocess.run(

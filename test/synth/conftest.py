@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import aws_cdk as cdk
 import pytest
 
 from dify_cdk import DifyData, DifyWorkers
-from dify_cdk.cli.synth_example import synthesize
-from support import EXAMPLES, REGION, Template
+from support import EXAMPLES, REGION, Example, Template
 from synth.installation import data_in
 
 
 @pytest.fixture(scope="session")
-def templates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Template]:
+def templates(example: Example) -> Callable[[str], Template]:
     """Synthesized template of a variant; each variant is synthesized once."""
-    cache: dict[str, Template] = {}
-
-    def get(variant: str) -> Template:
-        if variant not in cache:
-            stacks = synthesize(variant, tmp_path_factory.mktemp(variant), region=REGION)
-            cache[variant] = Template(stacks[0].template)
-        return cache[variant]
-
-    return get
+    return cache(lambda variant: Template(example(variant)[0].template))
 
 
 @pytest.fixture(scope="session", params=EXAMPLES)
 def template(request: pytest.FixtureRequest, templates: Callable[[str], Template]) -> Template:
     """Every variant in turn, for what must hold for all of them."""
     return templates(request.param)
+
+
+@pytest.fixture(scope="session")
+def new_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., cdk.Stack]:
+    """Makes a stack in an app of its own, for a tree that several tests read."""
+
+    def make(region: str = REGION) -> cdk.Stack:
+        app = cdk.App(outdir=str(tmp_path_factory.mktemp("app")), analytics_reporting=False)
+        return cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
+
+    return make
 
 
 @pytest.fixture

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from dify_cdk.cli.synth_example import synthesize
 from dify_cdk.report.diagram.layout import Shape, runs_inward
 from dify_cdk.report.diagram.model import Flow, Graph, Tier
 from dify_cdk.report.diagram.reader import read_graph
 from dify_cdk.report.diagram.svg import diagram
 from dify_cdk.report.templates.subject import Part, Subject
-from support import VARIANTS, Template
+from support import VARIANTS, Example, Template
 
 Edges = dict[str, set[str]]
 
@@ -110,8 +108,8 @@ class TestV3:
         assert calls["Dify: web"] == CALLS["web"]
         assert edges(graphs["v3"], Flow.DATA)["Dify: api"] == DATA
 
-    def test_the_stack_of_another_region_belongs_to_it(self, tmp_path: Path) -> None:
-        stacks = synthesize("v3", tmp_path, region="ap-northeast-1")
+    def test_the_stack_of_another_region_belongs_to_it(self, example: Example) -> None:
+        stacks = example("v3", "ap-northeast-1")
         assert len(stacks) == 2
         parts = tuple(Part(name=one.name, template=one.template, region=one.region) for one in stacks)
         graph = read_graph(Subject(name="v3", parts=parts))

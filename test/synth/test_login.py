@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
@@ -58,9 +59,9 @@ def _actions(template: Template) -> dict[str, list[dict[str, Any]]]:
     return {**found, "*": default}
 
 
-@pytest.fixture(params=[None, CloudFrontEdge()], ids=["public", "edge"])
-def template(stack: cdk.Stack, request: pytest.FixtureRequest) -> Template:
-    return _template(stack, edge=request.param)
+@pytest.fixture(scope="module", params=[None, CloudFrontEdge()], ids=["public", "edge"])
+def template(new_stack: Callable[[], cdk.Stack], request: pytest.FixtureRequest) -> Template:
+    return _template(new_stack(), edge=request.param)
 
 
 def test_classes_of_the_route_table_decide(template: Template) -> None:

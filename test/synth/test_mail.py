@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
@@ -25,6 +26,7 @@ from dify_cdk import (
 )
 from iam import ACCOUNT, allows, statements_of, text
 from support import REGION, Template, strings
+from synth.installation import data_in
 
 SENDER = "Dify <dify@example.com>"
 SENDERS = {Component.API, Component.WORKER}
@@ -40,6 +42,13 @@ def template_with(stack: cdk.Stack, data: DifyData, mail: SesMail | SmtpMail | N
     workers = DifyWorkers(stack, "Workers", data=data, mail=mail)
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
     return Template(Synthesized.from_stack(stack).to_json())
+
+
+@pytest.fixture(scope="module")
+def with_ses(new_stack: Callable[[], cdk.Stack]) -> Template:
+    """An installation that sends through Amazon SES."""
+    stack = new_stack()
+    return template_with(stack, data_in(stack), SesMail(sender=SENDER))
 
 
 def login(stack: cdk.Stack) -> secretsmanager.ISecret:
@@ -72,32 +81,29 @@ def test_without_mail_nothing_is_set(stack: cdk.Stack, data: DifyData) -> None:
     assert not template.of_type("AWS::IAM::AccessKey", "AWS::SES::EmailIdentity")
 
 
-def test_ses_credentials_are_read_from_a_filled_secret(stack: cdk.Stack, data: DifyData) -> None:
-    template = template_with(stack, data, SesMail(sender=SENDER))
-    ((id, resource),) = template.of_type("Custom::DifySmtpCredentials").items()
+def test_ses_credentials_are_read_from_a_filled_secret(with_ses: Template) -> None:
+    ((id, resource),) = with_ses.of_type("Custom::DifySmtpCredentials").items()
     for component, service in (("worker", "Workers"), ("api", "Frontend")):
-        assert text(template.secrets(component)["SMTP_PASSWORD"]) == f"<{id}.SecretArn>:password::", service
+        assert text(with_ses.secrets(component)["SMTP_PASSWORD"]) == f"<{id}.SecretArn>:password::", service
     properties = resource["Properties"]
-    (key,) = template.of_type("AWS::IAM::AccessKey")
+    (key,) = with_ses.of_type("AWS::IAM::AccessKey")
     assert properties["AccessKeyId"] == {"Ref": key}
     assert properties["Region"] == REGION
 
 
-def test_the_execution_role_may_read_the_credentials(stack: cdk.Stack, data: DifyData) -> None:
-    template = template_with(stack, data, SesMail(sender=SENDER))
-    (id,) = template.of_type("Custom::DifySmtpCredentials")
-    for component in template.containers():
-        execution = template.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
+def test_the_execution_role_may_read_the_credentials(with_ses: Template) -> None:
+    (id,) = with_ses.of_type("Custom::DifySmtpCredentials")
+    for component in with_ses.containers():
+        execution = with_ses.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
         found = allows(
-            statements_of(template, execution), "secretsmanager:GetSecretValue", f"<{id}.SecretArn>"
+            statements_of(with_ses, execution), "secretsmanager:GetSecretValue", f"<{id}.SecretArn>"
         )
         assert found == (component in SENDERS), component
 
 
-def test_the_user_may_send_from_one_address_and_do_nothing_else(stack: cdk.Stack, data: DifyData) -> None:
-    template = template_with(stack, data, SesMail(sender=SENDER))
-    (user,) = template.of_type("AWS::IAM::User")
-    statements = statements_of(template, user)
+def test_the_user_may_send_from_one_address_and_do_nothing_else(with_ses: Template) -> None:
+    (user,) = with_ses.of_type("AWS::IAM::User")
+    statements = statements_of(with_ses, user)
     from_dify = {"ses:FromAddress": "dify@example.com"}
     assert allows(statements, "ses:SendRawEmail", f"{IDENTITY}/example.com", from_dify)
     assert allows(
@@ -115,33 +121,31 @@ def test_the_user_may_send_from_one_address_and_do_nothing_else(stack: cdk.Stack
         assert not allows(statements, action, f"{IDENTITY}/example.com", from_dify), action
 
 
-def test_the_handler_reads_the_key_and_writes_the_credentials_only(stack: cdk.Stack, data: DifyData) -> None:
-    template = template_with(stack, data, SesMail(sender=SENDER))
-    (resource,) = template.properties("Custom::DifySmtpCredentials").values()
+def test_the_handler_reads_the_key_and_writes_the_credentials_only(with_ses: Template) -> None:
+    (resource,) = with_ses.properties("Custom::DifySmtpCredentials").values()
     key, smtp = text(resource["KeySecretArn"]), text(resource["SmtpSecretArn"])
     (function,) = [
         p
-        for p in template.properties("AWS::Lambda::Function").values()
+        for p in with_ses.properties("AWS::Lambda::Function").values()
         if p.get("Handler") == "smtp_credentials.on_event"
     ]
-    statements = statements_of(template, function["Role"]["Fn::GetAtt"][0])
+    statements = statements_of(with_ses, function["Role"]["Fn::GetAtt"][0])
     assert allows(statements, "secretsmanager:GetSecretValue", key)
     assert allows(statements, "secretsmanager:PutSecretValue", smtp)
     assert not allows(statements, "secretsmanager:PutSecretValue", key)
     assert not allows(statements, "secretsmanager:GetSecretValue", smtp)
 
 
-def test_the_key_goes_into_its_secret_by_reference_only(stack: cdk.Stack, data: DifyData) -> None:
-    template = template_with(stack, data, SesMail(sender=SENDER))
-    (key,) = template.of_type("AWS::IAM::AccessKey")
+def test_the_key_goes_into_its_secret_by_reference_only(with_ses: Template) -> None:
+    (key,) = with_ses.of_type("AWS::IAM::AccessKey")
     places = [
         id
-        for id, resource in template.resources.items()
+        for id, resource in with_ses.resources.items()
         if f'["{key}", "SecretAccessKey"]' in json.dumps(resource)
     ]
     (secret,) = places
-    assert template.resources[secret]["Type"] == "AWS::SecretsManager::Secret"
-    outside = {name: part for name, part in template.body.items() if name != "Resources"}
+    assert with_ses.resources[secret]["Type"] == "AWS::SecretsManager::Secret"
+    outside = {name: part for name, part in with_ses.body.items() if name != "Resources"}
     assert "SecretAccessKey" not in json.dumps(outside)
 
 
@@ -189,9 +193,8 @@ def test_a_closed_network_is_told_what_ses_needs(stack: cdk.Stack) -> None:
     assert any("email-smtp" in warning for warning in warnings)
 
 
-def test_no_secret_of_mail_is_plain(stack: cdk.Stack, data: DifyData) -> None:
-    template = template_with(stack, data, SesMail(sender=SENDER))
-    found = [path for path, value in strings(template.resources) if "{{resolve:" in value]
+def test_no_secret_of_mail_is_plain(with_ses: Template) -> None:
+    found = [path for path, value in strings(with_ses.resources) if "{{resolve:" in value]
     assert [path for path in found if not path.startswith("/Data")] == []
-    for component in template.containers():
-        assert "SMTP_PASSWORD" not in template.environment(component)
+    for component in with_ses.containers():
+        assert "SMTP_PASSWORD" not in with_ses.environment(component)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dify_cdk.cli.synth_example import synthesize
 from dify_cdk.report.cost.prices import load_prices
 from dify_cdk.report.cost.pricing import MonthlyCost, floor, monthly_cost
 from dify_cdk.report.cost.usage import USAGES, Usage
 from dify_cdk.report.templates.subject import Part, Subject
-from support import REGION, VARIANTS, Template
+from support import REGION, VARIANTS, Example, Template
 
 PRICES = load_prices()
 
@@ -95,9 +93,9 @@ def test_the_floor_of_an_example_is_known(template: Template) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_all_stacks_of_an_example_are_priced_in_their_regions(variant: str, tmp_path: Path) -> None:
+def test_all_stacks_of_an_example_are_priced_in_their_regions(example: Example, variant: str) -> None:
     """Where something has to be in us-east-1, an example in another region has a second stack."""
-    stacks = synthesize(variant, tmp_path, region="ap-northeast-1")
+    stacks = example(variant, "ap-northeast-1")
     parts = tuple(Part(name=one.name, template=one.template, region=one.region) for one in stacks)
     whole = Subject(name=variant, parts=parts)
     bill = monthly_cost(whole, region=None, usage=USAGES["company"], prices=PRICES)
@@ -107,10 +105,12 @@ def test_all_stacks_of_an_example_are_priced_in_their_regions(variant: str, tmp_
     assert len({line.part for line in bill.lines if line.part}) == len(stacks)
 
 
-def test_code_at_the_edge_is_paid_from_wherever_it_is(tmp_path: Path) -> None:
+def test_code_at_the_edge_is_paid_from_wherever_it_is(
+    example: Example,
+) -> None:
     calls = []
     for region in ("us-east-1", "ap-northeast-1"):
-        stacks = synthesize("v3", tmp_path / region, region=region)
+        stacks = example("v3", region)
         parts = tuple(Part(name=one.name, template=one.template, region=one.region) for one in stacks)
         bill = monthly_cost(
             Subject(name="v3", parts=parts), region=None, usage=USAGES["company"], prices=PRICES

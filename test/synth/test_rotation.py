@@ -38,7 +38,11 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-def synthesize(outdir: str, rotation: int, door: str = "alb", *, own_key: bool = False) -> Template:
+def scope_of(door: str) -> str:
+    return f"Door{door.title().replace('_', '')}"
+
+
+def synthesize(outdir: str, rotation: int, *doors: str, own_key: bool = False) -> Template:
     app = cdk.App(outdir=outdir, analytics_reporting=False)
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
     key = secretsmanager.Secret.from_secret_name_v2(stack, "Key", "dify/secret-key") if own_key else None
@@ -46,15 +50,17 @@ def synthesize(outdir: str, rotation: int, door: str = "alb", *, own_key: bool =
     data = DifyData(stack, "Data", vpc=vpc, rotation=rotation, secret_key=key)
     mail = SesMail(sender="dify@example.com")
     workers = DifyWorkers(stack, "Workers", data=data, mail=mail)
-    kind, options = KINDS[door]
-    kind(stack, "Frontend", workers=workers, access=Access.anyone(), **options)
+    for door in doors:
+        kind, options = KINDS[door]
+        announce = door == doors[0]
+        kind(stack, scope_of(door), workers=workers, access=Access.anyone(), announce=announce, **options)
     return Template(Synthesized.from_stack(stack).to_json())
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Template, Template]:
     """Before and after a rotation."""
-    before, after = (synthesize(str(tmp_path_factory.mktemp("rotation")), number) for number in (0, 1))
+    before, after = (synthesize(str(tmp_path_factory.mktemp("rotation")), number, "alb") for number in (0, 1))
     return before, after
 
 
@@ -125,33 +131,36 @@ def test_secret_key_is_the_same_for_everybody(pair: tuple[Template, Template]) -
         assert before.secrets(component)["SECRET_KEY"] == after.secrets(component)["SECRET_KEY"]
 
 
-def readers_of_secret_key(template: Template) -> dict[str, object]:
+@pytest.fixture(scope="module", params=[False, True])
+def all_doors(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Template, ...]:
+    """Before and after a rotation, with a frontend of every kind, and without or with a key of the caller's."""
+    folders = [str(tmp_path_factory.mktemp("readers")) for _ in range(2)]
+    return tuple(
+        synthesize(folder, number, *KINDS, own_key=request.param) for number, folder in enumerate(folders)
+    )
+
+
+def readers_of_secret_key(template: Template, door: str) -> dict[str, object]:
     """What starts anew when its definition changes, of everything that reads the key when it starts."""
-    tasks: dict[str, object] = {
-        component: template.task_of(component)
-        for component in template.containers()
-        if "SECRET_KEY" in template.secrets(component)
-    }
-    functions = {
-        properties["Description"]: properties
-        for properties in template.properties("AWS::Lambda::Function").values()
-        if '\\"SECRET_KEY\\"' in json.dumps(properties.get("Environment"))
-    }
-    return tasks | functions
+    found: dict[str, object] = {}
+    for id, properties in template.properties("AWS::ECS::TaskDefinition", "AWS::Lambda::Function").items():
+        if id.startswith(("Workers", scope_of(door))) and '"SECRET_KEY' in json.dumps(properties).replace(
+            "\\", ""
+        ):
+            name = properties.get("Description") or properties["ContainerDefinitions"][0]["Name"]
+            assert name not in found
+            found[name] = properties
+    return found
 
 
-@pytest.mark.parametrize("own_key", [False, True])
 @pytest.mark.parametrize("door", KINDS)
 def test_a_rotation_replaces_everything_that_reads_secret_key(
-    tmp_path_factory: pytest.TempPathFactory, door: str, own_key: bool
+    all_doors: tuple[Template, ...], door: str
 ) -> None:
     """So that it is how a new value of the key, put into the same secret, reaches them all."""
-    before, after = (
-        readers_of_secret_key(
-            synthesize(str(tmp_path_factory.mktemp("readers")), number, door, own_key=own_key)
-        )
-        for number in (0, 1)
-    )
+    before, after = (readers_of_secret_key(template, door) for template in all_doors)
     more = {
         "functions": "Dify: api",
         "together": Component.API_WEBSOCKET,

@@ -9,10 +9,9 @@ from itertools import permutations
 
 import pytest
 
-from dify_cdk.cli.synth_example import synthesize
 from dify_cdk.report.plan.plan import Action, Plan, plan
 from dify_cdk.report.templates.subject import Part, Subject
-from support import DATA, EXAMPLES, REGION, VARIANTS, Template
+from support import DATA, EXAMPLES, REGION, VARIANTS, Example, Template
 
 AWAY = "ap-northeast-1"  # not where edge functions are: v3 has a second stack there
 CONTRACT: dict[str, str] = json.loads((DATA / "stateful-ids.json").read_text(encoding="utf-8"))
@@ -91,11 +90,11 @@ def test_a_secret_of_a_door_is_no_data(planned: Planned) -> None:
 
 
 @pytest.fixture(scope="session")
-def from_the_edge(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def from_the_edge(example: Example) -> Plan:
     """From v3 to v1 in a region where the functions at the edge have a stack of their own."""
     subjects = []
     for variant in ("v3", "v1"):
-        stacks = synthesize(variant, tmp_path_factory.mktemp(f"{variant}-away"), region=AWAY)
+        stacks = example(variant, AWAY)
         parts = (Part(name=one.name, template=one.template, region=one.region) for one in stacks)
         subjects.append(Subject(name=variant, parts=tuple(parts)))
     return plan(*subjects)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import aws_cdk as cdk
@@ -47,6 +48,11 @@ def _template(door: str, release: DifyRelease | None = None, **data_options: Any
     workers = DifyWorkers(stack, "Workers", data=data, release=release or DifyRelease())
     DOORS[door](stack, workers)
     return synthesized(stack)
+
+
+@cache
+def _with_the_old_key() -> Template:
+    return _template("v4", secret_key=True)
 
 
 def _without_images(template: Template) -> dict[str, Any]:
@@ -94,8 +100,7 @@ class TestMovingIn:
         "component", [Component.API, Component.WORKER, Component.BEAT, Component.MIGRATION]
     )
     def test_every_backend_component_reads_the_old_key(self, component: Component) -> None:
-        template = _template("v4", secret_key=True)
-        assert template.secrets(component)["SECRET_KEY"] == SECRET_ARN
+        assert _with_the_old_key().secrets(component)["SECRET_KEY"] == SECRET_ARN
 
     def test_lambda_functions_read_the_old_key(self) -> None:
         template = _template("v3", secret_key=True)

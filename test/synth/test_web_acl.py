@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import aws_cdk as cdk
@@ -27,6 +29,12 @@ def _stacks(
     Synthesized.from_stack(stack)
     stacks = [child for child in app.node.children if isinstance(child, cdk.Stack)]
     return {child.stack_name: synthesized(child) for child in stacks}
+
+
+@cache
+def _filtered(web_acl: Callable[[], WebAcl], region: str = "eu-west-1") -> dict[str, Template]:
+    """The stacks with a web ACL that needs no arguments, synthesized once."""
+    return _stacks(cdk.App(analytics_reporting=False), web_acl(), region=region)
 
 
 def _acl(stacks: dict[str, Template]) -> dict[str, Any]:
@@ -64,8 +72,8 @@ def test_in_another_region_it_has_a_stack_of_its_own_in_us_east_1(app: cdk.App) 
     assert not any(one.of_type("Custom::CrossRegionExportReader") for one in stacks.values())
 
 
-def test_in_us_east_1_it_is_beside_the_distribution(app: cdk.App) -> None:
-    stacks = _stacks(app, WebAcl.managed(), region="us-east-1")
+def test_in_us_east_1_it_is_beside_the_distribution() -> None:
+    stacks = _filtered(WebAcl.managed, "us-east-1")
     assert list(stacks) == ["Dify"]
     (acl_id,) = stacks["Dify"].of_type("AWS::WAFv2::WebACL")
     assert _distribution(stacks)["WebACLId"] == {"Fn::GetAtt": [acl_id, "Arn"]}
@@ -91,16 +99,16 @@ def test_managed_rules_leave_addresses_to_cloudfront(app: cdk.App) -> None:
         ("AWSManagedRulesKnownBadInputsRuleSet", {"Log4JRCE_BODY", "ReactJSRCE_BODY"}),
     ],
 )
-def test_rules_that_read_bodies_only_count(app: cdk.App, group: str, rules: set[str]) -> None:
-    found = {rule["Name"]: rule for rule in _acl(_stacks(app, WebAcl.managed()))["Rules"]}
+def test_rules_that_read_bodies_only_count(group: str, rules: set[str]) -> None:
+    found = {rule["Name"]: rule for rule in _acl(_filtered(WebAcl.managed))["Rules"]}
     overrides = found[group]["Statement"]["ManagedRuleGroupStatement"]["RuleActionOverrides"]
     counted = {row["Name"] for row in overrides if row["ActionToUse"] == {"Count": {}}}
     assert counted >= rules
     assert all(name.endswith("_BODY") for name in counted)
 
 
-def test_addresses_are_blocked_by_default_and_the_function_lets_all_through(app: cdk.App) -> None:
-    stacks = _stacks(app, WebAcl.addresses())
+def test_addresses_are_blocked_by_default_and_the_function_lets_all_through() -> None:
+    stacks = _filtered(WebAcl.addresses)
     acl = _acl(stacks)
     assert acl["DefaultAction"] == {"Block": {}}
     assert [rule["Action"] for rule in acl["Rules"]] == [{"Allow": {}}, {"Allow": {}}]
@@ -115,10 +123,7 @@ def test_addresses_are_blocked_by_default_and_the_function_lets_all_through(app:
 @pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
 def test_whoever_filters_addresses_goes_on_until_the_distribution_has_changed(region: str) -> None:
     """CloudFormation changes function and web ACL before the distribution, and would open it for minutes."""
-    by_function, by_acl = (
-        _stacks(cdk.App(analytics_reporting=False), web_acl, region=region)
-        for web_acl in (WebAcl.managed(), WebAcl.addresses())
-    )
+    by_function, by_acl = (_filtered(web_acl, region) for web_acl in (WebAcl.managed, WebAcl.addresses))
     for type in ("AWS::CloudFront::Function", "AWS::WAFv2::WebACL"):
         ids = [
             {(name, id) for name, template in stacks.items() for id in template.of_type(type)}
