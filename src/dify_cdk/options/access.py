@@ -22,8 +22,8 @@ class Access:
     Attributes:
         ipv4: IPv4 networks with a prefix length, a single address as ``/32``. Default: none.
         ipv6: IPv6 networks with a prefix length, a single address as ``/128``. Default: none.
-        also: Further single IPv4 addresses without a prefix length, usually tokens such as
-            ``network.public_addresses``: what the application calls on its own public URL. Default: none.
+        also: Additional single IPv4 addresses, usually tokens such as ``network.public_addresses``: the
+            source addresses from which Dify calls its own public URL. Default: none.
         countries: ISO 3166-1 alpha-2 codes; only frontends behind CloudFront can filter by country.
             Default: every country.
 

@@ -24,9 +24,9 @@ def define_web_acl(scope: Construct, web_acl: WebAcl, access: Access) -> str:
     """The ARN of the web ACL, which is defined unless it exists.
 
     In another region than us-east-1 it gets a stack of its own there. Taken away, it leaves that stack
-    behind: CloudFront must let go first. One that filters addresses and one that does not are two, for it
-    changes before the distribution: a web ACL that stops to filter would let everybody in until the function
-    is there that does.
+    behind: CloudFront must let go first. CloudFormation updates a web ACL before the distribution. One that
+    stopped filtering would let everyone in until the function that filters is attached, so the two variants
+    have different ids.
 
     Raises:
         ValueError: If it shall filter addresses, and they let anyone in or are known at deployment only.

@@ -1,4 +1,4 @@
-"""A CloudFront distribution before Dify: one set of cache rules, headers and filters for every door."""
+"""A CloudFront distribution before Dify: one set of cache rules, headers and filters for every frontend."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Edge(Construct):
     Args:
         behaviors: In order of precedence; exactly one is the default.
         access: Who may enter.
-        name: Own host name, with a certificate in us-east-1. Default: CloudFront's own.
+        name: Custom domain, with a certificate in us-east-1. Default: CloudFront's own host name.
         web_acl: What AWS WAF checks first. Default: nothing, there is no web ACL.
 
     Raises:
@@ -122,8 +122,8 @@ class Edge(Construct):
         )
         return cloudfront.Function(
             self,
-            # Two, for a function changes minutes before the distribution: one that stops to filter would let
-            # everybody in until the web ACL is there.
+            # CloudFront updates a function minutes before the distribution. A function that stopped filtering
+            # would let everyone in until the web ACL is attached, so the two variants have different ids.
             "ViewerRequest" if filters else "ViewerHeaders",
             code=cloudfront.FunctionCode.from_inline(code),
             runtime=cloudfront.FunctionRuntime.JS_2_0,

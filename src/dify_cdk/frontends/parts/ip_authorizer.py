@@ -1,4 +1,4 @@
-"""The IP allow-list of an HTTP API: a Lambda authorizer whose verdict is cached by source address."""
+"""The IP allow-list of an HTTP API: a Lambda authorizer whose decision is cached by source address."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class IpAuthorizer(Construct):
 
     Args:
         access: Who may enter.
-        cache_seconds: How long the verdict for an address is kept, 0 to 3600; 0 asks for every request.
+        cache_seconds: How long the decision for an address is cached, 0 to 3600; 0 asks for every request.
         llrt_bootstrap: Path of an LLRT binary to run instead of Python. Default: Python.
 
     Raises:

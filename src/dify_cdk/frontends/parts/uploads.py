@@ -63,7 +63,7 @@ def upload_patterns() -> tuple[str, ...]:
     return (*files, *hooks)
 
 
-class UploadDoor(Protocol):
+class UploadOrigin(Protocol):
     """A second origin for the patterns of :func:`upload_patterns`."""
 
     @property
