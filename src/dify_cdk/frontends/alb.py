@@ -18,6 +18,7 @@ from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
@@ -137,7 +138,7 @@ class DifyAlbFrontend(Construct):
             "PublicAlb" if public else "InternalAlb",
             platform=workers.platform,
             public=public,
-            access=None if edge else access,
+            clients=FromCloudFront() if edge else clients_of(access),
             certificate=_certificate(name, edge, login),
             idle_timeout_seconds=self._limits.request_timeout_seconds,
         )

@@ -16,6 +16,7 @@ from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.dify.routes import http_api_routes
 from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.clients import Networks, clients_of
 from dify_cdk.frontends.parts.ip_authorizer import IpAuthorizer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi, ip_address_type
 from dify_cdk.frontends.protocol import require_same_stack
@@ -120,12 +121,13 @@ class DifyHttpApiFrontend(Construct):
             require_support(_NAME, must_support, supported=self._limits)
         platform = workers.platform
         kind = Construct(self, "HttpApi")
+        clients = clients_of(access)
         authorizer = None
-        if not access.is_anyone:
+        if isinstance(clients, Networks):
             authorizer = IpAuthorizer(
                 kind,
                 "Authorizer",
-                access=access,
+                networks=clients,
                 cache_seconds=authorizer_cache_seconds,
                 llrt_bootstrap=llrt_bootstrap,
             ).authorizer

@@ -78,7 +78,12 @@ class Access:
     @property
     def all_ipv4(self) -> tuple[str, ...]:
         """The IPv4 networks together with the single addresses of ``also`` as ``/32``."""
-        return (*self.ipv4, *(f"{address}/32" for address in self.also))
+        return (*self.ipv4, *host_networks(self.also))
+
+
+def host_networks(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Single IPv4 addresses, or tokens of some, as networks that hold one address each."""
+    return tuple(f"{address}/32" for address in addresses)
 
 
 def _require_address(address: str) -> None:
