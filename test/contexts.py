@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dify_cdk.dify.environment import Context, DataEndpoints, Door
+from dify_cdk.dify.environment import Context, DataEndpoints, PublicEndpoint
 from dify_cdk.dify.limits import Limits
 
 ENDPOINTS = DataEndpoints(
@@ -22,17 +22,17 @@ def context(
     limits = Limits(
         request_timeout_seconds=timeout, streaming=streaming, websocket=streaming, max_body_mb=max_body_mb
     )
-    door = Door(
+    endpoint = PublicEndpoint(
         scheme=scheme,
         host="dify.example.com",
         limits=limits,
-        idle_seconds=timeout,
+        idle_timeout_seconds=timeout,
         collaboration=collaboration,
     )
-    return Context(data=ENDPOINTS, namespace="test.internal", door=door)
+    return Context(data=ENDPOINTS, namespace="test.internal", endpoint=endpoint)
 
 
 STREAMING = context()
 BUFFERED = context(timeout=29, streaming=False, max_body_mb=10)
-NO_DOOR = Context(data=ENDPOINTS, namespace="test.internal", door=None)
-CONTEXTS = {"streaming": STREAMING, "buffered": BUFFERED, "no_door": NO_DOOR}
+NO_FRONTEND = Context(data=ENDPOINTS, namespace="test.internal", endpoint=None)
+CONTEXTS = {"streaming": STREAMING, "buffered": BUFFERED, "no_frontend": NO_FRONTEND}

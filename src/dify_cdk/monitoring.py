@@ -128,7 +128,7 @@ class DifyMonitoring(Construct):
         stops = self._define_stops(workers, services)
         data = workers.platform.data
         groups: Mapping[str, Sequence[Watch]] = {
-            "Frontend": _of_door(frontend, thresholds),
+            "Frontend": _of_frontend(frontend, thresholds),
             "Tasks": _of_stops(stops, thresholds),
             "Queue": _of_queue(workers.measure_queue(), thresholds),
             "CPU and memory": _of_services(services, thresholds),
@@ -294,7 +294,7 @@ def _with_alarm(watch: Watch) -> CustomMetricWithAlarm:
     )
 
 
-def _of_door(frontend: Frontend, thresholds: AlarmThresholds) -> list[Watch]:
+def _of_frontend(frontend: Frontend, thresholds: AlarmThresholds) -> list[Watch]:
     """CloudFront's own metrics are in us-east-1 only: behind it the origin is watched."""
     errors, latency = _door_metrics(frontend)
     return [

@@ -15,7 +15,7 @@ from dify_cdk.cdk_helpers import service_role as _service_role
 from dify_cdk.data import database
 from dify_cdk.dify import environment
 from dify_cdk.dify.connections import DEFAULT_POOLS
-from dify_cdk.dify.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS
+from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS
 from dify_cdk.frontends import alb, cloudfront_lambda, http_api
 from dify_cdk.frontends.parts import ip_authorizer as _authorizer
 from dify_cdk.frontends.parts import load_balancer as _alb
@@ -30,8 +30,8 @@ from dify_cdk.report.quotas import QUOTAS
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 from documentation.shell import Command, commands
 
-HTTP_API = DOORS["DifyHttpApiFrontend"]
-ALB = DOORS["DifyAlbFrontend"]
+HTTP_API = FRONTEND_LIMITS["DifyHttpApiFrontend"]
+ALB = FRONTEND_LIMITS["DifyAlbFrontend"]
 DEFAULT = dify_cdk.DifyRelease()
 _ENGINE = re.search(r"AuroraPostgresEngineVersion\.VER_(\d+)_(\d+)", inspect.getsource(database))
 assert _ENGINE is not None

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from dify_cdk.cdk_helpers.assets import node_binary
+from dify_cdk.frontends.parts.clients import Everybody, Networks
 from dify_cdk.frontends.parts.viewer_function import code
 
 BITS = {4: 32, 6: 128}
@@ -34,8 +35,8 @@ def deployed(source: str) -> str:
     return source
 
 
-OFFICE_CODE = deployed(code(**OFFICE, addresses=list(TOKENS), anyone=False))
-ANYONE_CODE = code(ipv4=(), ipv6=(), anyone=True)
+OFFICE_CODE = deployed(code(Networks(**OFFICE, addresses=list(TOKENS))))
+ANYONE_CODE = code(Everybody())
 
 
 def event_of(
@@ -210,7 +211,7 @@ def test_every_address_is_decided_as_the_standard_library_decides() -> None:
     for number in range(400):
         lists = {"ipv4": cases.networks(4, 8), "ipv6": cases.networks(6, 5)}
         tokens = list(TOKENS) if number % 3 == 0 or not any(lists.values()) else []
-        sources.append(deployed(code(**lists, addresses=tokens, anyone=False)))
+        sources.append(deployed(code(Networks(**lists, addresses=tokens))))
         networks = [*lists["ipv4"], *lists["ipv6"], *(f"{TOKENS[token]}/32" for token in tokens)]
         for _ in range(40):
             address = cases.address(networks)
@@ -235,7 +236,7 @@ def test_addresses_of_the_deployment_may_enter(address: str) -> None:
 
 
 def test_a_deployment_that_yields_no_address_lets_nobody_else_in() -> None:
-    source = code(ipv4=(), ipv6=(), addresses=["${Token[TOKEN.12]}"], anyone=False)
+    source = code(Networks(addresses=["${Token[TOKEN.12]}"]))
     for value in ("", "undefined", "0.0.0.0/0", "::/0", "*"):
         broken = source.replace("${Token[TOKEN.12]}", value)
         asked = [OUTSIDE, "2001:db8::1", "0.0.0.0", "::", "", value, None]
@@ -253,7 +254,7 @@ NO_ADDRESSES: list[object] = [
 
 
 def test_what_is_no_plain_address_enters_nowhere() -> None:
-    source = code(ipv4=["0.0.0.0/0"], ipv6=["::/0"], anyone=False)
+    source = code(Networks(ipv4=["0.0.0.0/0"], ipv6=["::/0"]))
     asked = [*NO_ADDRESSES, "203.0.113.1", "2001:db8::1"]
     verdicts = [enters(one) for one in run([source], [(0, event_of(address)) for address in asked])]
     assert verdicts == [*[False] * len(NO_ADDRESSES), True, True]
@@ -437,7 +438,7 @@ def parse(source: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_code_is_written_in_the_language_of_the_runtime() -> None:
-    done = parse(code(**OFFICE, addresses=list(TOKENS), anyone=False))
+    done = parse(code(Networks(**OFFICE, addresses=list(TOKENS))))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert "handler" in found["declared"]
@@ -485,7 +486,7 @@ NJS = shutil.which("njs")
 )
 def test_the_code_runs_in_nginxs_engine() -> None:
     assert NJS is not None
-    source = code(ipv4=["0.0.0.0/0"], ipv6=["2001:db8::/32"], anyone=False)
+    source = code(Networks(ipv4=["0.0.0.0/0"], ipv6=["2001:db8::/32"]))
     asked = [*NO_ADDRESSES, "203.0.113.1", "2001:db8::1", "2001:db9::1"]
     events = json.dumps(
         [event_of(address, uri="/e/abc", parameters={"a": {"value": "1"}}) for address in asked]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contexts import BUFFERED, CONTEXTS, NO_DOOR, STREAMING, context
+from contexts import BUFFERED, CONTEXTS, NO_FRONTEND, STREAMING, context
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_cdk.dify.environment import (
     TABLE,
@@ -29,7 +29,7 @@ every_context = pytest.mark.parametrize("where", CONTEXTS.values(), ids=CONTEXTS
 every_component = pytest.mark.parametrize("component", Component)
 
 # Set when the way in is known, so the migration, which runs before, cannot have them.
-OF_THE_DOOR = {
+OF_THE_FRONTEND = {
     *("CONSOLE_API_URL", "CONSOLE_WEB_URL", "SERVICE_API_URL", "APP_WEB_URL", "TRIGGER_URL", "FILES_URL"),
     *("ENDPOINT_URL_TEMPLATE", "PLUGIN_DAEMON_TIMEOUT"),
 }
@@ -45,10 +45,10 @@ BACKEND = {
     *("PLUGIN_DAEMON_URL", "PLUGIN_DAEMON_KEY", "INNER_API_KEY_FOR_PLUGIN"),
 }
 REQUIRED: Mapping[Component, set[str]] = {
-    Component.API: BACKEND | OF_THE_DOOR,
-    Component.API_WEBSOCKET: BACKEND | OF_THE_DOOR,
-    Component.WORKER: BACKEND | OF_THE_DOOR,
-    Component.BEAT: BACKEND | OF_THE_DOOR,
+    Component.API: BACKEND | OF_THE_FRONTEND,
+    Component.API_WEBSOCKET: BACKEND | OF_THE_FRONTEND,
+    Component.WORKER: BACKEND | OF_THE_FRONTEND,
+    Component.BEAT: BACKEND | OF_THE_FRONTEND,
     Component.MIGRATION: BACKEND,
     Component.WEB: {
         *("HOSTNAME", "PORT", "CONSOLE_API_URL", "APP_API_URL", "SERVER_CONSOLE_API_URL"),
@@ -100,7 +100,7 @@ class TestNames:
 
     @every_component
     def test_every_required_name_is_present(self, component: Component) -> None:
-        where = NO_DOOR if component is Component.MIGRATION else STREAMING
+        where = NO_FRONTEND if component is Component.MIGRATION else STREAMING
         assert REQUIRED[component] - all_names(component, where) == set()
 
     def test_the_plugin_daemon_gets_no_demand_for_a_ca_file(self) -> None:
@@ -159,7 +159,7 @@ class TestBackend:
 
     def test_the_migration_is_an_api_that_migrates(self) -> None:
         api, migration = (
-            plain_variables(component, NO_DOOR) for component in (Component.API, Component.MIGRATION)
+            plain_variables(component, NO_FRONTEND) for component in (Component.API, Component.MIGRATION)
         )
         others = {name: value for name, value in api.items() if name not in OF_THE_SERVER}
         assert migration == {**others, "MODE": "migration", "MIGRATION_ENABLED": "true"}
@@ -173,8 +173,8 @@ class TestBackend:
     def test_nothing_of_the_migration_depends_on_the_door(self) -> None:
         """A URL in it would be a cycle: the door stands behind the migration."""
         of_door = {"dify.example.com", "600"}
-        assert not of_door & set(plain_variables(Component.MIGRATION, NO_DOOR).values())
-        assert not OF_THE_DOOR & plain_variables(Component.MIGRATION, NO_DOOR).keys()
+        assert not of_door & set(plain_variables(Component.MIGRATION, NO_FRONTEND).values())
+        assert not OF_THE_FRONTEND & plain_variables(Component.MIGRATION, NO_FRONTEND).keys()
 
 
 class TestSecrets:

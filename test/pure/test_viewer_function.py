@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dify_cdk.frontends.parts.clients import Everybody, Networks, clients_of
 from dify_cdk.frontends.parts.viewer_function import MAX_CODE_BYTES, code
 from dify_cdk.options.access import Access
 
@@ -44,7 +45,7 @@ def hosts_ipv6(count: int) -> list[str]:
 
 
 def test_the_variables_stand_before_the_template() -> None:
-    source = code(ipv4=OFFICE, ipv6=OFFICE_IPV6, addresses=[TOKEN, "192.0.2.1"], anyone=False)
+    source = code(Networks(ipv4=OFFICE, ipv6=OFFICE_IPV6, addresses=[TOKEN, "192.0.2.1"]))
     assert variables(source) == {
         "ANYONE": "false",
         "HOOKS": '"/e/"',
@@ -69,7 +70,7 @@ def test_the_variables_stand_before_the_template() -> None:
     ],
 )
 def test_a_network_is_what_its_addresses_begin_with(network: str, pattern: str) -> None:
-    source = code(ipv4=[network], ipv6=(), anyone=False)
+    source = code(Networks(ipv4=[network]))
     assert variables(source)["NETWORKS"] == f"/^(?:{pattern})/"
 
 
@@ -94,7 +95,7 @@ def test_the_expression_matches_an_address_exactly_if_its_first_bits_are_the_net
     networks = [str(kind((start, prefix)))]
     none: Sequence[str] = ()
     lists = {"ipv4": networks, "ipv6": none} if bits == 32 else {"ipv4": none, "ipv6": networks}
-    found = expression(code(**lists, anyone=False))
+    found = expression(code(Networks(**lists)))
     # THEN the address matches if its bits say so, and never as one of the other version
     digits = f"{number:0{bits // 4}x}"
     version, other_version = ("4", "6") if bits == 32 else ("6", "4")
@@ -103,50 +104,50 @@ def test_the_expression_matches_an_address_exactly_if_its_first_bits_are_the_net
 
 
 def test_comments_indentation_and_empty_lines_stay_here() -> None:
-    lines = code(ipv4=OFFICE, ipv6=(), anyone=False).splitlines()
+    lines = code(Networks(ipv4=OFFICE)).splitlines()
     assert len(lines) > 50
     assert [line for line in lines if line.strip().startswith("//") or line != line.strip() or not line] == []
 
 
 def test_tokens_are_left_for_the_deployment_and_listed_once() -> None:
     other = "${Token[TOKEN.7]}"
-    source = code(ipv4=OFFICE, ipv6=(), addresses=[other, TOKEN, other], anyone=False)
+    source = code(Networks(ipv4=OFFICE, addresses=[other, TOKEN, other]))
     assert json.loads(variables(source)["ADDRESSES"]) == [other, TOKEN]
     assert source.count("Token") == 2
 
 
 def test_addresses_alone_are_enough() -> None:
-    source = code(ipv4=(), ipv6=(), addresses=[TOKEN], anyone=False)
+    source = code(Networks(addresses=[TOKEN]))
     assert not expression(source).match("4cb007101")
     assert not expression(source).match("620010db8000100000000000000000000")
     assert TOKEN in source
 
 
 def test_for_anyone_the_networks_are_not_written() -> None:
-    everyone = Access.anyone()
-    source = code(ipv4=everyone.ipv4, ipv6=everyone.ipv6, addresses=[TOKEN], anyone=True)
+    source = code(clients_of(Access.anyone()))
     assert variables(source)["ANYONE"] == "true"
-    assert source == code(ipv4=hosts(5000), ipv6=(), anyone=True) == code(ipv4=(), ipv6=(), anyone=True)
+    assert source == code(Everybody())
+    assert variables(source)["NETWORKS"] == "/^(?:-)/"
 
 
 # ---- the same networks, the same code
 
 
 def test_order_and_repetition_do_not_matter() -> None:
-    wanted = code(ipv4=OFFICE, ipv6=OFFICE_IPV6, anyone=False)
-    assert code(ipv4=(*reversed(OFFICE), *OFFICE), ipv6=OFFICE_IPV6 * 2, anyone=False) == wanted
+    wanted = code(Networks(ipv4=OFFICE, ipv6=OFFICE_IPV6))
+    assert code(Networks(ipv4=(*reversed(OFFICE), *OFFICE), ipv6=OFFICE_IPV6 * 2)) == wanted
     numbers = random.Random(5)
     listed = hosts(40)
-    sources = {code(ipv4=numbers.sample(listed, 40), ipv6=(), anyone=False) for _ in range(10)}
+    sources = {code(Networks(ipv4=numbers.sample(listed, 40))) for _ in range(10)}
     assert len(sources) == 1
 
 
 def test_networks_are_merged_where_they_can_be() -> None:
-    wanted = code(ipv4=["203.0.112.0/22"], ipv6=["2001:db8::/32"], anyone=False)
+    wanted = code(Networks(ipv4=["203.0.112.0/22"], ipv6=["2001:db8::/32"]))
     halves = ["203.0.114.0/23", "203.0.112.0/23", "203.0.112.0/28"]
-    merged = code(ipv4=halves, ipv6=["2001:db8::/33", "2001:db8:8000::/33"], anyone=False)
+    merged = code(Networks(ipv4=halves, ipv6=["2001:db8::/33", "2001:db8:8000::/33"]))
     assert merged == wanted
-    assert code(ipv4=halves, ipv6=["2001:db8::/32"], addresses=["203.0.113.9"], anyone=False) == wanted
+    assert code(Networks(ipv4=halves, ipv6=["2001:db8::/32"], addresses=["203.0.113.9"])) == wanted
 
 
 # ---- CloudFront's 10 KB
@@ -154,16 +155,16 @@ def test_networks_are_merged_where_they_can_be() -> None:
 
 def test_an_ordinary_company_fits_with_room_to_spare() -> None:
     gateways = [f"${{Token[TOKEN.{number}]}}" for number in range(3)]
-    source = code(ipv4=hosts(60), ipv6=hosts_ipv6(20), addresses=gateways, anyone=False)
+    source = code(Networks(ipv4=hosts(60), ipv6=hosts_ipv6(20), addresses=gateways))
     assert len(source.encode()) < MAX_CODE_BYTES * 0.6
-    assert code(ipv4=hosts(500), ipv6=(), anyone=False)
+    assert code(Networks(ipv4=hosts(500)))
 
 
 def test_fails_when_the_code_is_longer_than_cloudfront_takes() -> None:
-    base = len(code(ipv4=hosts(1), ipv6=(), anyone=False).encode())
+    base = len(code(Networks(ipv4=hosts(1))).encode())
     each = len("|4c0000201")
     most = 1 + (MAX_CODE_BYTES - base) // each
-    source = code(ipv4=hosts(most), ipv6=(), anyone=False)
+    source = code(Networks(ipv4=hosts(most)))
     assert MAX_CODE_BYTES - each < len(source.encode()) <= MAX_CODE_BYTES
     size = len(source.encode()) + each
     with pytest.raises(
@@ -171,18 +172,18 @@ def test_fails_when_the_code_is_longer_than_cloudfront_takes() -> None:
         match=rf"^Access lists {most + 1} networks and addresses, for which a CloudFront Function would need "
         rf"{size} bytes of code, but CloudFront takes 10240: merge some of them into larger networks$",
     ):
-        code(ipv4=hosts(most + 1), ipv6=(), anyone=False)
+        code(Networks(ipv4=hosts(most + 1)))
 
 
 @pytest.mark.parametrize("token", ["${Token[T.1]}", "${Token[" + "NetworkPublicAddress" * 9 + ".1]}"])
 def test_a_token_counts_as_the_longest_address(token: str) -> None:
-    base = len(code(ipv4=hosts(1), ipv6=(), addresses=["${Token[A.0]}"], anyone=False).encode())
+    base = len(code(Networks(ipv4=hosts(1), addresses=["${Token[A.0]}"])).encode())
     room = MAX_CODE_BYTES - base + len("${Token[A.0]}") - len("255.255.255.255")
     most = 1 + room // len("|4c0000201")
-    source = code(ipv4=hosts(most), ipv6=(), addresses=[token], anyone=False)
+    source = code(Networks(ipv4=hosts(most), addresses=[token]))
     assert MAX_CODE_BYTES - 10 < len(source.replace(token, "255.255.255.255").encode()) <= MAX_CODE_BYTES
     with pytest.raises(ValueError, match=f"lists {most + 2} networks and addresses"):
-        code(ipv4=hosts(most + 1), ipv6=(), addresses=[token], anyone=False)
+        code(Networks(ipv4=hosts(most + 1), addresses=[token]))
 
 
 # ---- bad input
@@ -211,4 +212,4 @@ def test_a_token_counts_as_the_longest_address(token: str) -> None:
 )
 def test_fails_when_a_list_is_wrong(lists: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        code(**{"ipv4": (), "ipv6": (), "anyone": False, **lists})
+        code(Networks(**lists))

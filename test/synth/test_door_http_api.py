@@ -259,35 +259,52 @@ def test_own_llrt_binary_runs_the_authorizer(
 BAD: Mapping[str, tuple[dict[str, Any], str]] = {
     "longer_than_30_seconds": (
         {"request_timeout": lambda: cdk.Duration.seconds(31)},
-        r"cannot carry requests of 31 seconds, only of 30: use DifyAlbFrontend",
+        r"does not support requests of 31 seconds, only of 30: use DifyAlbFrontend",
     ),
     "no_time_at_all": (
         {"request_timeout": lambda: cdk.Duration.seconds(0)},
         "request_timeout in seconds must be",
     ),
     "streaming": (
-        {"must_carry": Limits(request_timeout_seconds=30, streaming=True, websocket=False, max_body_mb=1)},
-        r"cannot carry streamed answers: use DifyAlbFrontend",
+        {"must_support": Limits(request_timeout_seconds=30, streaming=True, websocket=False, max_body_mb=1)},
+        r"does not support streamed answers: use DifyAlbFrontend",
     ),
     "websocket": (
-        {"must_carry": Limits(request_timeout_seconds=30, streaming=False, websocket=True, max_body_mb=1)},
-        r"cannot carry WebSocket connections: use DifyAlbFrontend",
+        {"must_support": Limits(request_timeout_seconds=30, streaming=False, websocket=True, max_body_mb=1)},
+        r"does not support WebSocket connections: use DifyAlbFrontend",
     ),
     "large_bodies": (
-        {"must_carry": Limits(request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=50)},
-        r"cannot carry bodies of 50 MB, only of 10 MB: use DifyAlbFrontend",
+        {
+            "must_support": Limits(
+                request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=50
+            )
+        },
+        r"does not support bodies of 50 MB, only of 10 MB: use DifyAlbFrontend",
     ),
     "bodies_of_any_size": (
         {
-            "must_carry": Limits(
+            "must_support": Limits(
                 request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=None
             )
         },
-        r"cannot carry bodies of any size, only of 10 MB",
+        r"does not support bodies of any size, only of 10 MB",
     ),
-    "what_no_door_carries": (
-        {"must_carry": Limits(request_timeout_seconds=9999, streaming=False, websocket=False, max_body_mb=1)},
-        r"only of 30: no frontend can",
+    "more_than_the_timeout_it_was_given": (
+        {
+            "request_timeout": lambda: cdk.Duration.seconds(10),
+            "must_support": Limits(
+                request_timeout_seconds=20, streaming=False, websocket=False, max_body_mb=1
+            ),
+        },
+        r"only of 10: use DifyAlbFrontend or other options of DifyHttpApiFrontend",
+    ),
+    "what_no_frontend_supports": (
+        {
+            "must_support": Limits(
+                request_timeout_seconds=9999, streaming=False, websocket=False, max_body_mb=1
+            )
+        },
+        r"only of 30: no frontend does",
     ),
     "countries": ({"access": Access(countries=["JP"])}, "cannot be enforced by an HTTP API"),
     "too_many_networks": (
@@ -333,7 +350,7 @@ def test_fails_when_an_own_size_leaves_no_room_for_the_proxy(stack: cdk.Stack) -
 def test_fails_when_a_limit_of_the_door_is_set_by_hand(stack: cdk.Stack) -> None:
     workers = workers_in(stack, environment={Component.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "50"}})
     with pytest.raises(
-        ValueError, match="UPLOAD_FILE_SIZE_LIMIT is set by dify_cdk, use a frontend that carries"
+        ValueError, match="UPLOAD_FILE_SIZE_LIMIT is set by dify_cdk, use a frontend that takes"
     ):
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 

@@ -175,9 +175,10 @@ class TestTimeout:
     def test_fails_when_more_must_be_carried(self, workers: DifyWorkers) -> None:
         wanted = Limits(request_timeout_seconds=300, streaming=True, websocket=True, max_body_mb=None)
         with pytest.raises(
-            ValueError, match="cannot carry requests of 300 seconds, only of 120: use other options of Dify"
+            ValueError,
+            match="does not support requests of 300 seconds, only of 120: use other options of Dify",
         ):
-            _door(workers, must_carry=wanted)
+            _door(workers, must_support=wanted)
 
 
 @pytest.fixture(scope="module")

@@ -265,7 +265,7 @@ def test_two_doors_are_told_apart(app: cdk.App) -> None:
 
 
 def test_the_constructs_and_the_facts_know_the_same_numbers() -> None:
-    from dify_cdk.dify.limits import DOORS as PROMISES
+    from dify_cdk.dify.limits import FRONTEND_LIMITS as PROMISES
 
     assert fact("cloudfront.read_timeout_quota").value == EDGE_READ_TIMEOUT_SECONDS
     assert PROMISES["DifyAlbFrontend"].request_timeout_seconds == fact("alb.idle_timeout_most").value

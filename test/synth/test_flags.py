@@ -10,7 +10,7 @@ from aws_cdk.assertions import Template as Synthesized
 
 from dify_cdk import Limits
 from dify_cdk.cdk_helpers.assets import examples_dir
-from dify_cdk.dify.environment import Door
+from dify_cdk.dify.environment import PublicEndpoint
 from support import REGION, Template, normalise
 from synth.installation import synthesized, workers_in
 
@@ -56,7 +56,9 @@ def test_plugin_daemon_writes_its_doors_out_whatever_the_flags(tmp_path_factory:
     )
     workers = workers_in(stack)
     limits = Limits(request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10)
-    workers.announce(Door(scheme="https", host="dify.example.com", limits=limits, idle_seconds=30))
+    workers.announce(
+        PublicEndpoint(scheme="https", host="dify.example.com", limits=limits, idle_timeout_seconds=30)
+    )
     daemon = synthesized(stack).services()["plugin_daemon"]
     assert daemon["LoadBalancers"] == []
     assert daemon["ServiceConnectConfiguration"] == {"Enabled": False}

@@ -140,20 +140,20 @@ class TestMustCarry:
     def test_fails_when_uploads_are_too_small(self, stack: cdk.Stack, uploads: Uploads) -> None:
         wanted = Limits(request_timeout_seconds=60, streaming=True, websocket=False, max_body_mb=50)
         message = (
-            r"DifyCloudFrontLambdaFrontend cannot carry bodies of 50 MB, only of [\d.]+ MB: use "
+            r"DifyCloudFrontLambdaFrontend does not support bodies of 50 MB, only of [\d.]+ MB: use "
             "DifyAlbFrontend or other options of DifyCloudFrontLambdaFrontend"
         )
         with pytest.raises(ValueError, match=message):
-            _template(stack, workers_in(stack), uploads=uploads, must_carry=wanted)
+            _template(stack, workers_in(stack), uploads=uploads, must_support=wanted)
 
     def test_a_load_balancer_carries_any_size(self, stack: cdk.Stack) -> None:
         wanted = Limits(request_timeout_seconds=120, streaming=True, websocket=False, max_body_mb=None)
-        assert _template(stack, workers_in(stack), uploads=Uploads.VPC_ORIGIN, must_carry=wanted)
+        assert _template(stack, workers_in(stack), uploads=Uploads.VPC_ORIGIN, must_support=wanted)
 
     def test_fails_when_a_request_may_be_silent_for_longer(self, stack: cdk.Stack) -> None:
         wanted = Limits(request_timeout_seconds=121, streaming=True, websocket=False, max_body_mb=1)
-        with pytest.raises(ValueError, match="cannot carry requests of 121 seconds, only of 120"):
-            _template(stack, workers_in(stack), must_carry=wanted)
+        with pytest.raises(ValueError, match="does not support requests of 121 seconds, only of 120"):
+            _template(stack, workers_in(stack), must_support=wanted)
 
 
 def _l1(secret: secretsmanager.Secret) -> cdk.CfnElement:

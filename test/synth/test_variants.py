@@ -18,7 +18,7 @@ from dify_cdk import (
     DifyHttpApiFrontend,
 )
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.environment import TABLE, Context, DataEndpoints, Door, plain_variables
+from dify_cdk.dify.environment import TABLE, Context, DataEndpoints, PublicEndpoint, plain_variables
 from dify_cdk.dify.limits import Limits
 from support import VARIANTS, Template, normalise
 from synth.installation import synthesized, workers_in
@@ -33,13 +33,13 @@ def _announced() -> set[str]:
     """The variables whose values need a door."""
     data = DataEndpoints(database_host="d", cache_host="c", bucket_name="b", region="r")
     limits = Limits(request_timeout_seconds=1, streaming=False, websocket=False, max_body_mb=1)
-    door = Door(scheme="https", host="h", limits=limits, idle_seconds=1)
-    with_door = Context(data=data, namespace="n", door=door)
-    without = Context(data=data, namespace="n", door=None)
+    endpoint = PublicEndpoint(scheme="https", host="h", limits=limits, idle_timeout_seconds=1)
+    with_endpoint = Context(data=data, namespace="n", endpoint=endpoint)
+    without = Context(data=data, namespace="n", endpoint=None)
     return {
         name
         for component in Component
-        for name in set(plain_variables(component, with_door)) - set(plain_variables(component, without))
+        for name in set(plain_variables(component, with_endpoint)) - set(plain_variables(component, without))
     } | {row.name for row in TABLE if row.free_when_unset}
 
 

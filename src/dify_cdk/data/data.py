@@ -168,7 +168,10 @@ class DifyData(Construct):
 
     @property
     def database_identity(self) -> str:
-        """Changes when the databases are other ones than before, so that they have to be migrated."""
+        """Identity of the databases.
+
+        It changes when they are replaced, which triggers the migration again.
+        """
         return f"{self._database.cluster.cluster_identifier}/{LAYOUT_REVISION}"
 
     @property

@@ -67,14 +67,14 @@ class DataEndpoints:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Door:
-    """What a frontend tells Dify about itself.
+class PublicEndpoint:
+    """Where users reach Dify, and what the way there supports: what a frontend tells Dify about itself.
 
     Attributes:
         scheme: ``http`` or ``https``, as the browser sees it.
         host: Host name without port, may be a token.
-        limits: What the frontend can carry.
-        idle_seconds: How long the hop before the containers keeps a connection that is not in use. A
+        limits: What the frontend supports.
+        idle_timeout_seconds: How long the hop before the containers keeps a connection that is not in use. A
             container that closes first answers the request that is just on its way with a reset.
         internal: Whether the host has private addresses only.
         collaboration: Whether ``api_websocket`` runs behind it.
@@ -83,7 +83,7 @@ class Door:
     scheme: str
     host: str
     limits: Limits
-    idle_seconds: int
+    idle_timeout_seconds: int
     internal: bool = False
     collaboration: bool = False
 
@@ -100,7 +100,7 @@ class Context:
     Attributes:
         data: Where the stateful parts are.
         namespace: Name of the private DNS namespace.
-        door: The public way in; None for the migration, which runs before there is one.
+        endpoint: Where users reach Dify; None for the migration, which runs before there is one.
         pools: How many connections to the database each process may open, and jobs run at once.
         options: Values of variables that a caller chose through an argument, by variable name.
         secret_options: Names of the variables whose secrets a caller chose through an argument.
@@ -108,7 +108,7 @@ class Context:
 
     data: DataEndpoints
     namespace: str
-    door: Door | None
+    endpoint: PublicEndpoint | None
     pools: Pools = DEFAULT_POOLS
     options: Mapping[str, str] = field(default_factory=dict)
     secret_options: Collection[str] = ()
@@ -126,7 +126,7 @@ BROKER_DATABASE = 1
 
 _MB = 1_000_000
 _MIB = 1 << 20  # Dify's own limits are multiples of it
-_DIFY_UPLOAD_MB = {  # Dify's own defaults, lowered where a door carries less
+_DIFY_UPLOAD_MB = {  # Dify's own defaults, lowered where a frontend takes smaller bodies
     "UPLOAD_FILE_SIZE_LIMIT": 15,
     "UPLOAD_IMAGE_FILE_SIZE_LIMIT": 10,
     "UPLOAD_AUDIO_FILE_SIZE_LIMIT": 50,
@@ -151,7 +151,8 @@ class Row:
         value: What it holds; None leaves it to the component's own default. A user may set what a
             :class:`Default` holds.
         instead: What a user sets instead of it.
-        free_when_unset: Whether a user may set it where ``value`` gives None: limits that no door imposes.
+        free_when_unset: Whether a user may set it where ``value`` gives None, as for limits that the frontend
+            does not impose.
     """
 
     name: str
@@ -162,52 +163,54 @@ class Row:
 
 
 def _url(context: Context) -> str | None:
-    return context.door.url if context.door else None
+    return context.endpoint.url if context.endpoint else None
 
 
 def _socket_url(context: Context) -> str | None:
     """Only where something answers: the editor works alone when its built-in address fails, no other."""
-    if context.door is None or not context.door.collaboration:
+    if context.endpoint is None or not context.endpoint.collaboration:
         return None
-    return f"{'wss' if context.door.scheme == 'https' else 'ws'}://{context.door.host}"
+    return f"{'wss' if context.endpoint.scheme == 'https' else 'ws'}://{context.endpoint.host}"
 
 
 def _collaboration(context: Context) -> str | None:
     """Dify's code has it on, and the editor then waits for a server."""
-    if context.door is None:
+    if context.endpoint is None:
         return None
-    return "true" if context.door.collaboration else "false"
+    return "true" if context.endpoint.collaboration else "false"
 
 
 def _keep_alive(template: str) -> Callable[[Context], str | None]:
     """A little longer than the hop before the container keeps a connection that is not in use."""
 
     def text(context: Context) -> str | None:
-        if context.door is None:
+        if context.endpoint is None:
             return None
-        return template.format(seconds=context.door.idle_seconds + _KEEP_ALIVE_MARGIN_SECONDS)
+        return template.format(seconds=context.endpoint.idle_timeout_seconds + _KEEP_ALIVE_MARGIN_SECONDS)
 
     return text
 
 
 def _endpoint_template(context: Context) -> str | None:
-    return f"{context.door.url}/e/{{hook_id}}" if context.door else None
+    return f"{context.endpoint.url}/e/{{hook_id}}" if context.endpoint else None
 
 
 def _at_least(seconds: int) -> Callable[[Context], str | None]:
-    """An inner timeout: never under the door's, and never under Dify's own."""
+    """An inner timeout: never under the frontend's, and never under Dify's own."""
 
     def timeout(context: Context) -> str | None:
-        return str(max(seconds, context.door.limits.request_timeout_seconds)) if context.door else None
+        return (
+            str(max(seconds, context.endpoint.limits.request_timeout_seconds)) if context.endpoint else None
+        )
 
     return timeout
 
 
 def _answer_timeout(context: Context) -> str | None:
-    """How long api waits for a plugin: where nothing streams, no longer than somebody waits for api."""
-    if context.door is None or context.door.limits.streaming:
+    """How long api waits for a plugin: where nothing streams, no longer than a client waits for api."""
+    if context.endpoint is None or context.endpoint.limits.streaming:
         return _plugin_timeout(context)
-    return str(context.door.limits.request_timeout_seconds)
+    return str(context.endpoint.limits.request_timeout_seconds)
 
 
 _gunicorn_timeout = _at_least(_GUNICORN_TIMEOUT_SECONDS)  # a stuck process, not a long request
@@ -216,9 +219,9 @@ _plugin_timeout = _at_least(_PLUGIN_TIMEOUT_SECONDS)  # background jobs run plug
 
 def _execution_limit(context: Context) -> str | None:
     """Only where nothing streams: there a longer run could not be answered any more."""
-    if context.door is None or context.door.limits.streaming:
+    if context.endpoint is None or context.endpoint.limits.streaming:
         return None
-    return str(context.door.limits.request_timeout_seconds)
+    return str(context.endpoint.limits.request_timeout_seconds)
 
 
 def _inner_call_timeout(context: Context) -> str | None:
@@ -228,14 +231,14 @@ def _inner_call_timeout(context: Context) -> str | None:
 
 
 def _browser_timeout(context: Context) -> str | None:
-    return str(context.door.limits.request_timeout_seconds * 1000) if context.door else None
+    return str(context.endpoint.limits.request_timeout_seconds * 1000) if context.endpoint else None
 
 
 def _upload_limit(megabytes: int) -> Callable[[Context], str | None]:
     def limit(context: Context) -> str | None:
-        if context.door is None or context.door.limits.max_body_mb is None:
-            return None  # the door sets no limit: Dify's own default holds
-        return str(min(megabytes, int(context.door.limits.max_body_mb * _MB) // _MIB))
+        if context.endpoint is None or context.endpoint.limits.max_body_mb is None:
+            return None  # the frontend sets no limit: Dify's own default holds
+        return str(min(megabytes, int(context.endpoint.limits.max_body_mb * _MB) // _MIB))
 
     return limit
 
@@ -276,14 +279,14 @@ _WEBSOCKET = (Component.API_WEBSOCKET,)
 _DAEMON = (Component.PLUGIN_DAEMON,)
 _WEB = (Component.WEB,)
 _SANDBOX = (Component.SANDBOX,)
-_DOOR_OPTION = "domain= of the frontend"
+_DOMAIN_OPTION = "domain= of the frontend"
 _TIMEOUT_OPTION = "request_timeout= of the frontend"
 _DATA_OPTION = "the arguments of DifyData"
 _SANDBOX_OPTION = "sandbox=Sandbox(...) of DifyWorkers"
 _PLUGIN_OPTION = "plugins=Plugins(...) of DifyWorkers"
 _MAIL_OPTION = "mail=SesMail(...) or SmtpMail(...) of DifyWorkers"
 _MAILERS = (Component.API, Component.WORKER)  # beat only queues what the worker sends
-_UPLOAD_OPTION = "a frontend that carries larger bodies"
+_UPLOAD_OPTION = "a frontend that takes larger bodies"
 
 _START = (
     Row("MODE", (Component.API, Component.API_WEBSOCKET), "api"),
@@ -324,17 +327,17 @@ _START = (
 )
 
 _PUBLIC = (
-    Row("CONSOLE_API_URL", (*_BACKEND, Component.WEB), _url, _DOOR_OPTION),
-    Row("CONSOLE_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
-    Row("SERVICE_API_URL", _BACKEND, _url, _DOOR_OPTION),
-    Row("APP_WEB_URL", _BACKEND, _url, _DOOR_OPTION),
-    Row("APP_API_URL", _WEB, _url, _DOOR_OPTION),
-    Row("TRIGGER_URL", _BACKEND, _url, _DOOR_OPTION),
-    Row("FILES_URL", _BACKEND, _url, _DOOR_OPTION),
-    Row("ENDPOINT_URL_TEMPLATE", _BACKEND, _endpoint_template, _DOOR_OPTION),
-    Row("CONSOLE_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
-    Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOOR_OPTION),
-    Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOOR_OPTION),
+    Row("CONSOLE_API_URL", (*_BACKEND, Component.WEB), _url, _DOMAIN_OPTION),
+    Row("CONSOLE_WEB_URL", _BACKEND, _url, _DOMAIN_OPTION),
+    Row("SERVICE_API_URL", _BACKEND, _url, _DOMAIN_OPTION),
+    Row("APP_WEB_URL", _BACKEND, _url, _DOMAIN_OPTION),
+    Row("APP_API_URL", _WEB, _url, _DOMAIN_OPTION),
+    Row("TRIGGER_URL", _BACKEND, _url, _DOMAIN_OPTION),
+    Row("FILES_URL", _BACKEND, _url, _DOMAIN_OPTION),
+    Row("ENDPOINT_URL_TEMPLATE", _BACKEND, _endpoint_template, _DOMAIN_OPTION),
+    Row("CONSOLE_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOMAIN_OPTION),
+    Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOMAIN_OPTION),
+    Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOMAIN_OPTION),
     Row("ENABLE_COLLABORATION_MODE", _BACKEND, _collaboration, "collaboration= of the frontend"),
     Row("GUNICORN_TIMEOUT", _API, _gunicorn_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_DAEMON_TIMEOUT", _API, _answer_timeout, _TIMEOUT_OPTION),
@@ -351,7 +354,7 @@ _PUBLIC = (
         Row(name, _BACKEND, _upload_limit(size), _UPLOAD_OPTION, free_when_unset=True)
         for name, size in _DIFY_UPLOAD_MB.items()
     ),
-    # Also for what api downloads itself, which no door carries.
+    # Also for what api downloads itself, which passes no frontend.
     Row("PLUGIN_MAX_PACKAGE_SIZE", _BACKEND, Default(_PLUGIN_PACKAGE_BYTES)),
 )
 
@@ -573,7 +576,8 @@ _GUNICORN_TRUST = ("--forwarded-allow-ips", "--forwarder-headers")
 def require_free(component: Component, extras: Mapping[str, object], context: Context) -> None:
     """Check the variables a user adds.
 
-    Sizes and habits are free, and so are limits that the door does not impose: a user may know better.
+    Sizes and habits are free. Variables for limits that the frontend does not impose may be set as well:
+    Dify's defaults apply otherwise.
 
     Raises:
         ValueError: If a name is one the library sets, or is not a variable name; the message names the

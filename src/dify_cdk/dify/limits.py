@@ -1,4 +1,4 @@
-"""What a way in to Dify can carry."""
+"""What a frontend supports of the way from a browser to Dify."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one frontend can carry from a browser to Dify.
+    """What one frontend supports.
 
     Attributes:
-        request_timeout_seconds: Longest silence of a request before the frontend gives up. A streamed
-            answer that runs is not silent: Dify sends a ping about every 10 seconds. That of a workflow or
-            chatflow is a job of the worker, and silent after its first ping for as long as the job waits;
-            after 300 seconds Dify itself ends it. Read and run in Dify at ad96501e0 (1.14.2):
-            ``core/app/apps/streaming_utils.py``, to which ``message_based_app_generator.py`` gives no
-            interval for pings.
+        request_timeout_seconds: Where answers stream, the idle timeout: seconds without a byte in either
+            direction before the frontend closes the request. Elsewhere the total timeout: seconds for the
+            whole answer. Streaming responses send a ping every 10 s, so that a run does not reach an idle
+            timeout. That of a workflow or chatflow is a job of the worker, and sends nothing after its first
+            ping for as long as the job waits; after 300 seconds Dify itself ends it. Read and run in Dify at
+            ad96501e0 (1.14.2): ``core/app/apps/streaming_utils.py``, to which
+            ``message_based_app_generator.py`` gives no interval for pings.
         streaming: Whether answers arrive piece by piece.
         websocket: Whether WebSocket connections pass.
         max_body_mb: Largest request body in MB (10**6 bytes); None where the frontend sets no limit.
@@ -28,19 +29,25 @@ class Limits:
     max_body_mb: float | None
 
 
+HTTP_API_TIMEOUT_SECONDS = 30
+"""Total timeout of an integration of an HTTP API.
+
+See https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+"""
+
 EDGE_READ_TIMEOUT_SECONDS = 120
 """CloudFront's longest wait for the next packet of an origin without a quota request.
 
 See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 """
 
-DOORS = MappingProxyType(
+FRONTEND_LIMITS = MappingProxyType(
     {
         "DifyAlbFrontend": Limits(
             request_timeout_seconds=4000, streaming=True, websocket=True, max_body_mb=None
         ),
         "DifyHttpApiFrontend": Limits(
-            request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10
+            request_timeout_seconds=HTTP_API_TIMEOUT_SECONDS, streaming=False, websocket=False, max_body_mb=10
         ),
         "DifyCloudFrontLambdaFrontend": Limits(
             request_timeout_seconds=EDGE_READ_TIMEOUT_SECONDS,
@@ -50,43 +57,47 @@ DOORS = MappingProxyType(
         ),
     }
 )
-"""The most that each frontend can carry.
+"""The most that each frontend of this package supports.
 
 See https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html and
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 """
 
 
-def require_carries(door: str, wanted: Limits, *, most: Limits | None = None) -> None:
-    """Check that a frontend can carry what is asked of it.
+def require_support(frontend: str, wanted: Limits, *, supported: Limits) -> None:
+    """Check that a frontend supports what is asked of it.
 
     Args:
-        door: Name of the frontend's class.
-        wanted: What it shall carry at least.
-        most: What it carries with the options it was given. Default: what it can carry at most.
+        frontend: Name of its class.
+        wanted: What it has to support.
+        supported: What it supports with the options it was given.
 
     Raises:
-        ValueError: If it cannot; the message names what is too much and the frontends that can.
+        ValueError: If it does not; the message names what is too much, and the frontends of this package
+            that support it.
     """
-    shortfalls = _shortfalls(most or DOORS[door], wanted)
+    shortfalls = _shortfalls(supported, wanted)
     if shortfalls:
-        able = [name for name, limits in DOORS.items() if not _shortfalls(limits, wanted)]
-        choices = [f"other options of {name}" if name == door else name for name in able]
-        advice = f"use {' or '.join(choices)}" if choices else "no frontend can"
-        raise ValueError(f"{door} cannot carry {', '.join(shortfalls)}: {advice}")
+        able = [name for name, limits in FRONTEND_LIMITS.items() if not _shortfalls(limits, wanted)]
+        choices = [f"other options of {name}" if name == frontend else name for name in able]
+        advice = f"use {' or '.join(choices)}" if choices else "no frontend does"
+        raise ValueError(f"{frontend} does not support {', '.join(shortfalls)}: {advice}")
 
 
-def _shortfalls(most: Limits, wanted: Limits) -> list[str]:
+def _shortfalls(supported: Limits, wanted: Limits) -> list[str]:
     found = []
-    if wanted.request_timeout_seconds > most.request_timeout_seconds:
+    if wanted.request_timeout_seconds > supported.request_timeout_seconds:
         found.append(
-            f"requests of {wanted.request_timeout_seconds} seconds, only of {most.request_timeout_seconds}"
+            f"requests of {wanted.request_timeout_seconds} seconds, "
+            f"only of {supported.request_timeout_seconds}"
         )
-    if wanted.streaming and not most.streaming:
+    if wanted.streaming and not supported.streaming:
         found.append("streamed answers")
-    if wanted.websocket and not most.websocket:
+    if wanted.websocket and not supported.websocket:
         found.append("WebSocket connections")
-    if most.max_body_mb is not None and (wanted.max_body_mb is None or wanted.max_body_mb > most.max_body_mb):
+    if supported.max_body_mb is not None and (
+        wanted.max_body_mb is None or wanted.max_body_mb > supported.max_body_mb
+    ):
         size = "of any size" if wanted.max_body_mb is None else f"of {wanted.max_body_mb:g} MB"
-        found.append(f"bodies {size}, only of {most.max_body_mb:g} MB")
+        found.append(f"bodies {size}, only of {supported.max_body_mb:g} MB")
     return found

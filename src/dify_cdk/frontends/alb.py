@@ -15,9 +15,10 @@ from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
-from dify_cdk.dify.environment import Door
-from dify_cdk.dify.limits import DOORS, EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
+from dify_cdk.dify.environment import PublicEndpoint
+from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
@@ -49,9 +50,9 @@ class AlbScheme(StrEnum):
 class CloudFrontEdge:
     """CloudFront before a load balancer that has private addresses only.
 
-    The distribution gives TLS without an own domain, and filters addresses and countries. Nobody but
-    CloudFront can reach the load balancer, through a VPC origin. It gives up after 120 silent seconds, and
-    carries streaming and WebSocket.
+    The distribution gives TLS without a custom domain, and filters addresses and countries. Nobody but
+    CloudFront can reach the load balancer, through a VPC origin. Its idle timeout is 120 seconds, and it
+    supports streaming and WebSocket.
 
     CloudFront cannot change a VPC origin in use: tags of the construct tree do not reach it, and tags of the
     stack as CloudFormation knows them (``cdk deploy --tags``) cannot change later.
@@ -70,7 +71,7 @@ class DifyAlbFrontend(Construct):
     """An application load balancer that leads to api, web and the plugin daemon's endpoints.
 
     Defines the load balancer with its listeners, rules, target groups and access logs, and the Fargate
-    services of api and web. It carries streaming, WebSocket and bodies of any size. With ``edge`` it defines
+    services of api and web. It supports streaming, WebSocket and bodies of any size. With ``edge`` it defines
     a CloudFront distribution before a load balancer that only CloudFront can reach.
 
     With a ``domain`` it listens on HTTPS with TLS 1.2 or newer and redirects HTTP. Without one it speaks
@@ -81,17 +82,17 @@ class DifyAlbFrontend(Construct):
     Args:
         workers: The background half; api and web take images, sizes and variables from it.
         access: Who may enter. Only with ``edge`` can it filter by country.
-        domain: Own host name. Default: the load balancer's name without TLS; CloudFront's with TLS. With
+        domain: Custom domain. Default: the load balancer's name without TLS; CloudFront's with TLS. With
             ``edge`` the way from CloudFront to the load balancer has TLS as well if there is, or can be, a
             certificate in the stack's region; CloudFront's own name is not answered then.
         edge: CloudFront before the load balancer, which is internal then. Default: none.
         login: Amazon Cognito before pages and scripts. Needs ``domain``. Default: Dify's own login only.
         collaboration: Whether people edit a workflow together: one more service, with WebSocket connections.
-        request_timeout: How long a request may stay silent, 1 to 4,000 seconds, behind CloudFront at most
-            120; also told to Dify, so that no inner hop gives up earlier. Streamed answers are silent only
-            while they wait for a worker, see :class:`Limits`. Default: ten minutes, behind CloudFront two.
+        request_timeout: Idle timeout of a request, 1 to 4,000 seconds, behind CloudFront at most 120; also
+            told to Dify, so that no inner hop ends it earlier. Streamed answers reach it only while they
+            wait for a worker, see :class:`Limits`. Default: ten minutes, behind CloudFront two.
         scheme: Public or internal. Default: public, behind CloudFront internal.
-        must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
+        must_support: What the frontend has to support; more than it does is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
             frontend beside the first one needs ``False``.
 
@@ -119,7 +120,7 @@ class DifyAlbFrontend(Construct):
         collaboration: bool = False,
         request_timeout: cdk.Duration | None = None,
         scheme: AlbScheme | None = None,
-        must_carry: Limits | None = None,
+        must_support: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
@@ -127,8 +128,8 @@ class DifyAlbFrontend(Construct):
         public = _is_public(scheme, edge)
         _check_access(access, edge)
         self._limits = _limits(request_timeout, edge)
-        if must_carry is not None:
-            require_carries(_NAME, must_carry, most=self._limits)
+        if must_support is not None:
+            require_support(_NAME, must_support, supported=self._limits)
         name = DomainName(self, "Domain", domain=domain) if domain else None
         self._login = self._define_login(login, name, workers) if login else None
         kind = Construct(self, "Alb")
@@ -137,17 +138,17 @@ class DifyAlbFrontend(Construct):
             "PublicAlb" if public else "InternalAlb",
             platform=workers.platform,
             public=public,
-            access=None if edge else access,
+            clients=FromCloudFront() if edge else clients_of(access),
             certificate=_certificate(name, edge, login),
             idle_timeout_seconds=self._limits.request_timeout_seconds,
         )
         self._edge = self._define_edge(edge, access, name) if edge else None
-        self._door = Door(
+        self._endpoint = PublicEndpoint(
             scheme="https" if edge or domain else "http",
             host=domain.host_name if domain else self._default_host(),
             limits=self._limits,
             # Not the balancer alone: a plugin's call is lost as well when api closes first.
-            idle_seconds=max(self._limits.request_timeout_seconds, PLUGIN_DAEMON_IDLE_SECONDS),
+            idle_timeout_seconds=max(self._limits.request_timeout_seconds, PLUGIN_DAEMON_IDLE_SECONDS),
             internal=not public and edge is None,
             collaboration=collaboration,
         )
@@ -160,16 +161,16 @@ class DifyAlbFrontend(Construct):
         elif public:
             self._warn_about_plain_text()
         if announce:
-            workers.announce(self._door)
+            workers.announce(self._endpoint)
 
     @property
     def url(self) -> str:
         """What users type, without a trailing slash; a token unless there is a domain."""
-        return self._door.url
+        return self._endpoint.url
 
     @property
     def limits(self) -> Limits:
-        """What this way in carries."""
+        """What this frontend supports."""
         return self._limits
 
     @property
@@ -214,7 +215,7 @@ class DifyAlbFrontend(Construct):
 
     def _define_services(self, kind: Construct, workers: DifyWorkers) -> dict[Component, ComponentService]:
         components = [Component.API, Component.WEB]
-        if self._door.collaboration:
+        if self._endpoint.collaboration:
             components.append(Component.API_WEBSOCKET)
         services = {
             component: ComponentService(
@@ -222,7 +223,7 @@ class DifyAlbFrontend(Construct):
                 component.construct_id,
                 component=component,
                 platform=workers.platform,
-                door=self._door,
+                endpoint=self._endpoint,
                 grace=True,
             )
             for component in components
@@ -230,7 +231,7 @@ class DifyAlbFrontend(Construct):
         for component, service in services.items():
             if component in BACKEND_COMPONENTS:
                 service.wait_for(workers.migration)
-            if self._edge:  # in place of another door, they leave that one only when this one is there
+            if self._edge:  # where they leave another frontend, they do so only when this one is there
                 service.wait_for(self._edge.distribution)
         return services
 
@@ -277,10 +278,10 @@ def _certificate(
 
 
 def _limits(request_timeout: cdk.Duration | None, edge: CloudFrontEdge | None) -> Limits:
-    most = DOORS[_NAME].request_timeout_seconds if edge is None else EDGE_READ_TIMEOUT_SECONDS
+    most = FRONTEND_LIMITS[_NAME].request_timeout_seconds if edge is None else EDGE_READ_TIMEOUT_SECONDS
     default = min(_DEFAULT_TIMEOUT_SECONDS, most)
     seconds = default if request_timeout is None else request_timeout.to_seconds()
     require_literal(f"{_NAME}.request_timeout", seconds, "timeouts inside Dify are computed from it")
     behind = " behind CloudFront" if edge else ""
     require_between(f"{_NAME}.request_timeout in seconds{behind}", seconds, 1, most)
-    return replace(DOORS[_NAME], request_timeout_seconds=int(seconds))
+    return replace(FRONTEND_LIMITS[_NAME], request_timeout_seconds=int(seconds))

@@ -17,8 +17,8 @@ from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.environment import Door
-from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_carries
+from dify_cdk.dify.environment import PublicEndpoint
+from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
 from dify_cdk.dify.routes import cloudfront_behaviors
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
@@ -27,7 +27,7 @@ from dify_cdk.frontends.parts.lambda_images import LambdaImages, LocalBuild
 from dify_cdk.frontends.parts.names import global_name
 from dify_cdk.frontends.parts.uploads import (
     HttpApiUploads,
-    UploadDoor,
+    UploadOrigin,
     Uploads,
     VpcOriginUploads,
     upload_patterns,
@@ -69,14 +69,14 @@ class DifyCloudFrontLambdaFrontend(Construct):
     api that answers inside the network and takes uploads. Nothing that answers users runs while nobody asks,
     and the first one to ask waits for a cold start.
 
-    CloudFront gives up after 120 silent seconds, also of a stream that waits for a worker, see
-    :class:`Limits`; streams that run live up to the function's timeout. Bodies end at 1 MB except on the
+    The idle timeout is 120 seconds, also of a stream that waits for a worker, see :class:`Limits`; the total
+    timeout is the function's. Bodies end at 1 MB except on the
     paths that carry files, see :class:`Uploads`.
 
     Args:
         workers: The background half; api and web take images, sizes and variables from it.
         access: Who may enter. Addresses are filtered at the edge, countries by CloudFront.
-        domain: Own host name, with a certificate in us-east-1. Default: CloudFront's own, with TLS.
+        domain: Custom domain, with a certificate in us-east-1. Default: CloudFront's own host name, with TLS.
         uploads: Where files and the plugin daemon's endpoints go. Default: an HTTP API, 10 MB.
         collaboration: Whether people edit a workflow together: one more Fargate service, with WebSocket
             connections, which needs ``Uploads.VPC_ORIGIN``.
@@ -85,15 +85,15 @@ class DifyCloudFrontLambdaFrontend(Construct):
         web: Size of the web function. Default: 1 GiB, one minute.
         web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
             CloudFront Function, which has no fixed price.
-        must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
+        must_support: What the frontend has to support; more than it does is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
             frontend beside the first one needs ``False``.
 
     Raises:
         ValueError: If the stack has no region, provisioned concurrency is asked for without a domain, the
-            list of networks does not fit, more shall be carried than ``uploads`` lets through, a variable or
-            an image of ``workers`` cannot be used in a Lambda function, another frontend has announced
-            itself, or the workers are in another stack.
+            list of networks does not fit, ``uploads`` does not support what ``must_support`` asks for, a
+            variable or an image of ``workers`` cannot be used in a Lambda function, another frontend has
+            announced itself, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
@@ -115,7 +115,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         api: FunctionSize = DEFAULT_API,
         web: FunctionSize = DEFAULT_WEB,
         web_acl: WebAcl | None = None,
-        must_carry: Limits | None = None,
+        must_support: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
@@ -128,8 +128,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
             websocket=uploads is Uploads.VPC_ORIGIN,
             max_body_mb=_LARGEST_BODY_MB[uploads],
         )
-        if must_carry is not None:
-            require_carries(_NAME, must_carry, most=self._limits)
+        if must_support is not None:
+            require_support(_NAME, must_support, supported=self._limits)
         if domain:
             workers.claim("host name", domain.host_name)
         name = DomainName(self, "Domain", domain=domain) if domain else None
@@ -142,31 +142,31 @@ class DifyCloudFrontLambdaFrontend(Construct):
         )
         sizes = {Component.API: api, Component.WEB: web}
         self._functions = _define_functions(kind, workers, public, sizes, images)
-        second = _define_upload_door(kind, uploads, workers.platform)
+        second = _define_upload_origin(kind, uploads, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
         self._edge = Edge(self, "Edge", behaviors=behaviors, access=access, name=name, web_acl=web_acl)
         host = public.host or self._edge.distribution.distribution_domain_name
-        self._door = Door(
+        self._endpoint = PublicEndpoint(
             scheme="https",
             host=host,
             limits=self._limits,
-            idle_seconds=_IDLE_SECONDS[uploads],
+            idle_timeout_seconds=_IDLE_SECONDS[uploads],
             collaboration=collaboration,
         )
         if public.host is None:
             ssm.StringParameter(kind, "PublicUrl", parameter_name=public.parameter, string_value=self.url)
         self._services = self._serve_inside(kind, workers, second)
         if announce:
-            workers.announce(self._door)
+            workers.announce(self._endpoint)
 
     @property
     def url(self) -> str:
         """What users type, without a trailing slash; a token unless there is a domain."""
-        return self._door.url
+        return self._endpoint.url
 
     @property
     def limits(self) -> Limits:
-        """What this way in carries."""
+        """What this frontend supports."""
         return self._limits
 
     @property
@@ -185,7 +185,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         return dict(self._services)
 
     def _behaviors(
-        self, signer: cloudfront.EdgeLambda, second: UploadDoor | None, collaboration: bool
+        self, signer: cloudfront.EdgeLambda, second: UploadOrigin | None, collaboration: bool
     ) -> list[Behavior]:
         """File patterns come before the prefixes that contain them."""
         found = []
@@ -231,12 +231,14 @@ class DifyCloudFrontLambdaFrontend(Construct):
         )
 
     def _serve_inside(
-        self, kind: Construct, workers: DifyWorkers, second: UploadDoor | None
+        self, kind: Construct, workers: DifyWorkers, second: UploadOrigin | None
     ) -> dict[Component, ComponentService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
         roomy = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
         platform = workers.platform.with_size(Component.API, roomy)
-        components = [Component.API, Component.API_WEBSOCKET] if self._door.collaboration else [Component.API]
+        components = (
+            [Component.API, Component.API_WEBSOCKET] if self._endpoint.collaboration else [Component.API]
+        )
         behind_load_balancer = isinstance(second, VpcOriginUploads)
         services = {
             component: ComponentService(
@@ -244,7 +246,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
                 component.construct_id,
                 component=component,
                 platform=platform,
-                door=self._door,
+                endpoint=self._endpoint,
                 grace=behind_load_balancer,
             )
             for component in components
@@ -294,7 +296,7 @@ def _define_functions(
     return functions
 
 
-def _define_upload_door(kind: Construct, uploads: Uploads, platform: Platform) -> UploadDoor | None:
+def _define_upload_origin(kind: Construct, uploads: Uploads, platform: Platform) -> UploadOrigin | None:
     match uploads:
         case Uploads.HTTP_API:
             return HttpApiUploads(kind, "Uploads", platform=platform)
@@ -327,7 +329,7 @@ def _check_collaboration(collaboration: bool, uploads: Uploads) -> None:
     if collaboration and uploads is not Uploads.VPC_ORIGIN:
         raise ValueError(
             "collaboration=True needs uploads=Uploads.VPC_ORIGIN: neither a function URL nor an HTTP API "
-            "carries WebSocket connections"
+            "supports WebSocket connections"
         )
 
 

@@ -12,10 +12,11 @@ from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.environment import Door
-from dify_cdk.dify.limits import DOORS, Limits, require_carries
+from dify_cdk.dify.environment import PublicEndpoint
+from dify_cdk.dify.limits import FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.dify.routes import http_api_routes
 from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.clients import Networks, clients_of
 from dify_cdk.frontends.parts.ip_authorizer import IpAuthorizer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi, ip_address_type
 from dify_cdk.frontends.protocol import require_same_stack
@@ -59,8 +60,8 @@ class Throttle:
 class DifyHttpApiFrontend(Construct):
     """An HTTP API that leads to api, web and the plugin daemon's endpoints through a VPC link.
 
-    No load balancer and no hourly price: every request is paid for, and TLS comes without an own domain. It
-    does not stream, ends requests after 30 seconds, takes bodies of 10 MB and carries no WebSocket; Dify's
+    No load balancer and no hourly price: every request is paid for, and TLS comes without a custom domain. It
+    supports neither streaming nor WebSocket, ends requests after 30 seconds and takes bodies of 10 MB; Dify's
     own limits are set to that, so that users see Dify's message and not a gateway error.
 
     ECS Service Connect registers the tasks with Cloud Map in the form that private integrations need. A
@@ -70,22 +71,23 @@ class DifyHttpApiFrontend(Construct):
         workers: The background half; api and web take images, sizes and variables from it. Their default
             sizes leave room for the proxy of Service Connect.
         access: Who may enter: a Lambda authorizer asks by source address. ``Access.anyone()`` has none.
-        domain: Own host name. Default: the API's own, with TLS.
+        domain: Custom domain. Default: the API's own host name, with TLS.
         request_timeout: How long a request may take, 1 to 30 seconds; also told to Dify. Default: 30.
         throttle: How many requests are let through. Default: the account's limits.
-        authorizer_cache_seconds: How long the verdict for an address is kept, 0 to 3,600 seconds; 0 asks
-            for every request. A widened list reaches who was denied before only then, or at once after
-            ``aws apigatewayv2 reset-authorizers-cache``. Default: five minutes.
+        authorizer_cache_seconds: How long the decision for an address is cached, 0 to 3,600 seconds; 0 asks
+            for every request. Clients denied earlier stay denied until the cached decision expires, even
+            after the list is widened; ``aws apigatewayv2 reset-authorizers-cache`` clears it. Default: five
+            minutes.
         llrt_bootstrap: Path of an own LLRT binary that runs the authorizer instead of Python. LLRT is
             experimental; its start is faster. Default: Python.
-        must_carry: What the frontend has to carry at least; more than it can is an error. Default: nothing.
+        must_support: What the frontend has to support; more than it does is an error. Default: nothing.
         announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
             frontend beside the first one needs ``False``.
 
     Raises:
-        ValueError: If ``access`` filters by country or has a list that does not fit, something is asked for
-            that the API cannot carry, the LLRT binary is none, another frontend has announced itself, or the
-            workers are in another stack.
+        ValueError: If ``access`` filters by country or has a list that does not fit, the API does not
+            support what is asked for, the LLRT binary is none, another frontend has announced itself, or
+            the workers are in another stack.
 
     See https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 
@@ -105,7 +107,7 @@ class DifyHttpApiFrontend(Construct):
         throttle: Throttle | None = None,
         authorizer_cache_seconds: int = _DEFAULT_CACHE_SECONDS,
         llrt_bootstrap: Path | None = None,
-        must_carry: Limits | None = None,
+        must_support: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
@@ -115,16 +117,17 @@ class DifyHttpApiFrontend(Construct):
             )
         require_same_stack(self, workers)
         self._limits = _limits(request_timeout)
-        if must_carry is not None:
-            require_carries(_NAME, must_carry)
+        if must_support is not None:
+            require_support(_NAME, must_support, supported=self._limits)
         platform = workers.platform
         kind = Construct(self, "HttpApi")
+        clients = clients_of(access)
         authorizer = None
-        if not access.is_anyone:
+        if isinstance(clients, Networks):
             authorizer = IpAuthorizer(
                 kind,
                 "Authorizer",
-                access=access,
+                networks=clients,
                 cache_seconds=authorizer_cache_seconds,
                 llrt_bootstrap=llrt_bootstrap,
             ).authorizer
@@ -138,8 +141,8 @@ class DifyHttpApiFrontend(Construct):
             dual_stack=bool(access.ipv6),
         )
         host = domain.host_name if domain else self._api.host
-        self._door = Door(
-            scheme="https", host=host, limits=self._limits, idle_seconds=SERVICE_CONNECT_IDLE_SECONDS
+        self._endpoint = PublicEndpoint(
+            scheme="https", host=host, limits=self._limits, idle_timeout_seconds=SERVICE_CONNECT_IDLE_SECONDS
         )
         self._services = self._define_services(kind, platform)
         self._services[Component.API].wait_for(workers.migration)
@@ -149,16 +152,16 @@ class DifyHttpApiFrontend(Construct):
             workers.claim("host name", domain.host_name)
             self._take_over(domain, dual_stack=bool(access.ipv6))
         if announce:
-            workers.announce(self._door)
+            workers.announce(self._endpoint)
 
     @property
     def url(self) -> str:
         """What users type, without a trailing slash; a token unless there is a domain."""
-        return self._door.url
+        return self._endpoint.url
 
     @property
     def limits(self) -> Limits:
-        """What this way in carries."""
+        """What this frontend supports."""
         return self._limits
 
     @property
@@ -179,7 +182,7 @@ class DifyHttpApiFrontend(Construct):
             )
         services = {
             component: ComponentService(
-                kind, component.construct_id, component=component, platform=platform, door=self._door
+                kind, component.construct_id, component=component, platform=platform, endpoint=self._endpoint
             )
             for component in components
         }
@@ -201,10 +204,10 @@ class DifyHttpApiFrontend(Construct):
             self._api.api.add_routes(
                 path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.component]
             )
-        self._api.finish(self._limits)
+        self._api.finish(self._limits.request_timeout_seconds)
 
     def _take_over(self, domain: Domain, *, dual_stack: bool) -> None:
-        """Serve the own host name."""
+        """Serve the custom domain."""
         name = DomainName(self, "Domain", domain=domain)
         own = apigateway.DomainName(
             self._api,
@@ -222,13 +225,13 @@ class DifyHttpApiFrontend(Construct):
 
 
 def _limits(request_timeout: cdk.Duration | None) -> Limits:
-    most = DOORS[_NAME]
+    most = FRONTEND_LIMITS[_NAME]
     if request_timeout is None:
         return most
     seconds = request_timeout.to_seconds()
     require_literal(f"{_NAME}.request_timeout", seconds, "timeouts inside Dify are computed from it")
     limits = replace(most, request_timeout_seconds=int(seconds))
-    require_carries(_NAME, limits)
+    require_support(_NAME, limits, supported=most)
     require_between(f"{_NAME}.request_timeout in seconds", seconds, 1, most.request_timeout_seconds)
     return limits
 

@@ -22,8 +22,8 @@ class Access:
     Attributes:
         ipv4: IPv4 networks with a prefix length, a single address as ``/32``. Default: none.
         ipv6: IPv6 networks with a prefix length, a single address as ``/128``. Default: none.
-        also: Further single IPv4 addresses without a prefix length, usually tokens such as
-            ``network.public_addresses``: what the application calls on its own public URL. Default: none.
+        also: Additional single IPv4 addresses, usually tokens such as ``network.public_addresses``: the
+            source addresses from which Dify calls its own public URL. Default: none.
         countries: ISO 3166-1 alpha-2 codes; only frontends behind CloudFront can filter by country.
             Default: every country.
 
@@ -78,7 +78,12 @@ class Access:
     @property
     def all_ipv4(self) -> tuple[str, ...]:
         """The IPv4 networks together with the single addresses of ``also`` as ``/32``."""
-        return (*self.ipv4, *(f"{address}/32" for address in self.also))
+        return (*self.ipv4, *host_networks(self.also))
+
+
+def host_networks(addresses: Sequence[str]) -> tuple[str, ...]:
+    """Single IPv4 addresses, or tokens of some, as networks that hold one address each."""
+    return tuple(f"{address}/32" for address in addresses)
 
 
 def _require_address(address: str) -> None:

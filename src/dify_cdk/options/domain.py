@@ -16,7 +16,7 @@ _HOST_NAME = r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Domain:
-    """An own host name for a frontend, for example ``dify.example.com``.
+    """A custom domain of a frontend, for example ``dify.example.com``.
 
     With a ``zone`` the frontend defines the A and AAAA records in it and, unless ``certificate`` is given,
     a certificate that Route 53 validates. With a ``certificate`` alone, point your own DNS at the frontend.

@@ -20,7 +20,7 @@ class FunctionSize:
         timeout_seconds: Longest request, 1 to 900 seconds.
         reserved_concurrency: Most environments at once, which also limits database connections: each holds
             up to five. Default: the account's limit.
-        provisioned_concurrency: Environments that are always ready, billed always; needs an own domain,
+        provisioned_concurrency: Environments that are always ready, billed always; needs a custom domain,
             because they start before CloudFront's host name is known. Default: none.
         keep_warm_minutes: A schedule calls the function this often, 1 to 15 minutes apart, so that one
             environment stays ready, for the price of the calls. It is one: whoever comes while it is busy

@@ -15,14 +15,14 @@ _WEEK_HOURS = 168  # https://docs.aws.amazon.com/elasticloadbalancing/latest/app
 
 @dataclass(frozen=True, kw_only=True)
 class Login:
-    """Who opens a page signs in to Amazon Cognito first, at the load balancer, before a request reaches Dify.
+    """Users sign in to Amazon Cognito at the load balancer before a request reaches Dify.
 
-    Pages lead to Cognito's sign-in page and back; what scripts call answers 401 without a session. Dify's own
-    login follows: Cognito decides who reaches the installation, Dify who somebody is in it. Paths that
-    programs call or that carry signed links (``/v1``, ``/files``, ``/mcp``, ``/triggers``, ``/e/`` ...) have
-    no login before them: Dify's own keys guard those. Published web apps are pages too: who shall use them
-    needs an account in the pool, and embedded in other sites they stay empty, for Cognito's sign-in page
-    refuses to be shown in a frame.
+    Users of published web apps need an account in the pool too. Pages lead to Cognito's sign-in page and
+    back; what scripts call answers 401 without a session. Dify's own login follows: Cognito decides who
+    reaches the installation, Dify who somebody is in it. Paths that programs call or that hold signed links
+    (``/v1``, ``/files``, ``/mcp``, ``/triggers``, ``/e/`` ...) have no login before them: Dify's own keys
+    guard those. Web apps embedded in other sites stay empty, for Cognito's sign-in page refuses to be shown
+    in a frame.
 
     Attributes:
         user_pool: An existing pool; if it is imported, its own users sign in and nobody from identity

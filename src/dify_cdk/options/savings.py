@@ -1,4 +1,4 @@
-"""What the cheap choices cost in service: warnings by id, for those who choose them knowingly."""
+"""Warnings for cost-saving choices that reduce availability, keyed by the id that acknowledges them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _AWAKE = (
 def lever_warnings(
     sizes: Mapping[Component, ComponentSize], *, has_scheduler: bool, database_pauses: bool
 ) -> dict[str, str]:
-    """What to warn about, by the id with which it can be acknowledged.
+    """The warnings, keyed by the id that acknowledges them.
 
     Args:
         sizes: Size of every component.

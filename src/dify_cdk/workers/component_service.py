@@ -23,7 +23,7 @@ from dify_cdk.dify.connections import Part, Pools, connections_of
 from dify_cdk.dify.environment import (
     CACHE_PORT,
     Context,
-    Door,
+    PublicEndpoint,
     plain_variables,
     require_free,
     secret_options,
@@ -126,17 +126,17 @@ class Platform:
         """The same platform with another size of one component."""
         return replace(self, sizes={**self.sizes, component: size})
 
-    def context(self, door: Door | None, pools: Pools | None = None) -> Context:
+    def context(self, endpoint: PublicEndpoint | None, pools: Pools | None = None) -> Context:
         """What the variables of a component are made of.
 
         Args:
-            door: The way in, as far as it is known already.
+            endpoint: Where users reach Dify, as far as it is known already.
             pools: Other sizes of connection pools than those of tasks. Default: those.
         """
         return Context(
             data=self.data.endpoints,
             namespace=self.namespace.namespace_name,
-            door=door,
+            endpoint=endpoint,
             pools=pools or self.pools,
             options=self.options,
             secret_options=self.secret_options.keys(),
@@ -173,7 +173,7 @@ class ComponentTask(Construct):
     Args:
         component: What runs in it.
         platform: Where and from what.
-        door: The way in, as far as it is known already.
+        endpoint: Where users reach Dify, as far as it is known already.
         start: Another start command. Default: the image's.
     """
 
@@ -184,7 +184,7 @@ class ComponentTask(Construct):
         *,
         component: Component,
         platform: Platform,
-        door: Door | None,
+        endpoint: PublicEndpoint | None,
         start: Start | None = None,
     ) -> None:
         super().__init__(scope, id)
@@ -200,8 +200,8 @@ class ComponentTask(Construct):
             memory_limit_mib=size.memory_mib,
             runtime_platform=_processor(component, platform),
         )
-        self._plain = plain_variables(component, platform.context(door), self._extras)
-        self._container = self._define_container(start or Start(), door)
+        self._plain = plain_variables(component, platform.context(endpoint), self._extras)
+        self._container = self._define_container(start or Start(), endpoint)
         if component in DATA_CALLERS:
             platform.data.grant_access(self._definition.task_role, component)
         if component in platform.exec_components:
@@ -231,13 +231,13 @@ class ComponentTask(Construct):
         texts = {name: value for name, value in self._extras.items() if isinstance(value, str)}
         return connections_of(self._component, {**self._plain, **texts})
 
-    def announce(self, door: Door) -> None:
-        """Add what is known only once there is a way in.
+    def announce(self, endpoint: PublicEndpoint) -> None:
+        """Add what is known only once there is a frontend.
 
         Raises:
-            ValueError: If the way in imposes a limit that the user set as well.
+            ValueError: If the frontend imposes a limit that the user set as well.
         """
-        context = self._platform.context(door)
+        context = self._platform.context(endpoint)
         require_free(self._component, self._extras, context)
         for name, value in plain_variables(self._component, context, self._extras).items():
             if name not in self._plain:
@@ -250,10 +250,10 @@ class ComponentTask(Construct):
         assert isinstance(resource, ecs.CfnTaskDefinition)
         resource.add_property_override("ContainerDefinitions.0.Command", list(start.command or ()))
 
-    def _define_container(self, start: Start, door: Door | None) -> ecs.ContainerDefinition:
+    def _define_container(self, start: Start, endpoint: PublicEndpoint | None) -> ecs.ContainerDefinition:
         component = self._component
         extras = self._extras
-        require_free(component, extras, self._platform.context(door))
+        require_free(component, extras, self._platform.context(endpoint))
         require_values(component, extras)
         plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
         secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
@@ -288,9 +288,9 @@ class ComponentService(Construct):
     Args:
         component: What runs in it.
         platform: Where and from what.
-        door: The way in, as far as it is known already.
+        endpoint: Where users reach Dify, as far as it is known already.
         start: Another start command. Default: the image's.
-        grace: Whether a load balancer's verdict is ignored while a task starts. Default: there is none.
+        grace: Whether a load balancer checks its health, which is ignored while a task starts. Default: no.
     """
 
     def __init__(
@@ -300,7 +300,7 @@ class ComponentService(Construct):
         *,
         component: Component,
         platform: Platform,
-        door: Door | None,
+        endpoint: PublicEndpoint | None,
         start: Start | None = None,
         grace: bool = False,
     ) -> None:
@@ -308,7 +308,7 @@ class ComponentService(Construct):
         self._component = component
         self._platform = platform
         self._task = ComponentTask(
-            self, "Task", component=component, platform=platform, door=door, start=start
+            self, "Task", component=component, platform=platform, endpoint=endpoint, start=start
         )
         size = platform.sizes[component]
         minimum, maximum = _NEVER_TWICE if component is Component.BEAT else _RELOCATABLE
@@ -413,7 +413,7 @@ class ComponentService(Construct):
                     {
                         "PortName": self._component.dns_label,
                         "DiscoveryName": discovery_name,
-                        # Zero is no limit: the door's own timeout is the only one that counts.
+                        # Zero is no limit: the frontend's own timeout is the only one that counts.
                         "Timeout": {
                             "PerRequestTimeoutSeconds": 0,
                             "IdleTimeoutSeconds": SERVICE_CONNECT_IDLE_SECONDS,

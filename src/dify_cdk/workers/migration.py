@@ -39,7 +39,7 @@ class Migration(Construct):
             entry_point=["/bin/bash", "-c"], command=[migration_script().read_text(encoding="utf-8")]
         )
         self._task = ComponentTask(
-            self, "Task", component=Component.MIGRATION, platform=platform, door=None, start=start
+            self, "Task", component=Component.MIGRATION, platform=platform, endpoint=None, start=start
         )
         on_event = self._define_handler("OnEvent", "on_event", [])
         is_complete = self._define_handler("IsComplete", "is_complete", self._statements(platform))

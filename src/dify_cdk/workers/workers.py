@@ -20,7 +20,7 @@ from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
 from dify_cdk.dify.components import NAMED_COMPONENTS, PORTS, Component, require_components
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
-from dify_cdk.dify.environment import Door
+from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.release import DifyRelease
 from dify_cdk.network import ENDPOINT_SERVICES, network_of, tiers_of
 from dify_cdk.options.bedrock import Bedrock
@@ -120,7 +120,7 @@ class DifyWorkers(Construct):
         exec_components: Collection[Component] = (),
     ) -> None:
         super().__init__(scope, id)
-        self._announced: Door | None = None
+        self._announced: PublicEndpoint | None = None
         self._claimed: set[tuple[str, str]] = set()
         self._queue: QueueMetrics | None = None
         require_components("environment", environment or {})
@@ -157,7 +157,7 @@ class DifyWorkers(Construct):
         if models is not None:
             grant_models(self._services[Component.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
-        self._close_plugin_doors()
+        self._set_attachments()
         self._warn(scheduler, release)
         if tiers.closed:
             self._warn_of_closed_network(plugins, mail, models)
@@ -199,8 +199,8 @@ class DifyWorkers(Construct):
         """The service of each background component."""
         return dict(self._services)
 
-    def announce(self, door: Door) -> None:
-        """Tell the background components under which URL users reach Dify, and what that way in carries.
+    def announce(self, endpoint: PublicEndpoint) -> None:
+        """Tell the background components under which URL users reach Dify, and what the way there supports.
 
         Frontends call it; the first one that announces wins, a second one needs ``announce=False``.
 
@@ -212,12 +212,12 @@ class DifyWorkers(Construct):
                 f"{self.node.path} has its public URL already; only one frontend can announce it, "
                 "give the others announce=False"
             )
-        self._announced = door
+        self._announced = endpoint
         for service in self._services.values():
-            service.task.announce(door)
-        if door.internal:  # HTTP nodes may call Dify's own address although it is a private one
+            service.task.announce(endpoint)
+        if endpoint.internal:  # HTTP nodes may call Dify's own address although it is a private one
             proxy = self._services[Component.SSRF_PROXY]
-            proxy.task.replace_command(self._proxy_start(allowed_hosts=[door.host]))
+            proxy.task.replace_command(self._proxy_start(allowed_hosts=[endpoint.host]))
 
     def admit_plugin_targets(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Register the plugin daemon with a load balancer, for ``/e/*``.
@@ -267,7 +267,7 @@ class DifyWorkers(Construct):
         self._claimed.add((what, name))
 
     def admit_plugin_discovery(self) -> str:
-        """Register the plugin daemon for private integrations of API Gateway; all doors share the entry.
+        """Register the plugin daemon for private integrations of API Gateway; all frontends share the entry.
 
         Returns:
             The discovery name.
@@ -279,11 +279,11 @@ class DifyWorkers(Construct):
         self._services[Component.PLUGIN_DAEMON].join_service_connect(PLUGIN_DISCOVERY_NAME)
         return PLUGIN_DISCOVERY_NAME
 
-    def _close_plugin_doors(self) -> None:
-        """Write both door properties of the plugin daemon out, also when they are empty.
+    def _set_attachments(self) -> None:
+        """Set LoadBalancers and ServiceConnectConfiguration of the plugin daemon explicitly, even when empty.
 
-        ECS leaves a service's load balancers and Service Connect as they are when the property is absent,
-        so that a removed frontend could never let go. The L2 leaves both out.
+        ECS keeps the old value of an absent property, so a removed frontend would stay attached. The L2
+        leaves both out.
         """
         self._services[Component.PLUGIN_DAEMON].override("LoadBalancers", [])
         self._services[Component.PLUGIN_DAEMON].override("ServiceConnectConfiguration", {"Enabled": False})
@@ -336,7 +336,7 @@ class DifyWorkers(Construct):
                 component.construct_id,
                 component=component,
                 platform=self._platform,
-                door=None,
+                endpoint=None,
                 start=starts.get(component),
             )
             for component in components

@@ -1,4 +1,4 @@
-"""The bucket that a door writes its access logs to."""
+"""The bucket that a frontend writes its access logs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An own host name: certificates and records, with the same ids behind every kind of frontend."""
+"""A custom domain: certificates and records, with the same ids behind every kind of frontend."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
 from dify_cdk._checks import is_token
+from dify_cdk.frontends.parts.clients import Networks, PublicClients
 from dify_cdk.frontends.parts.names import CLOUDFRONT_REGION, global_name
-from dify_cdk.options.access import Access
 from dify_cdk.options.web_acl import BODY_RULES, WebAcl, literal_networks
 
 _SCOPE = "CLOUDFRONT"
@@ -20,13 +20,13 @@ _STACK_NAME_LENGTH = 100  # 128, and room for the name of a stage
 _Rule = Callable[[int], wafv2.CfnWebACL.RuleProperty]
 
 
-def define_web_acl(scope: Construct, web_acl: WebAcl, access: Access) -> str:
+def define_web_acl(scope: Construct, web_acl: WebAcl, clients: PublicClients) -> str:
     """The ARN of the web ACL, which is defined unless it exists.
 
     In another region than us-east-1 it gets a stack of its own there. Taken away, it leaves that stack
-    behind: CloudFront must let go first. One that filters addresses and one that does not are two, for it
-    changes before the distribution: a web ACL that stops to filter would let everybody in until the function
-    is there that does.
+    behind: CloudFront must let go first. CloudFormation updates a web ACL before the distribution. One that
+    stopped filtering would let everyone in until the function that filters is attached, so the two variants
+    have different ids.
 
     Raises:
         ValueError: If it shall filter addresses, and they let anyone in or are known at deployment only.
@@ -35,7 +35,7 @@ def define_web_acl(scope: Construct, web_acl: WebAcl, access: Access) -> str:
         return web_acl.arn
     kind = "AddressAcl" if web_acl.filters_addresses else "WebAcl"
     home = _home(scope, kind)
-    rules = [rule(priority) for priority, rule in enumerate(_rules(home, web_acl, access))]
+    rules = [rule(priority) for priority, rule in enumerate(_rules(home, web_acl, clients))]
     action = wafv2.CfnWebACL.DefaultActionProperty
     resource = wafv2.CfnWebACL(
         home,
@@ -67,11 +67,11 @@ def _home(scope: Construct, kind: str) -> Construct:
     )
 
 
-def _rules(home: Construct, web_acl: WebAcl, access: Access) -> Iterator[_Rule]:
+def _rules(home: Construct, web_acl: WebAcl, clients: PublicClients) -> Iterator[_Rule]:
     if web_acl.rate is not None:
         yield _rate_rule(web_acl.rate)
     if web_acl.filters_addresses:
-        yield from _address_rules(home, access)
+        yield from _address_rules(home, clients)
     for group in web_acl.groups:
         yield _group_rule(group)
 
@@ -82,10 +82,10 @@ def _rate_rule(rate: int) -> _Rule:
     return _rule("Rate", statement, wafv2.CfnWebACL.RuleActionProperty(block={}))
 
 
-def _address_rules(home: Construct, access: Access) -> Iterator[_Rule]:
-    if not access.filters_addresses:
+def _address_rules(home: Construct, clients: PublicClients) -> Iterator[_Rule]:
+    if not isinstance(clients, Networks):
         raise ValueError("WebAcl.addresses() needs an Access that lists networks: it would let nobody in")
-    for version, networks in (("IPV4", access.all_ipv4), ("IPV6", access.ipv6)):
+    for version, networks in (("IPV4", clients.all_ipv4), ("IPV6", clients.ipv6)):
         listed = literal_networks("Access", networks)
         if not listed:
             continue

@@ -20,7 +20,7 @@ from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.connections import FUNCTION_POOLS
-from dify_cdk.dify.environment import Door, plain_variables, require_free
+from dify_cdk.dify.environment import PublicEndpoint, plain_variables, require_free
 from dify_cdk.dify.limits import Limits
 from dify_cdk.frontends.parts.lambda_images import LambdaImages
 from dify_cdk.options.function_size import FunctionSize
@@ -41,9 +41,9 @@ class PublicName:
     """How the functions learn their public URL.
 
     Attributes:
-        host: Own host name; None where only CloudFront's is there.
+        host: Custom domain; None where only CloudFront's is there.
         parameter: Name of the SSM parameter with the URL, for the latter case.
-        limits: What the way in carries.
+        limits: What the frontend supports.
         collaboration: Whether ``api_websocket`` runs behind it.
     """
 
@@ -117,14 +117,14 @@ class ComponentFunction(Construct):
         return self._url
 
     def _environment(self, platform: Platform, name: PublicName, size: FunctionSize) -> dict[str, str]:
-        door = Door(
+        endpoint = PublicEndpoint(
             scheme="https",
             host=name.host or _HOST,
             limits=name.limits,
-            idle_seconds=ADAPTER_IDLE_SECONDS,
+            idle_timeout_seconds=ADAPTER_IDLE_SECONDS,
             collaboration=name.collaboration,
         )
-        context = platform.context(door, FUNCTION_POOLS)
+        context = platform.context(endpoint, FUNCTION_POOLS)
         extras = platform.extras.get(self._component, {})
         require_free(self._component, extras, context)
         own = {variable: value for variable, value in extras.items() if isinstance(value, str)}

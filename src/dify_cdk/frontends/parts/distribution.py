@@ -1,4 +1,4 @@
-"""A CloudFront distribution before Dify: one set of cache rules, headers and filters for every door."""
+"""A CloudFront distribution before Dify: one set of cache rules, headers and filters for every frontend."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from dify_cdk.dify.routes import STATIC_PATTERN
 from dify_cdk.frontends.parts import viewer_function
 from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.clients import Everybody, PublicClients, clients_of
 from dify_cdk.frontends.parts.cloudfront_acl import define_web_acl
 from dify_cdk.options.access import Access
 from dify_cdk.options.web_acl import WebAcl
@@ -54,7 +55,7 @@ class Edge(Construct):
     Args:
         behaviors: In order of precedence; exactly one is the default.
         access: Who may enter.
-        name: Own host name, with a certificate in us-east-1. Default: CloudFront's own.
+        name: Custom domain, with a certificate in us-east-1. Default: CloudFront's own host name.
         web_acl: What AWS WAF checks first. Default: nothing, there is no web ACL.
 
     Raises:
@@ -75,8 +76,9 @@ class Edge(Construct):
         super().__init__(scope, id)
         _require_room(behaviors)
         (default,) = [behavior for behavior in behaviors if behavior.pattern == _DEFAULT_PATTERN]
-        function = self._define_viewer_function(access, filters=not (web_acl and web_acl.filters_addresses))
-        acl_arn = define_web_acl(self, web_acl, access) if web_acl else None
+        clients = clients_of(access)
+        function = self._define_viewer_function(clients, web_acl)
+        acl_arn = define_web_acl(self, web_acl, clients) if web_acl else None
         static = Behavior(pattern=STATIC_PATTERN, origin=default.origin, keeps_host=default.keeps_host)
         rows = [static, *(behavior for behavior in behaviors if behavior is not default)]
         countries = list(access.countries)
@@ -113,18 +115,14 @@ class Edge(Construct):
         """The distribution."""
         return self._distribution
 
-    def _define_viewer_function(self, access: Access, *, filters: bool) -> cloudfront.Function:
-        code = viewer_function.code(
-            ipv4=access.ipv4,
-            ipv6=access.ipv6,
-            addresses=access.also,
-            anyone=not (filters and access.filters_addresses),
-        )
+    def _define_viewer_function(self, clients: PublicClients, web_acl: WebAcl | None) -> cloudfront.Function:
+        only_headers = web_acl is not None and web_acl.filters_addresses
+        code = viewer_function.code(Everybody() if only_headers else clients)
         return cloudfront.Function(
             self,
-            # Two, for a function changes minutes before the distribution: one that stops to filter would let
-            # everybody in until the web ACL is there.
-            "ViewerRequest" if filters else "ViewerHeaders",
+            # CloudFront updates a function minutes before the distribution. A function that stopped filtering
+            # would let everyone in until the web ACL is attached, so the two variants have different ids.
+            "ViewerHeaders" if only_headers else "ViewerRequest",
             code=cloudfront.FunctionCode.from_inline(code),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             comment="Dify: who may enter, and headers",

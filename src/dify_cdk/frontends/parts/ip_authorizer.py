@@ -1,9 +1,10 @@
-"""The IP allow-list of an HTTP API: a Lambda authorizer whose verdict is cached by source address."""
+"""The IP allow-list of an HTTP API: a Lambda authorizer whose decision is cached by source address."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -15,7 +16,7 @@ from dify_cdk._checks import is_token, require_between
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
-from dify_cdk.options.access import Access
+from dify_cdk.frontends.parts.clients import Networks
 from dify_cdk.options.llrt import check_bootstrap
 
 _FOLDER = "ip_authorizer"
@@ -30,8 +31,8 @@ class IpAuthorizer(Construct):
     """Lets requests from listed networks in.
 
     Args:
-        access: Who may enter.
-        cache_seconds: How long the verdict for an address is kept, 0 to 3600; 0 asks for every request.
+        networks: Who may enter.
+        cache_seconds: How long the decision for an address is cached, 0 to 3600; 0 asks for every request.
         llrt_bootstrap: Path of an LLRT binary to run instead of Python. Default: Python.
 
     Raises:
@@ -43,14 +44,14 @@ class IpAuthorizer(Construct):
         scope: Construct,
         id: str,
         *,
-        access: Access,
+        networks: Networks,
         cache_seconds: int,
         llrt_bootstrap: Path | None,
     ) -> None:
         super().__init__(scope, id)
         require_between("DifyHttpApiFrontend.authorizer_cache_seconds", cache_seconds, 0, _MAX_CACHE_SECONDS)
-        environment = {"ALLOWED_IPV4": ",".join(access.all_ipv4), "ALLOWED_IPV6": ",".join(access.ipv6)}
-        _require_room(access)
+        environment = {"ALLOWED_IPV4": ",".join(networks.all_ipv4), "ALLOWED_IPV6": ",".join(networks.ipv6)}
+        _require_room((*networks.all_ipv4, *networks.ipv6))
         if llrt_bootstrap is None:
             function = self._define_python(environment)
         else:
@@ -110,9 +111,8 @@ class IpAuthorizer(Construct):
             )
 
 
-def _require_room(access: Access) -> None:
+def _require_room(networks: Sequence[str]) -> None:
     """A function's environment holds 4 KB, of which a token may take an address."""
-    networks = (*access.all_ipv4, *access.ipv6)
     size = sum(1 + (_TOKEN_BYTES if is_token(network) else len(network)) for network in networks)
     if size > _ENVIRONMENT_BYTES - _RESERVED_BYTES:
         raise ValueError(

@@ -19,10 +19,11 @@ from dify_cdk.cdk_helpers.prefix_lists import CLOUDFRONT, managed_prefix_list
 from dify_cdk.dify.components import HEALTH_PATHS, PORTS, Component
 from dify_cdk.dify.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rules
 from dify_cdk.frontends.parts.access_logs import define_log_bucket
+from dify_cdk.frontends.parts.clients import Clients, Everybody, FromCloudFront, Networks
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.names import global_name
-from dify_cdk.network import network_of, require_two_zones
-from dify_cdk.options.access import Access
+from dify_cdk.network import DifyNetwork, network_of, require_two_zones
+from dify_cdk.options.access import ANYONE_IPV4, ANYONE_IPV6
 from dify_cdk.workers.component_service import ComponentService, Platform
 
 _DRAIN_SECONDS = 30
@@ -40,10 +41,10 @@ class LoadBalancer(Construct):
     Args:
         platform: Where the services run.
         public: Whether it has public addresses.
-        access: Who may enter. None lets nobody in but CloudFront, through a VPC origin.
+        clients: Who may enter.
         certificate: Turns on TLS, and redirects HTTP to it; behind CloudFront there is no HTTP then. Default:
             plain HTTP.
-        idle_timeout_seconds: Longest silence of a connection, 1 to 4000.
+        idle_timeout_seconds: Idle timeout of a connection, 1 to 4000.
     """
 
     def __init__(
@@ -53,13 +54,13 @@ class LoadBalancer(Construct):
         *,
         platform: Platform,
         public: bool,
-        access: Access | None,
+        clients: Clients,
         certificate: acm.ICertificate | None,
         idle_timeout_seconds: int,
     ) -> None:
         super().__init__(scope, id)
         self._vpc = platform.data.vpc
-        dual_stack = _speaks_ipv6(self._vpc, access, public)
+        dual_stack = _speaks_ipv6(self._vpc, clients, public)
         subnets = platform.tiers.public if public else platform.tiers.app
         if not subnets:
             raise ValueError(
@@ -82,11 +83,8 @@ class LoadBalancer(Construct):
             ip_address_type=elbv2.IpAddressType.DUAL_STACK if dual_stack else elbv2.IpAddressType.IPV4,
         )
         self._alb.log_access_logs(self._define_log_bucket())
-        self._ports = _ports(certificate, redirects=access is not None)
-        if access is None:
-            self._admit_cloudfront()
-        else:
-            self._admit(access, dual_stack)
+        self._ports = _ports(certificate, clients)
+        self._admit(clients, dual_stack)
         self._listener = self._define_listeners(certificate)
 
     @property
@@ -133,7 +131,7 @@ class LoadBalancer(Construct):
         The origin's id names its protocol: one that a distribution uses cannot be changed, only replaced.
 
         Args:
-            read_timeout_seconds: Longest silence of an answer.
+            read_timeout_seconds: Idle timeout of an answer.
 
         Raises:
             ValueError: If the network has no internet gateway, which AWS asks for although nothing is routed
@@ -231,10 +229,22 @@ class LoadBalancer(Construct):
             "Http", port=_HTTP, protocol=elbv2.ApplicationProtocol.HTTP, open=False, default_action=action
         )
 
-    def _admit(self, access: Access, dual_stack: bool) -> None:
-        ipv6 = access.ipv6 if dual_stack else ()
-        for family, networks in (("IPv4", access.all_ipv4), ("IPv6", ipv6)):
-            most = _RULES_PER_GROUP // len(self._ports)
+    def _admit(self, clients: Clients, dual_stack: bool) -> None:
+        match clients:
+            case FromCloudFront():
+                self._admit_cloudfront()
+            case Everybody():
+                self._admit_networks((ANYONE_IPV4,), (ANYONE_IPV6,) if dual_stack else ())
+                acknowledge(self._group, {"AwsSolutions-EC23": "the caller wrote Access.anyone()"})
+            case Networks():
+                self._admit_networks(clients.all_ipv4, clients.ipv6 if dual_stack else ())
+                if is_token(clients.all_ipv4):
+                    reason = "addresses known at deployment are the caller's choice"
+                    acknowledge(self._group, {"AwsSolutions-EC23": reason})
+
+    def _admit_networks(self, ipv4: Sequence[str], ipv6: Sequence[str]) -> None:
+        most = _RULES_PER_GROUP // len(self._ports)
+        for family, networks in (("IPv4", ipv4), ("IPv6", ipv6)):
             if len(networks) > most:
                 raise ValueError(
                     f"Access lists {len(networks)} {family} networks, but a security group holds {most} "
@@ -244,12 +254,6 @@ class LoadBalancer(Construct):
                 peer = ec2.Peer.ipv4(network) if family == "IPv4" else ec2.Peer.ipv6(network)
                 for port in self._ports:
                     self._group.add_ingress_rule(peer, ec2.Port.tcp(port), "Access")
-        if access.is_anyone:
-            acknowledge(self._group, {"AwsSolutions-EC23": "the caller wrote Access.anyone()"})
-        elif is_token(access.all_ipv4):
-            acknowledge(
-                self._group, {"AwsSolutions-EC23": "addresses known at deployment are the caller's choice"}
-            )
 
     def _admit_cloudfront(self) -> None:
         """One rule for every port a listener may have, as the list counts as 55 of the group's 60 rules.
@@ -268,7 +272,7 @@ class LoadBalancer(Construct):
         return define_log_bucket(self, s3.ObjectOwnership.BUCKET_OWNER_ENFORCED)
 
 
-def _ports(certificate: acm.ICertificate | None, *, redirects: bool) -> tuple[int, ...]:
+def _ports(certificate: acm.ICertificate | None, clients: Clients) -> tuple[int, ...]:
     """The listeners' ports.
 
     No browser comes to a load balancer behind CloudFront, which speaks one protocol to it. A redirect on
@@ -276,24 +280,33 @@ def _ports(certificate: acm.ICertificate | None, *, redirects: bool) -> tuple[in
     """
     if certificate is None:
         return (_HTTP,)
-    return (_HTTP, _HTTPS) if redirects else (_HTTPS,)
+    match clients:
+        case FromCloudFront():
+            return (_HTTPS,)
+        case Networks() | Everybody():
+            return (_HTTP, _HTTPS)
 
 
-def _speaks_ipv6(vpc: ec2.IVpc, access: Access | None, public: bool) -> bool:
+def _speaks_ipv6(vpc: ec2.IVpc, clients: Clients, public: bool) -> bool:
     """Whether the load balancer gets IPv6 addresses, which its subnets must be able to give."""
-    if access is None:
-        return False
-    listed = bool(access.ipv6) and not access.is_anyone
-    if listed and not public:
+    network = network_of(vpc)
+    match clients:
+        case FromCloudFront():
+            return False
+        case Networks(ipv6=(_, *_)):
+            _require_ipv6(network, public)
+            return True
+        case Networks() | Everybody():
+            return network is not None and network.ipv6 and public
+
+
+def _require_ipv6(network: DifyNetwork | None, public: bool) -> None:
+    if not public:
         raise ValueError(
             "Access.ipv6 cannot be used with an internal load balancer, which has IPv4 addresses only"
         )
-    network = network_of(vpc)
-    if network is None:
-        return listed
-    if listed and not network.ipv6:
+    if network is not None and not network.ipv6:
         raise ValueError(f"Access.ipv6 needs IPv6 addresses, give {network.node.path} ipv6=True")
-    return network.ipv6 and public
 
 
 def _require_internet_gateway(vpc: ec2.IVpc) -> None:

@@ -16,7 +16,7 @@ from constructs import Construct
 from dify_cdk.cdk_helpers.custom_resources import DeployFunction, define_provider, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
 from dify_cdk.dify.components import PORTS
-from dify_cdk.dify.limits import DOORS, Limits
+from dify_cdk.dify.limits import HTTP_API_TIMEOUT_SECONDS
 from dify_cdk.workers.component_service import ComponentService, Platform
 
 _RESOLVER_SECONDS = 600
@@ -148,15 +148,15 @@ class PrivateApi(Construct):
             component.construct_id, discovered, vpc_link=self._link, parameter_mapping=mapping
         )
 
-    def finish(self, limits: Limits = DOORS["DifyHttpApiFrontend"]) -> None:
+    def finish(self, timeout_seconds: int = HTTP_API_TIMEOUT_SECONDS) -> None:
         """Give every integration its timeout, after all routes are defined.
 
         The L2 takes ``timeout`` and drops it (aws-cdk-lib 2.275), so that the API's default would hold.
 
         Args:
-            limits: What the requests may take. Default: the most that an HTTP API carries.
+            timeout_seconds: Total timeout of a request, 1 to 30 seconds. Default: the most.
         """
-        milliseconds = limits.request_timeout_seconds * 1000
+        milliseconds = timeout_seconds * 1000
         for construct in self._api.node.find_all():
             if isinstance(construct, apigateway.CfnIntegration):
                 construct.timeout_in_millis = milliseconds

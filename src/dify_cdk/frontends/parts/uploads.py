@@ -24,6 +24,7 @@ from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
 from dify_cdk.data.secrets import define_secret
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors
+from dify_cdk.frontends.parts.clients import FromCloudFront
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi
 from dify_cdk.workers.component_service import ComponentService, Platform
@@ -63,7 +64,7 @@ def upload_patterns() -> tuple[str, ...]:
     return (*files, *hooks)
 
 
-class UploadDoor(Protocol):
+class UploadOrigin(Protocol):
     """A second origin for the patterns of :func:`upload_patterns`."""
 
     @property
@@ -167,7 +168,7 @@ class VpcOriginUploads(Construct):
 
     Args:
         platform: Where the services run.
-        timeout_seconds: Longest silence of a request.
+        timeout_seconds: Idle timeout of a request.
     """
 
     def __init__(self, scope: Construct, id: str, *, platform: Platform, timeout_seconds: int) -> None:
@@ -177,7 +178,7 @@ class VpcOriginUploads(Construct):
             "InternalAlb",
             platform=platform,
             public=False,
-            access=None,
+            clients=FromCloudFront(),
             certificate=None,
             idle_timeout_seconds=timeout_seconds,
         )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dify_cdk._checks import is_token, require_cidrs, require_list, require_literal
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import ROUTES
+from dify_cdk.frontends.parts.clients import Everybody, Networks, PublicClients
 
 MAX_CODE_BYTES = 10 * 1024
 """What CloudFront takes, a quota that AWS does not raise.
@@ -29,7 +30,7 @@ _NOTHING = "-"  # is in no key of the template
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def code(*, ipv4: Sequence[str], ipv6: Sequence[str], addresses: Sequence[str] = (), anyone: bool) -> str:
+def code(clients: PublicClients) -> str:
     """The JavaScript source of the viewer-request function, for CloudFront's runtime 2.0.
 
     It answers 403 to viewers outside the networks, sets ``CF-Connecting-IP`` to the viewer's address and, for
@@ -37,27 +38,32 @@ def code(*, ipv4: Sequence[str], ipv6: Sequence[str], addresses: Sequence[str] =
     The same networks give the same code, in whatever order they are listed and however they overlap.
 
     Args:
-        ipv4: IPv4 networks with a prefix length. An address written as IPv4-mapped IPv6 is one of these.
-        ipv6: IPv6 networks with a prefix length.
-        addresses: Further single IPv4 addresses without a prefix length; each may be a token.
-        anyone: Let everybody in; the networks do not matter then.
+        clients: Who may enter. An IPv4 address that arrives written as IPv4-mapped IPv6 is an IPv4 address.
 
     Raises:
         ValueError: If nobody could enter, an entry is no network or address, a network is a token, or the
             code is longer than CloudFront takes.
     """
-    variables = {"ANYONE": json.dumps(anyone), "HOOKS": json.dumps(_hooks())}
-    variables |= _lists((), ()) if anyone else _checked_lists(ipv4, ipv6, addresses)
-    source = "".join(f"var {name} = {value};\n" for name, value in variables.items()) + _template()
-    _require_room(source, addresses, len(ipv4) + len(ipv6) + len(addresses))
-    return source
+    match clients:
+        case Everybody():
+            return _source(_lists((), ()), anyone=True)
+        case Networks():
+            source = _source(_checked_lists(clients), anyone=False)
+            _require_room(source, clients)
+            return source
+
+
+def _source(lists: Mapping[str, str], *, anyone: bool) -> str:
+    variables = {"ANYONE": json.dumps(anyone), "HOOKS": json.dumps(_hooks()), **lists}
+    return "".join(f"var {name} = {value};\n" for name, value in variables.items()) + _template()
 
 
 def _hooks() -> str:
     return next(route.prefix for route in ROUTES if route.component is Component.PLUGIN_DAEMON)
 
 
-def _checked_lists(ipv4: Sequence[str], ipv6: Sequence[str], addresses: Sequence[str]) -> dict[str, str]:
+def _checked_lists(clients: Networks) -> dict[str, str]:
+    ipv4, ipv6, addresses = clients.ipv4, clients.ipv6, clients.addresses
     for name, networks, version in (("Access.ipv4", ipv4, 4), ("Access.ipv6", ipv6, 6)):
         require_cidrs(name, networks, version)
         for network in networks:
@@ -115,11 +121,12 @@ def _lines(text: str) -> Iterator[str]:
     return (line for line in stripped if line and not line.startswith("//"))
 
 
-def _require_room(source: str, addresses: Sequence[str], count: int) -> None:
-    for token in filter(is_token, addresses):
+def _require_room(source: str, clients: Networks) -> None:
+    for token in filter(is_token, clients.addresses):
         source = source.replace(token, _LONGEST_ADDRESS)
     size = len(source.encode())
     if size > MAX_CODE_BYTES:
+        count = len(clients.ipv4) + len(clients.ipv6) + len(clients.addresses)
         raise ValueError(
             f"Access lists {count} networks and addresses, for which a CloudFront Function would need {size} "
             f"bytes of code, but CloudFront takes {MAX_CODE_BYTES}: merge some of them into larger networks"
