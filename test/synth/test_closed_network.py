@@ -41,7 +41,7 @@ MIRROR = "http://pypi.example.internal:8080/simple"
 
 
 @pytest.fixture(scope="module")
-def example(templates: Callable[[str], Template]) -> Template:
+def closed(templates: Callable[[str], Template]) -> Template:
     return templates("v4_closed_network")
 
 
@@ -87,12 +87,12 @@ def names_world(rule: dict[str, Any]) -> bool:
     return any(rule.get(key) in ("0.0.0.0/0", "::/0") for key in keys)
 
 
-def test_nothing_in_the_example_leads_out(example: Template) -> None:
-    assert leads_out(example) == []
-    assert [path for path, value in strings(example.resources) if value in ("0.0.0.0/0", "::/0")] == []
-    (balancer,) = example.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+def test_nothing_in_the_example_leads_out(closed: Template) -> None:
+    assert leads_out(closed) == []
+    assert [path for path, value in strings(closed.resources) if value in ("0.0.0.0/0", "::/0")] == []
+    (balancer,) = closed.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
     assert balancer["Scheme"] == "internal"
-    assert example.of_type("AWS::CloudFront::Distribution") == {}
+    assert closed.of_type("AWS::CloudFront::Distribution") == {}
 
 
 def test_a_network_with_a_way_out_would_be_found(templates: Callable[[str], Template]) -> None:
@@ -111,8 +111,8 @@ def test_an_imported_network_is_closed_as_well(stack: cdk.Stack) -> None:
     assert leads_out(synthesized(stack)) == []
 
 
-def test_the_example_has_every_endpoint(example: Template) -> None:
-    endpoints = list(example.properties("AWS::EC2::VPCEndpoint").values())
+def test_the_example_has_every_endpoint(closed: Template) -> None:
+    endpoints = list(closed.properties("AWS::EC2::VPCEndpoint").values())
     interfaces = {
         text(one["ServiceName"]).removeprefix(f"com.amazonaws.{REGION}.")
         for one in endpoints
@@ -124,61 +124,61 @@ def test_the_example_has_every_endpoint(example: Template) -> None:
     assert all(one["PrivateDnsEnabled"] for one in endpoints if one["VpcEndpointType"] == "Interface")
 
 
-def test_every_endpoint_stands_in_every_subnet_of_the_tasks(example: Template) -> None:
-    worker = example.services()[Component.WORKER]["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]
-    for id, endpoint in example.properties("AWS::EC2::VPCEndpoint").items():
+def test_every_endpoint_stands_in_every_subnet_of_the_tasks(closed: Template) -> None:
+    worker = closed.services()[Component.WORKER]["NetworkConfiguration"]["AwsvpcConfiguration"]["Subnets"]
+    for id, endpoint in closed.properties("AWS::EC2::VPCEndpoint").items():
         if endpoint["VpcEndpointType"] == "Interface":
             assert endpoint["SubnetIds"] == worker, id
     assert len(worker) == 2
 
 
-def test_all_images_come_from_the_registry_inside(example: Template) -> None:
-    for component, container in example.containers().items():
+def test_all_images_come_from_the_registry_inside(closed: Template) -> None:
+    for component, container in closed.containers().items():
         image = text(container["Image"])
         assert image.startswith(f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify/"), component
-        execution = example.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
+        execution = closed.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
         repository = image.partition("/")[2].rpartition(":")[0]
         arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
-        assert allows(statements_of(example, execution), "ecr:BatchGetImage", arn), component
+        assert allows(statements_of(closed, execution), "ecr:BatchGetImage", arn), component
 
 
-def test_the_mirror_command_copies_to_where_the_example_looks(example: Template) -> None:
+def test_the_mirror_command_copies_to_where_the_example_looks(closed: Template) -> None:
     registry = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify"
     script = mirror_script(registry=registry, versions=[DifyRelease().version], tool="crane")
     copied = {line.split()[-1] for line in script.splitlines() if line.startswith("crane copy ")}
-    assert {text(container["Image"]) for container in example.containers().values()} <= copied
+    assert {text(container["Image"]) for container in closed.containers().values()} <= copied
     assert f"{registry}/langgenius/dify-api:{DifyRelease().version}" in copied
 
 
-def test_nothing_of_the_internet_is_asked_for(example: Template) -> None:
-    for component in example.containers():
-        variables = example.environment(component)
+def test_nothing_of_the_internet_is_asked_for(closed: Template) -> None:
+    for component in closed.containers():
+        variables = closed.environment(component)
         if component in BACKEND_COMPONENTS:
             assert variables["MARKETPLACE_ENABLED"] == "false", component
             assert variables["ENABLE_CHECK_UPGRADABLE_PLUGIN_TASK"] == "false", component
             assert variables["HOSTED_FETCH_APP_TEMPLATES_MODE"] == "builtin", component
             assert variables["CHECK_UPDATE_URL"] == "", component
-    daemon = example.environment(Component.PLUGIN_DAEMON)
+    daemon = closed.environment(Component.PLUGIN_DAEMON)
     assert daemon["PIP_MIRROR_URL"] == MIRROR
     assert daemon["PIP_MIRROR_AUTO_DETECT"] == "false"
     assert daemon["PLUGIN_IGNORE_UV_LOCK"] == "true"
-    assert "PIP_MIRROR_URL" not in example.environment(Component.SANDBOX)
+    assert "PIP_MIRROR_URL" not in closed.environment(Component.SANDBOX)
 
 
-def test_the_door_of_the_example_speaks_tls_by_a_name_inside(example: Template) -> None:
-    listeners = example.properties("AWS::ElasticLoadBalancingV2::Listener").values()
+def test_the_door_of_the_example_speaks_tls_by_a_name_inside(closed: Template) -> None:
+    listeners = closed.properties("AWS::ElasticLoadBalancingV2::Listener").values()
     assert {one["Protocol"] for one in listeners} == {"HTTP", "HTTPS"}
     (plain,) = [one for one in listeners if one["Protocol"] == "HTTP"]
     assert plain["DefaultActions"][0]["Type"] == "redirect"
-    (zone,) = example.properties("AWS::Route53::HostedZone").values()
+    (zone,) = closed.properties("AWS::Route53::HostedZone").values()
     assert zone["VPCs"]
-    assert example.environment(Component.WORKER)["CONSOLE_WEB_URL"] == "https://dify.example.internal"
+    assert closed.environment(Component.WORKER)["CONSOLE_WEB_URL"] == "https://dify.example.internal"
 
 
-def test_models_are_reached_by_the_plugin_daemon(example: Template) -> None:
-    component = example.task_of(Component.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0]
+def test_models_are_reached_by_the_plugin_daemon(closed: Template) -> None:
+    component = closed.task_of(Component.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0]
     model = f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-pro-v1:0"
-    assert allows(statements_of(example, component), "bedrock:InvokeModel", model)
+    assert allows(statements_of(closed, component), "bedrock:InvokeModel", model)
 
 
 def test_with_a_way_out_the_marketplace_stays_on(templates: Callable[[str], Template]) -> None:

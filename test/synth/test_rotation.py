@@ -135,7 +135,7 @@ def test_secret_key_is_the_same_for_everybody(pair: tuple[Template, Template]) -
 def all_doors(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Template, ...]:
-    """Before and after a rotation, with a frontend of every kind, and without or with a key of the caller's."""
+    """Before and after a rotation, with a frontend of every kind, without and with a key of the caller."""
     folders = [str(tmp_path_factory.mktemp("readers")) for _ in range(2)]
     return tuple(
         synthesize(folder, number, *KINDS, own_key=request.param) for number, folder in enumerate(folders)
