@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Collection
 from typing import Any
 
+from dify_cdk.dify.components import Component
+from dify_cdk.dify.routes import Route, served
 from support import Template
 
 # By hand from the routes of Dify's own proxy, not from the table the library is built on.
@@ -53,6 +56,19 @@ NEVER_AT_API_OR_DAEMON = [
     "/metrics/",
     "/debug/pprof/heap",
 ]
+NEVER_PUBLIC = (
+    "/inner/api",
+    "/health",
+    "/threads",
+    "/db-pool-stat",
+    "/plugin",
+    "/v2/invoke",
+    "/backwards-invocation",
+    "/admin",
+    "/metrics",
+    "/debug/pprof",
+)
+"""Paths of api and of the plugin daemon that no frontend may lead to the container that serves them."""
 CARRIES_FILES = [
     "/console/api/files/upload",
     "/console/api/workspaces/current/plugin/upload/pkg",
@@ -67,6 +83,11 @@ CARRIES_FILES = [
     "/triggers/webhook/1",
     "/e/hook",
 ]
+
+
+def route_of(path: str, components: Collection[Component]) -> Route:
+    """The route that answers a path when these components are deployed."""
+    return next(route for route in served({*components, Component.WEB}) if route.matches(path))
 
 
 class Routing:

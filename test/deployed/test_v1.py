@@ -49,8 +49,8 @@ from deployed.stages import (
 from deployed.targets import Answer, ask, start_targets
 from deployed.world import World
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import route_of, served
-from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
+from dify_cdk.dify.routes import served
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, route_of
 from support import Template
 
 pytestmark = pytest.mark.slow

@@ -53,8 +53,8 @@ from deployed.stages import (
 from deployed.targets import MEBIBYTE, PRETENDED, TLS, Answer, ask, start_targets
 from deployed.world import World
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import STATIC_PATTERN, RouteClass, route_of, served
-from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
+from dify_cdk.dify.routes import STATIC_PATTERN, RouteClass, served
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, route_of
 from support import Template
 
 pytestmark = pytest.mark.slow

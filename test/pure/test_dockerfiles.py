@@ -14,7 +14,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from dify_cdk.cdk_helpers.assets import node_binary
-from dify_cdk.dify.components import PORTS, Component
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import TABLE, SecretField
 from dify_defaults import known_names
 from dockerfiles import DOCKER, IMAGES, Dockerfile, instructions_in, read
@@ -186,9 +186,9 @@ class TestEnvironment:
 
     def test_the_port_is_the_same_for_all(self, api: Dockerfile, web: Dockerfile) -> None:
         found = api.image.environment
-        assert found["AWS_LWA_PORT"] == found["DIFY_PORT"] == str(PORTS[Component.API])
+        assert found["AWS_LWA_PORT"] == found["DIFY_PORT"] == str(Component.API.port)
         found = web.image.environment
-        assert found["AWS_LWA_PORT"] == found["PORT"] == str(PORTS[Component.WEB])
+        assert found["AWS_LWA_PORT"] == found["PORT"] == str(Component.WEB.port)
 
     def test_the_table_says_nothing_else(self, dockerfile: Dockerfile) -> None:
         """The function's environment wins; where both set a variable, they agree."""

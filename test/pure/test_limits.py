@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 import dify_cdk
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import ROUTES, route_of
+from dify_cdk.dify.routes import ROUTES
 from dify_cdk.report.limits.limits import CLASSES
 from dify_cdk.report.limits.verdict import UNKNOWN
 from dify_cdk.report.traffic.facts import Fact, fact, facts
 from dify_cdk.report.traffic.routes import matches
+from paths import route_of
 from support import TEMPLATES
 from template_parts import (
     ARN,

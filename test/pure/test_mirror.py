@@ -13,7 +13,7 @@ from dify_cdk import cli
 from dify_cdk.cli import _mirror
 from dify_cdk.cli.mirror_script import TOOLS, images, mirror_script
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.release import REPOSITORIES, DifyRelease, ecr_registry
+from dify_cdk.dify.release import DifyRelease, ecr_registry
 from dockerfiles import DOCKER
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -68,7 +68,7 @@ class TestImages:
         for component in Component:
             name = DifyRelease(registry="r.io/x").image_name(component).removeprefix("r.io/x/")
             assert names[name] == DifyRelease().image_name(component)
-        assert len(names) == len(set(REPOSITORIES.values())) + 1
+        assert len(names) == len({component.spec.repository for component in Component}) + 1
 
     def test_the_adapter_is_the_one_of_both_dockerfiles(self) -> None:
         assert images(["1.17.1"])[-1].source == f"public.ecr.aws/{ADAPTER}"

@@ -12,9 +12,10 @@ import pytest
 from dify_cdk import cli
 from dify_cdk.cli import init_app as _init
 from dify_cdk.cli import synth_example as _synth
-from dify_cdk.dify.components import NAMED_COMPONENTS, PORTS, Component
+from dify_cdk.dify.components import NAMED_COMPONENTS, Component
 from dify_cdk.dify.release import DifyRelease
-from dify_cdk.dify.routes import NEVER_PUBLIC, alb_rules
+from dify_cdk.dify.routes import alb_rules
+from paths import NEVER_PUBLIC
 
 REGION = "ap-northeast-1"
 
@@ -63,7 +64,7 @@ class TestV1:
     ) -> None:
         for row in v1["roles"]:
             component = Component(row["name"])
-            assert row["ports"] == ([PORTS[component]] if component in PORTS else [])
+            assert row["ports"] == ([component.port] if component.spec.port else [])
             labels = [name.partition(".")[0] for name in row["private_names"]]
             assert labels == ([component.dns_label] if component in NAMED_COMPONENTS else [])
             assert all(name.endswith(".internal") for name in row["private_names"])
@@ -85,7 +86,7 @@ class TestV1:
         ]
         assert all(len(route["destinations"]) == 1 for route in listener["routes"])
         (end,) = listener["routes"][-1]["destinations"]
-        assert (end["role"], end["port"]) == (Component.WEB, PORTS[Component.WEB])
+        assert (end["role"], end["port"]) == (Component.WEB, Component.WEB.port)
         assert listener["scheme"] == "internet-facing"
 
     def test_no_rule_leads_to_what_is_never_public(self, v1: dict[str, Any]) -> None:

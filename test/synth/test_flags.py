@@ -8,9 +8,10 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk.assertions import Template as Synthesized
 
-from dify_cdk import Limits
+from dify_cdk import Component, Limits
 from dify_cdk.cdk_helpers.assets import examples_dir
 from dify_cdk.dify.environment import PublicEndpoint
+from dify_cdk.workers.component_service import ComponentService
 from support import REGION, Template, normalise
 from synth.installation import synthesized, workers_in
 
@@ -56,9 +57,10 @@ def test_plugin_daemon_writes_its_doors_out_whatever_the_flags(tmp_path_factory:
     )
     workers = workers_in(stack)
     limits = Limits(request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10)
-    workers.announce(
-        PublicEndpoint(scheme="https", host="dify.example.com", limits=limits, idle_timeout_seconds=30)
-    )
+    endpoint = PublicEndpoint(scheme="https", host="dify.example.com", limits=limits, idle_timeout_seconds=30)
+    workers.announce(endpoint)
+    for component in (Component.API, Component.WEB):
+        ComponentService(stack, component, component=component, platform=workers.platform, endpoint=endpoint)
     daemon = synthesized(stack).services()["plugin_daemon"]
     assert daemon["LoadBalancers"] == []
     assert daemon["ServiceConnectConfiguration"] == {"Enabled": False}

@@ -21,7 +21,6 @@ from dify_cdk import (
     DifyRelease,
     DifyWorkers,
 )
-from dify_cdk.dify.release import REPOSITORIES
 from support import Template
 from synth.installation import OFFICE, data_in, synthesized
 from synth.test_contract import CONTRACT, stateful_ids
@@ -75,7 +74,7 @@ def test_a_new_release_changes_images_and_nothing_else(door: str) -> None:
     assert _without_images(after) == _without_images(before)
     images = {component: container["Image"] for component, container in after.containers().items()}
     assert images == {
-        component: f"{REPOSITORIES[Component(component)]}:{NEXT.tag(Component(component))}"
+        component: f"{Component(component).spec.repository}:{NEXT.tag(Component(component))}"
         for component in images
     }
     (migration,) = after.properties("Custom::DifyMigration").values()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from dify_cdk.dify.components import BACKEND_COMPONENTS, PORTS, Component, private_url
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, private_url
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
 from dify_cdk.dify.limits import Limits
 
@@ -431,7 +431,7 @@ _PLUGINS = (
     Row("PLUGIN_REMOTE_INSTALLING_HOST", _DAEMON, "127.0.0.1"),
     Row("PLUGIN_REMOTE_INSTALLING_PORT", _DAEMON, "5003"),
     Row("FORCE_VERIFYING_SIGNATURE", _DAEMON, "true"),
-    Row("SERVER_PORT", _DAEMON, str(PORTS[Component.PLUGIN_DAEMON])),
+    Row("SERVER_PORT", _DAEMON, str(Component.PLUGIN_DAEMON.port)),
     Row("PLATFORM", _DAEMON, "local"),
     # Seconds to install the packages of one plugin. A whole installation counts as failed a minute later,
     # however many plugins it brings.
@@ -443,7 +443,7 @@ _CODE = (
     Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Component.SANDBOX)),
     Row("CODE_EXECUTION_API_KEY", _BACKEND, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
     Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
-    Row("SANDBOX_PORT", _SANDBOX, str(PORTS[Component.SANDBOX])),
+    Row("SANDBOX_PORT", _SANDBOX, str(Component.SANDBOX.port)),
     Row("WORKER_TIMEOUT", _SANDBOX, _option("WORKER_TIMEOUT"), _SANDBOX_OPTION),
     Row("CODE_EXECUTION_READ_TIMEOUT", _BACKEND, Default(_option("CODE_EXECUTION_READ_TIMEOUT"))),
     Row("ENABLE_NETWORK", _SANDBOX, "true"),
@@ -458,7 +458,7 @@ _CODE = (
 
 _PAGES = (
     Row("HOSTNAME", _WEB, "0.0.0.0"),  # Next.js binds to what this names; Fargate sets its own otherwise
-    Row("PORT", _WEB, str(PORTS[Component.WEB])),
+    Row("PORT", _WEB, str(Component.WEB.port)),
     Row("SERVER_CONSOLE_API_URL", _WEB, _inner(Component.API)),
     Row("NEXT_PUBLIC_ENABLE_AGENT_V2", _WEB, "false"),  # needs the agent backend, which is not deployed
     Row("NEXT_TELEMETRY_DISABLED", _WEB, "1"),

@@ -5,30 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from dify_cdk._checks import require_match
-from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, require_components
+from dify_cdk.dify.components import Component, ReleaseTag, require_components
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ecs as ecs
     from aws_cdk import aws_secretsmanager as secretsmanager
     from constructs import Construct
 
-REPOSITORIES: Mapping[Component, str] = MappingProxyType(
-    {
-        **dict.fromkeys(BACKEND_COMPONENTS, "langgenius/dify-api"),
-        Component.WEB: "langgenius/dify-web",
-        Component.PLUGIN_DAEMON: "langgenius/dify-plugin-daemon",
-        Component.SANDBOX: "langgenius/dify-sandbox",
-        Component.SSRF_PROXY: "ubuntu/squid",
-    }
-)
-"""Repository of each component's image on Docker Hub; a registry prefix goes before it."""
-
 TESTED_COMBINATIONS = frozenset({("1.17.1", "0.2.15", "0.6.10-local", "6.6-24.04_beta")})
-"""``(version, sandbox, plugin_daemon, ssrf_proxy)`` tags this library is written for."""
+"""Tags this library is written for, in the order of ``ReleaseTag``."""
 
 _ECR = re.compile(
     r"(?P<account>.+?)\.dkr\.ecr\.(?P<region>.+?)\.amazonaws\.com(?P<china>\.cn)?(?:/(?P<prefix>.+))?"
@@ -103,7 +91,7 @@ class DifyRelease:
 
     def __post_init__(self) -> None:
         """Check tags and registry."""
-        for name in ("version", "sandbox", "plugin_daemon", "ssrf_proxy"):
+        for name in ReleaseTag:
             require_match(f"DifyRelease.{name}", getattr(self, name), _TAG, "an image tag such as 1.17.1")
         require_components("DifyRelease.images", self.images)
         if self.registry is not None:
@@ -119,7 +107,7 @@ class DifyRelease:
     @property
     def is_tested(self) -> bool:
         """Whether this combination of tags is one the library was written for."""
-        return (self.version, self.sandbox, self.plugin_daemon, self.ssrf_proxy) in TESTED_COMBINATIONS
+        return tuple(getattr(self, name) for name in ReleaseTag) in TESTED_COMBINATIONS
 
     @property
     def needs_login(self) -> bool:
@@ -128,17 +116,13 @@ class DifyRelease:
 
     def tag(self, component: Component) -> str:
         """The image tag of a component."""
-        by_component = {
-            Component.SANDBOX: self.sandbox,
-            Component.PLUGIN_DAEMON: self.plugin_daemon,
-            Component.SSRF_PROXY: self.ssrf_proxy,
-        }
-        return by_component.get(component, self.version)
+        tag: str = getattr(self, component.spec.tag)
+        return tag
 
     def image_name(self, component: Component) -> str:
         """The full name of a component's pinned image, whether or not ``images`` replaces it."""
         prefix = "" if self.registry is None else f"{self.registry}/"
-        return f"{prefix}{REPOSITORIES[component]}:{self.tag(component)}"
+        return f"{prefix}{component.spec.repository}:{self.tag(component)}"
 
     def container_image(self, scope: Construct, component: Component) -> ecs.ContainerImage:
         """The image of a component for an ECS container.
@@ -156,7 +140,7 @@ class DifyRelease:
         place = ecr_registry(self.registry)
         if place is None:
             return ecs.ContainerImage.from_registry(self.image_name(component), credentials=self.credentials)
-        name = "/".join(part for part in (place.prefix, REPOSITORIES[component]) if part)
+        name = "/".join(part for part in (place.prefix, component.spec.repository) if part)
         arn = f"arn:{place.partition}:ecr:{place.region}:{place.account}:repository/{name}"
         repository = ecr.Repository.from_repository_attributes(
             scope, "Repository", repository_arn=arn, repository_name=name

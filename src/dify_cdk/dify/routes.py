@@ -160,20 +160,6 @@ STATIC_PATTERN = "/_next/static/*"
 STATIC_PRIORITY = 20000
 """Rank of a rule for them, where they need one of their own: a login must not answer for a cached file."""
 
-NEVER_PUBLIC = (
-    "/inner/api",
-    "/health",
-    "/threads",
-    "/db-pool-stat",
-    "/plugin",
-    "/v2/invoke",
-    "/backwards-invocation",
-    "/admin",
-    "/metrics",
-    "/debug/pprof",
-)
-"""Paths of api and of the plugin daemon that no frontend may lead to the container that serves them."""
-
 _ROUTES_PER_RULE = 5  # condition values of one ALB rule, a limit AWS does not raise
 
 
@@ -222,6 +208,21 @@ def cloudfront_behaviors(components: Collection[Component]) -> tuple[tuple[str, 
     )
 
 
-def route_of(path: str, components: Collection[Component]) -> Route:
-    """The route that answers a path when these components are deployed."""
-    return next(route for route in served({*components, Component.WEB}) if route.matches(path))
+def require_served(frontend: str, components: Collection[Component]) -> None:
+    """Check that a frontend leads somewhere with every route whose component always runs.
+
+    A path that no route takes would fall to ``web``, which answers 404 for it.
+
+    Args:
+        frontend: Class of the frontend.
+        components: What it leads to.
+
+    Raises:
+        ValueError: If a route's component is not among them.
+    """
+    for route in ROUTES:
+        if route.component not in components and route.component.spec.option is None:
+            raise ValueError(
+                f"{frontend} does not serve {route.component}, to which route {route.prefix} leads: run the "
+                "component there, or give the construct that runs it a way to register with the frontend"
+            )

@@ -14,9 +14,10 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
+from dify_cdk.dify.routes import require_served
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
 from dify_cdk.frontends.parts.cognito import CognitoLogin
@@ -214,9 +215,6 @@ class DifyAlbFrontend(Construct):
         return self._edge.distribution.distribution_domain_name
 
     def _define_services(self, kind: Construct, workers: DifyWorkers) -> dict[Component, ComponentService]:
-        components = [Component.API, Component.WEB]
-        if self._endpoint.collaboration:
-            components.append(Component.API_WEBSOCKET)
         services = {
             component: ComponentService(
                 kind,
@@ -226,7 +224,9 @@ class DifyAlbFrontend(Construct):
                 endpoint=self._endpoint,
                 grace=True,
             )
-            for component in components
+            for component in hosted_by(
+                Host.FRONTEND, {"collaboration"} if self._endpoint.collaboration else ()
+            )
         }
         for component, service in services.items():
             if component in BACKEND_COMPONENTS:
@@ -237,6 +237,7 @@ class DifyAlbFrontend(Construct):
 
     def _connect(self, workers: DifyWorkers) -> None:
         """Register what runs here as targets, and the plugin daemon, which belongs to the workers."""
+        require_served(_NAME, {*self._services, Component.PLUGIN_DAEMON})
         groups = self._load_balancer.route(list(self._services.values()), self._login)
         daemon = workers.services[Component.PLUGIN_DAEMON]
         self._load_balancer.allow_to(daemon)

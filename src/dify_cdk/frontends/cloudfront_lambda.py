@@ -19,7 +19,7 @@ from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
-from dify_cdk.dify.routes import cloudfront_behaviors
+from dify_cdk.dify.routes import cloudfront_behaviors, require_served
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
@@ -156,6 +156,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         if public.host is None:
             ssm.StringParameter(kind, "PublicUrl", parameter_name=public.parameter, string_value=self.url)
         self._services = self._serve_inside(kind, workers, second)
+        require_served(_NAME, {*self._functions, *self._services, Component.PLUGIN_DAEMON})
         if announce:
             workers.announce(self._endpoint)
 

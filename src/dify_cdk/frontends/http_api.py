@@ -11,10 +11,10 @@ from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk.dify.components import Component
+from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import FRONTEND_LIMITS, Limits, require_support
-from dify_cdk.dify.routes import http_api_routes
+from dify_cdk.dify.routes import http_api_routes, require_served
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.clients import Networks, clients_of
 from dify_cdk.frontends.parts.ip_authorizer import IpAuthorizer
@@ -175,7 +175,7 @@ class DifyHttpApiFrontend(Construct):
         return dict(self._services)
 
     def _define_services(self, kind: Construct, platform: Platform) -> dict[Component, ComponentService]:
-        components = (Component.API, Component.WEB)
+        components = hosted_by(Host.FRONTEND)
         for component in components:
             platform = platform.with_size(
                 component, with_room_for_proxy(component, platform.sizes[component])
@@ -200,6 +200,7 @@ class DifyHttpApiFrontend(Construct):
         ends[Component.PLUGIN_DAEMON] = self._api.integrate(
             daemon, workers.admit_plugin_discovery(), {**_CLIENT_ADDRESS, **_HOOK_URL}
         )
+        require_served(_NAME, ends)
         for path, route in http_api_routes(ends):
             self._api.api.add_routes(
                 path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.component]

@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from dify_cdk.dify.components import Component
 from dify_cdk.options.sizes import ComponentSize
-
-_ALL_ON_SPOT: Mapping[Component, str] = MappingProxyType(
-    {
-        Component.API: "nobody can use Dify",
-        Component.WEB: "nobody can open Dify",
-        Component.PLUGIN_DAEMON: "no model and no tool answers until another task has installed every plugin",
-    }
-)
-"""What happens when AWS takes the last task of a component back; other components only work later."""
 
 _NO_SCHEDULER = (
     "scheduler=None: scheduled workflows, polled triggers, human-input timeouts, plugin upgrades and "
@@ -38,9 +28,9 @@ def lever_warnings(
         database_pauses: Whether the database would pause without connections.
     """
     found = {}
-    for component, effect in _ALL_ON_SPOT.items():
-        spot = sizes[component].spot
-        if spot is not None and spot.on_demand_base == 0:
+    for component in Component:
+        spot, effect = sizes[component].spot, component.spec.without_tasks
+        if effect is not None and spot is not None and spot.on_demand_base == 0:
             found[f"DifyWorkersSpot{component.construct_id}"] = (
                 f"every task of {component} runs on Spot: while there is no spare capacity, {effect}"
             )

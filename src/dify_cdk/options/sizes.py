@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from dify_cdk._checks import is_token, require_literal, require_one_of, require_whole
-from dify_cdk.dify.components import Component, require_components
+from dify_cdk.dify.components import Component, Host, Replicas, components_with, require_components
 
 _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
     {
@@ -174,28 +174,17 @@ def _require_effect(spot: Spot, most_tasks: int) -> None:
 
 
 DEFAULT_SIZES: Mapping[Component, ComponentSize] = MappingProxyType(
-    {
-        Component.API: ComponentSize(cpu_units=512, memory_mib=2048),
-        Component.API_WEBSOCKET: ComponentSize(cpu_units=256, memory_mib=1024),
-        Component.WEB: ComponentSize(cpu_units=256, memory_mib=1024),
-        Component.WORKER: ComponentSize(cpu_units=1024, memory_mib=2048),
-        Component.BEAT: ComponentSize(cpu_units=256, memory_mib=1024),
-        # Installs two plugins at a time, each with its Python packages, against a clock.
-        Component.PLUGIN_DAEMON: ComponentSize(cpu_units=1024, memory_mib=2048),
-        Component.SANDBOX: ComponentSize(cpu_units=256, memory_mib=512),
-        Component.SSRF_PROXY: ComponentSize(cpu_units=256, memory_mib=512),
-        Component.MIGRATION: ComponentSize(cpu_units=512, memory_mib=2048),
-    }
+    {one: ComponentSize(cpu_units=one.spec.cpu_units, memory_mib=one.spec.memory_mib) for one in Component}
 )
 """Floors that hold with a handful of users; every installed plugin is one more process of the daemon."""
 
 DEFAULT_WAITING_JOBS = 4
 """A quarter of the 16 jobs that a worker runs at once where the database is large enough."""
 
-SINGLETON_COMPONENTS = (Component.BEAT, Component.PLUGIN_DAEMON, Component.MIGRATION)
+SINGLETON_COMPONENTS = components_with(Replicas.ONE, Replicas.NEVER_TWO)
 """Components of which exactly one task may run: two schedulers run every job twice."""
 
-SCALABLE_COMPONENTS = (Component.API, Component.WEB, Component.WORKER)
+SCALABLE_COMPONENTS = components_with(Replicas.SCALABLE)
 """Components whose number of tasks may follow their load; the CPU of the others says little about theirs."""
 
 
@@ -254,7 +243,7 @@ def _require_runnable(component: Component, size: ComponentSize) -> None:
         require_literal(f"sizes of {component}: tasks", size.tasks, "exactly one task can run")
         if size.tasks != 1:
             raise ValueError(f"sizes of {component}: exactly one task can run, got tasks={size.tasks}")
-    if component == Component.MIGRATION and size.spot is not None:
+    if component.spec.host is Host.MIGRATION and size.spot is not None:
         raise ValueError(
             f"sizes of {component}: it always runs on demand, since nothing starts before it is done, "
             f"got spot={size.spot}; leave spot out"

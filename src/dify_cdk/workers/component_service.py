@@ -18,7 +18,7 @@ from constructs import Construct, IDependable
 from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
 from dify_cdk.data.data import DifyData
-from dify_cdk.dify.components import DATA_CALLERS, HEALTH_PATHS, PORTS, Component
+from dify_cdk.dify.components import BrokerHealth, Component, HealthClient, HttpHealth, Replicas
 from dify_cdk.dify.connections import Part, Pools, connections_of
 from dify_cdk.dify.environment import (
     CACHE_PORT,
@@ -38,19 +38,8 @@ from dify_cdk.workers.security_groups import Mesh
 Extras = Mapping[Component, Mapping[str, "str | ecs.Secret"]]
 """Variables a user adds, by component."""
 
-_WEB_CHECK = (
-    f"fetch('http://127.0.0.1:{PORTS[Component.WEB]}{HEALTH_PATHS[Component.WEB]}')"
-    ".then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))"
-)
 # Remote port of the broker in the state "established"; the kernel writes both in hexadecimal.
 _BROKER_CHECK = f"cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q ':{CACHE_PORT:04X} 01 '"
-_BROKER_COMPONENTS = (Component.WORKER, Component.BEAT)
-_BEAT_HABITS = (
-    *("ENABLE_WORKFLOW_SCHEDULE_POLLER_TASK", "WORKFLOW_SCHEDULE_POLLER_INTERVAL"),
-    *("ENABLE_HUMAN_INPUT_TIMEOUT_TASK", "HUMAN_INPUT_TIMEOUT_TASK_INTERVAL"),
-    *("ENABLE_TRIGGER_PROVIDER_REFRESH_TASK", "TRIGGER_PROVIDER_REFRESH_INTERVAL"),
-)
-"""What makes beat call the broker every minute; without, it may not be connected for a day."""
 
 SERVICE_CONNECT_IDLE_SECONDS = 300
 """How long the proxy of Service Connect keeps a connection that is not in use; ECS's own default, written out
@@ -103,6 +92,7 @@ class Platform:
         pools: How many connections to the database each process may open.
         exec_components: Components whose containers ECS Exec opens.
         services: The services made so far, with workers and all frontends.
+        hosted: The components that something runs so far, as a service, a function or a single task.
     """
 
     cluster: ecs.ICluster
@@ -121,6 +111,7 @@ class Platform:
     pools: Pools
     exec_components: Collection[Component] = ()
     services: list[ComponentService] = field(default_factory=list)
+    hosted: set[Component] = field(default_factory=set)
 
     def with_size(self, component: Component, size: ComponentSize) -> Platform:
         """The same platform with another size of one component."""
@@ -202,7 +193,8 @@ class ComponentTask(Construct):
         )
         self._plain = plain_variables(component, platform.context(endpoint), self._extras)
         self._container = self._define_container(start or Start(), endpoint)
-        if component in DATA_CALLERS:
+        platform.hosted.add(component)
+        if component.spec.uses_data:
             platform.data.grant_access(self._definition.task_role, component)
         if component in platform.exec_components:
             grant_exec(self._definition.task_role)
@@ -311,7 +303,8 @@ class ComponentService(Construct):
             self, "Task", component=component, platform=platform, endpoint=endpoint, start=start
         )
         size = platform.sizes[component]
-        minimum, maximum = _NEVER_TWICE if component is Component.BEAT else _RELOCATABLE
+        never_two = component.spec.replicas is Replicas.NEVER_TWO
+        minimum, maximum = _NEVER_TWICE if never_two else _RELOCATABLE
         rebalancing = ecs.AvailabilityZoneRebalancing
         self._service = ecs.FargateService(
             self,
@@ -323,9 +316,7 @@ class ComponentService(Construct):
             min_healthy_percent=minimum,
             max_healthy_percent=maximum,
             # Rebalancing starts a second task before it stops the first, which a scheduler must not have.
-            availability_zone_rebalancing=rebalancing.DISABLED
-            if component is Component.BEAT
-            else rebalancing.ENABLED,
+            availability_zone_rebalancing=rebalancing.DISABLED if never_two else rebalancing.ENABLED,
             capacity_provider_strategies=_capacity(size.spot),
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
             security_groups=[platform.mesh.group(component)],
@@ -347,7 +338,7 @@ class ComponentService(Construct):
             name=component,
             most=size.most_tasks,
             connections=self._task.connections_to_database,
-            doubles=maximum > _NEVER_TWICE[1],
+            doubles=not never_two,
         )
         platform.services.append(self)
 
@@ -488,7 +479,7 @@ def require_values(component: Component, extras: Mapping[str, object]) -> None:
 
 
 def _processor(component: Component, platform: Platform) -> ecs.RuntimePlatform:
-    arm = platform.architecture is Architecture.ARM64 and component is not Component.SANDBOX
+    arm = platform.architecture is Architecture.ARM64 and not component.spec.x86_only
     return ecs.RuntimePlatform(
         cpu_architecture=ecs.CpuArchitecture.ARM64 if arm else ecs.CpuArchitecture.X86_64,
         operating_system_family=ecs.OperatingSystemFamily.LINUX,
@@ -498,10 +489,10 @@ def _processor(component: Component, platform: Platform) -> ecs.RuntimePlatform:
 def _linux(scope: Construct, component: Component, platform: Platform) -> ecs.LinuxParameters | None:
     """An init process where there are orphans, or a process 1 that ignores the signal to stop.
 
-    The sandbox's start script is a shell that stays process 1; ECS Exec leaves its agent's children behind.
-    It also makes a new revision, without which running tasks would stay closed.
+    ECS Exec leaves its agent's children behind. The process also makes a new revision, without which running
+    tasks would stay closed.
     """
-    if component is Component.SANDBOX or component in platform.exec_components:
+    if component.spec.init_process or component in platform.exec_components:
         return ecs.LinuxParameters(scope, "Linux", init_process_enabled=True)
     return None
 
@@ -518,10 +509,10 @@ def _capacity(spot: Spot | None) -> list[ecs.CapacityProviderStrategy]:
 
 
 def _port_mapping(component: Component) -> list[ecs.PortMapping] | None:
-    port = PORTS.get(component)
+    port = component.spec.port
     if port is None:
         return None
-    if component is Component.SSRF_PROXY:  # CONNECT is not plain HTTP
+    if not isinstance(component.spec.health, HttpHealth):  # such as a proxy: CONNECT is not plain HTTP
         return [ecs.PortMapping(container_port=port, name=component.dns_label)]
     http: ecs.AppProtocol = ecs.AppProtocol.http  # type: ignore[assignment]  # a jsii class property
     return [ecs.PortMapping(container_port=port, name=component.dns_label, app_protocol=http)]
@@ -529,16 +520,25 @@ def _port_mapping(component: Component) -> list[ecs.PortMapping] | None:
 
 def _health_check(component: Component, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
     """What tells ECS that a container has to be replaced: it asks that container, and nothing behind it."""
-    if component in _BROKER_COMPONENTS:
-        return _broker_check(component, extras)
-    path = HEALTH_PATHS.get(component)
-    if path is None:
-        return None
-    command = ["CMD-SHELL", f"curl -fsS http://localhost:{PORTS[component]}{path} || exit 1"]
-    if component is Component.WEB:  # its image has no curl
-        command = ["CMD", "node", "-e", _WEB_CHECK]
+    health = component.spec.health
+    if isinstance(health, HttpHealth):
+        return _http_check(component.port, health)
+    if isinstance(health, BrokerHealth) and extras.keys().isdisjoint(health.unless):
+        return _broker_check()
+    return None
+
+
+def _http_check(port: int, health: HttpHealth) -> ecs.HealthCheck:
+    commands = {
+        HealthClient.CURL: ["CMD-SHELL", f"curl -fsS http://localhost:{port}{health.path} || exit 1"],
+        HealthClient.NODE: [
+            *("CMD", "node", "-e"),
+            f"fetch('http://127.0.0.1:{port}{health.path}')"
+            ".then(r=>process.exit(r.status<400?0:1)).catch(()=>process.exit(1))",
+        ],
+    }
     return ecs.HealthCheck(
-        command=command,
+        command=commands[health.client],
         interval=cdk.Duration.seconds(15),
         timeout=cdk.Duration.seconds(10),
         retries=3,
@@ -546,7 +546,7 @@ def _health_check(component: Component, extras: Mapping[str, object]) -> ecs.Hea
     )
 
 
-def _broker_check(component: Component, extras: Mapping[str, object]) -> ecs.HealthCheck | None:
+def _broker_check() -> ecs.HealthCheck:
     """Whether a worker or the scheduler is connected to the broker; reads two files and starts no Python.
 
     Celery connects again by itself. One that does not for five minutes, longer than ElastiCache needs to put
@@ -561,8 +561,6 @@ def _broker_check(component: Component, extras: Mapping[str, object]) -> ecs.Hea
     ``celery inspect ping``, which Dify's Compose file has and leaves off, starts a Python with Dify's
     configuration each time.
     """
-    if component is Component.BEAT and not extras.keys().isdisjoint(_BEAT_HABITS):
-        return None
     return ecs.HealthCheck(
         command=["CMD-SHELL", f"{_BROKER_CHECK} || exit 1"],
         interval=cdk.Duration.seconds(60),

@@ -15,11 +15,6 @@ _ACTIONS = (  # what the agent inside the task calls; none of them takes a resou
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 )
-_NEVER = {
-    Component.SANDBOX: "it runs other people's code and must have no permissions",
-    Component.SSRF_PROXY: "it guards the network and must have no permissions",
-    Component.MIGRATION: "it is over before anybody could look at it",
-}
 
 
 def require_exec(components: Collection[Component], *, has_scheduler: bool) -> frozenset[Component]:
@@ -35,8 +30,9 @@ def require_exec(components: Collection[Component], *, has_scheduler: bool) -> f
         )
     require_components(name, components)
     for component in components:
-        if component in _NEVER:
-            raise ValueError(f"{name} must not hold {component}: {_NEVER[component]}")
+        reason = Component(component).spec.no_exec
+        if reason is not None:
+            raise ValueError(f"{name} must not hold {component}: {reason}")
         if component == Component.BEAT and not has_scheduler:
             raise ValueError(f"{name} must not hold {component}: scheduler=None runs none")
     return frozenset(components)

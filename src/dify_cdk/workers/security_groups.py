@@ -7,12 +7,9 @@ from constructs import Construct
 
 from dify_cdk.cdk_helpers.prefix_lists import managed_prefix_list, s3_list
 from dify_cdk.data.data import DifyData
-from dify_cdk.dify.components import CALLERS, DATA_CALLERS, PORTS, Component
+from dify_cdk.dify.components import Component, EgressRule
 from dify_cdk.dify.environment import CACHE_PORT, DATABASE_PORT
 from dify_cdk.network import Tiers, network_of
-
-_OPEN_COMPONENTS = (Component.API, Component.WORKER, Component.PLUGIN_DAEMON, Component.SSRF_PROXY)
-"""Components that call models and tools of the user's choice, on any port."""
 
 _HTTPS = 443
 
@@ -41,16 +38,17 @@ class Mesh(Construct):
         self._s3 = managed_prefix_list(self, "S3PrefixList", s3_list(self)) if tiers.closed else None
         self._groups = {component: self._define_group(component) for component in Component}
         self._rules: dict[Component, list[Construct]] = {component: [] for component in Component}
-        for callee, callers in CALLERS.items():
-            for caller in callers:
-                self._allow(caller, callee.construct_id, self._groups[callee], PORTS[callee])
-        for caller in DATA_CALLERS:
+        for callee in Component:
+            for caller in callee.spec.called_by:
+                self._allow(caller, callee.construct_id, self._groups[callee], callee.port)
+        for caller in (one for one in Component if one.spec.uses_data):
             self._allow(caller, "Database", data.database.connections.security_groups[0], DATABASE_PORT)
             self._allow(caller, "Cache", data.cache.connections.security_groups[0], CACHE_PORT)
         network = network_of(self._vpc)
         if network is not None and network.model_endpoints is not None:
             self._allow(Component.PLUGIN_DAEMON, "ModelEndpoints", network.model_endpoints, _HTTPS)
-        self._let_sandbox_out()
+        for caller in (one for one in Component if one.spec.egress is EgressRule.PROXY):
+            self._let_out_by_proxy(caller)
 
     def group(self, component: Component) -> ec2.SecurityGroup:
         """The security group that every task of a component wears."""
@@ -61,7 +59,7 @@ class Mesh(Construct):
         return self._rules[component]
 
     def _define_group(self, component: Component) -> ec2.SecurityGroup:
-        anywhere = component in _OPEN_COMPONENTS and not self._closed
+        anywhere = component.spec.egress is EgressRule.ANYWHERE and not self._closed
         group = ec2.SecurityGroup(
             self,
             component.construct_id,
@@ -72,7 +70,7 @@ class Mesh(Construct):
         if anywhere:
             return group
         inside = ec2.Peer.ipv4(self._vpc.vpc_cidr_block)
-        if component is not Component.SANDBOX:
+        if component.spec.egress is not EgressRule.PROXY:
             group.add_egress_rule(inside, ec2.Port.all_tcp(), "Other roles, data and endpoints")
         elif self._closed:
             group.add_egress_rule(inside, ec2.Port.tcp(_HTTPS), "Endpoints: image, secrets, logs")
@@ -96,15 +94,15 @@ class Mesh(Construct):
         )
         self._rules[caller].append(rule)
 
-    def _let_sandbox_out(self) -> None:
-        port = PORTS[Component.SSRF_PROXY]
+    def _let_out_by_proxy(self, caller: Component) -> None:
+        proxy = Component.SSRF_PROXY
         ec2.CfnSecurityGroupEgress(
             self,
-            "SandboxToSsrfProxyEgress",
-            group_id=self._groups[Component.SANDBOX].security_group_id,
-            destination_security_group_id=self._groups[Component.SSRF_PROXY].security_group_id,
+            f"{caller.construct_id}To{proxy.construct_id}Egress",
+            group_id=self._groups[caller].security_group_id,
+            destination_security_group_id=self._groups[proxy].security_group_id,
             ip_protocol="tcp",
-            from_port=port,
-            to_port=port,
+            from_port=proxy.port,
+            to_port=proxy.port,
             description="Code that calls out",
         )

@@ -18,7 +18,14 @@ from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
-from dify_cdk.dify.components import NAMED_COMPONENTS, PORTS, Component, require_components
+from dify_cdk.dify.components import (
+    BACKEND_COMPONENTS,
+    NAMED_COMPONENTS,
+    Component,
+    Host,
+    hosted_by,
+    require_components,
+)
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.release import DifyRelease
@@ -162,6 +169,7 @@ class DifyWorkers(Construct):
         if tiers.closed:
             self._warn_of_closed_network(plugins, mail, models)
         self.node.add_validation(_Announcement(self))
+        self.node.add_validation(_Hosts(self))
         self.node.add_validation(_Connections(self))
 
     @property
@@ -228,7 +236,7 @@ class DifyWorkers(Construct):
         self._plugin_targets.append(
             {
                 "ContainerName": str(Component.PLUGIN_DAEMON),
-                "ContainerPort": PORTS[Component.PLUGIN_DAEMON],
+                "ContainerPort": Component.PLUGIN_DAEMON.port,
                 "TargetGroupArn": target_group.target_group_arn,
             }
         )
@@ -321,15 +329,6 @@ class DifyWorkers(Construct):
 
     def _define_services(self, with_scheduler: bool, sandbox: Sandbox) -> dict[Component, ComponentService]:
         starts = {Component.SANDBOX: _sandbox_start(sandbox), Component.SSRF_PROXY: self._proxy_start()}
-        components = [
-            Component.WORKER,
-            Component.BEAT,
-            Component.PLUGIN_DAEMON,
-            Component.SANDBOX,
-            Component.SSRF_PROXY,
-        ]
-        if not with_scheduler:
-            components.remove(Component.BEAT)
         services = {
             component: ComponentService(
                 self,
@@ -339,12 +338,13 @@ class DifyWorkers(Construct):
                 endpoint=None,
                 start=starts.get(component),
             )
-            for component in components
+            for component in hosted_by(Host.WORKERS, {"scheduler"} if with_scheduler else ())
         }
-        for component in (Component.WORKER, Component.BEAT):
-            if component in services:
-                services[component].wait_for(self.migration)
-        services[Component.PLUGIN_DAEMON].wait_for(self._platform.data.initialization)
+        for component, service in services.items():
+            if component in BACKEND_COMPONENTS:
+                service.wait_for(self.migration)
+            elif component.spec.uses_data:
+                service.wait_for(self._platform.data.initialization)
         tasks = self._platform.sizes[Component.WORKER].tasks
         if isinstance(tasks, Scaling):
             services[Component.WORKER].follow_queue(
@@ -355,7 +355,7 @@ class DifyWorkers(Construct):
 
     def _proxy_start(self, allowed_hosts: Sequence[str] = ()) -> Start:
         configuration = squid.configuration(
-            port=PORTS[Component.SSRF_PROXY],
+            port=Component.SSRF_PROXY.port,
             allowed_hosts=[*allowed_hosts, *([self._mirror] if self._mirror else [])],
             network=[_network_of_address(self._platform.data.vpc.vpc_cidr_block)],
         )
@@ -445,6 +445,26 @@ class _Announcement:
             return []
         return [
             f"{self._workers.node.path} has no frontend: add one, such as DifyAlbFrontend(..., workers=...)"
+        ]
+
+
+@jsii.implements(IValidation)
+class _Hosts:
+    """Says at synthesis that nothing runs a component, such as a frontend of the user's own without web."""
+
+    def __init__(self, workers: DifyWorkers) -> None:
+        self._workers = workers
+
+    def validate(self) -> list[str]:
+        """The errors."""
+        if not self._workers.is_announced:
+            return []
+        hosted = self._workers.platform.hosted
+        return [
+            f"{self._workers.node.path}: nothing runs {component}, which {component.spec.host} has to: "
+            "define a ComponentService for it there"
+            for component in Component
+            if component.spec.option is None and component not in hosted
         ]
 
 

@@ -18,7 +18,7 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
-from dify_cdk.dify.components import Component
+from dify_cdk.dify.components import Component, HttpHealth
 from dify_cdk.dify.connections import FUNCTION_POOLS
 from dify_cdk.dify.environment import PublicEndpoint, plain_variables, require_free
 from dify_cdk.dify.limits import Limits
@@ -32,7 +32,6 @@ nobody counts them. Every fifth slow request was lost with gunicorn's 2 seconds,
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
-_WARM_PATHS = {Component.API: "/health", Component.WEB: "/favicon.ico"}  # cheap ones
 _HOST = "host.invalid"  # stands for the host name that only the running function learns
 
 
@@ -98,6 +97,7 @@ class ComponentFunction(Construct):
             log_group=log_group(self, "Logs"),
             description=f"Dify: {component}",
         )
+        platform.hosted.add(component)
         self._grant(platform, name)
         self._target = self._define_target(size)
         if size.keep_warm_minutes is not None:
@@ -168,7 +168,8 @@ class ComponentFunction(Construct):
 
     def _keep_warm(self, minutes: int) -> None:
         """Call the function as its URL would, so that the adapter passes a plain request on."""
-        path = _WARM_PATHS[self._component]
+        health = self._component.spec.health
+        assert isinstance(health, HttpHealth)  # a path that asks nobody else is a cheap one
         # The target's own role would lie at the stack.
         caller = iam.Role(
             self,
@@ -181,7 +182,7 @@ class ComponentFunction(Construct):
         target = scheduler_targets.LambdaInvoke(
             self._target,
             role=caller,
-            input=scheduler.ScheduleTargetInput.from_object(_url_event(path)),
+            input=scheduler.ScheduleTargetInput.from_object(_url_event(health.path)),
             # A call that was missed is no longer of use.
             retry_attempts=0,
             max_event_age=cdk.Duration.minutes(1),

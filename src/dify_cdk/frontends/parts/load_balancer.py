@@ -16,7 +16,7 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.prefix_lists import CLOUDFRONT, managed_prefix_list
-from dify_cdk.dify.components import HEALTH_PATHS, PORTS, Component
+from dify_cdk.dify.components import Component, HttpHealth
 from dify_cdk.dify.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rules
 from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.clients import Clients, Everybody, FromCloudFront, Networks
@@ -122,7 +122,7 @@ class LoadBalancer(Construct):
 
     def allow_to(self, service: ComponentService) -> None:
         """Let the load balancer reach a service that registers its targets itself."""
-        port = ec2.Port.tcp(PORTS[service.component])
+        port = ec2.Port.tcp(service.component.port)
         self._alb.connections.allow_to(service.service, port, "Load balancer")
 
     def vpc_origin(self, read_timeout_seconds: int) -> cloudfront.IOrigin:
@@ -181,24 +181,26 @@ class LoadBalancer(Construct):
     def _define_targets(
         self, component: Component, service: ComponentService | None
     ) -> elbv2.ApplicationTargetGroup:
+        health = component.spec.health
+        assert isinstance(health, HttpHealth)  # what a route leads to speaks HTTP
         targets = []
         if service is not None:
             target = service.service.load_balancer_target(
-                container_name=component, container_port=PORTS[component]
+                container_name=component, container_port=component.port
             )
             targets.append(target)
         return elbv2.ApplicationTargetGroup(
             self,
             f"{component.construct_id}Targets",
             vpc=self._vpc,
-            port=PORTS[component],
+            port=component.port,
             protocol=elbv2.ApplicationProtocol.HTTP,
             target_type=elbv2.TargetType.IP,
             targets=targets,
             deregistration_delay=cdk.Duration.seconds(_DRAIN_SECONDS),
             stickiness_cookie_duration=cdk.Duration.days(1) if component is Component.API_WEBSOCKET else None,
             health_check=elbv2.HealthCheck(
-                path=HEALTH_PATHS[component],
+                path=health.path,
                 healthy_http_codes="200",
                 interval=cdk.Duration.seconds(30),
                 timeout=cdk.Duration.seconds(10),

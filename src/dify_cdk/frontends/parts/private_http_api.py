@@ -15,7 +15,6 @@ from constructs import Construct
 
 from dify_cdk.cdk_helpers.custom_resources import DeployFunction, define_provider, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
-from dify_cdk.dify.components import PORTS
 from dify_cdk.dify.limits import HTTP_API_TIMEOUT_SECONDS
 from dify_cdk.workers.component_service import ComponentService, Platform
 
@@ -116,7 +115,7 @@ class PrivateApi(Construct):
             headers: Headers to overwrite, with the expressions of API Gateway's parameter mapping.
         """
         component = service.component
-        port = ec2.Port.tcp(PORTS[component])
+        port = ec2.Port.tcp(component.port)
         self._group.connections.allow_to(service.service, port, "VPC link")
         resolved = cdk.CustomResource(
             self,
