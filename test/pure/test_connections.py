@@ -39,50 +39,64 @@ class TestDatabase:
         assert max_connections(min_acu=1, max_acu=less) <= max_connections(min_acu=1, max_acu=more)
 
 
-def parts_of(pools: Pools, *, processes: int) -> list[Part]:
-    """All that runs: processes of the api image, beat, which never runs twice, and the plugin daemon."""
-    of_each = pools.size + pools.overflow + pools.vectors
+def parts_of(pools: Pools, *, api: int, worker: int, websocket: int) -> list[Part]:
+    """All that runs, as the constructs count it."""
+    variables = {
+        "SQLALCHEMY_POOL_SIZE": str(pools.size),
+        "SQLALCHEMY_MAX_OVERFLOW": str(pools.overflow),
+        "DB_MAX_OPEN_CONNS": str(pools.plugins),
+        "CELERY_WORKER_AMOUNT": str(pools.jobs),
+    }
+    tasks = {
+        Component.API: api,
+        Component.WORKER: worker,
+        Component.API_WEBSOCKET: websocket,
+        Component.BEAT: 1,
+        Component.PLUGIN_DAEMON: 1,
+    }
     return [
-        Part(name="api", most=processes, connections=of_each, doubles=True),
-        Part(name="beat", most=1, connections=of_each, doubles=False),
-        Part(name="plugin_daemon", most=1, connections=pools.plugins, doubles=True),
+        Part(
+            name=component,
+            most=most,
+            connections=connections_of(component, variables),
+            doubles=component is not Component.BEAT,
+        )
+        for component, most in tasks.items()
     ]
 
 
 class TestPools:
-    @pytest.mark.parametrize(("max_acu", "processes"), [(2, 3), (4, 3), (8, 8), (16, 12)])
-    def test_dify_s_own_where_there_is_room(self, max_acu: float, processes: int) -> None:
-        found = pools_for(max_connections(min_acu=0.5, max_acu=max_acu), processes)
-        assert (found.size, found.overflow, found.vectors, found.jobs) == (30, 10, 5, 16)
+    @pytest.mark.parametrize(("max_acu", "api", "worker"), [(4, 1, 1), (4, 2, 2), (8, 4, 4), (16, 6, 6)])
+    def test_dify_s_own_where_there_is_room(self, max_acu: float, api: int, worker: int) -> None:
+        available = max_connections(min_acu=0.5, max_acu=max_acu)
+        assert pools_for(available, api=api, worker=worker, websocket=1) == DEFAULT_POOLS
 
     @pytest.mark.parametrize(
-        ("max_acu", "processes", "expected"),
+        ("max_acu", "api", "expected"),
         [
-            (1, 3, Pools(size=15, overflow=5, vectors=2, plugins=10, jobs=8)),
-            (2, 8, Pools(size=11, overflow=4, vectors=5, plugins=20, jobs=6)),
-            (4, 8, Pools(size=29, overflow=10, vectors=5, plugins=30, jobs=15)),
+            (1, 1, Pools(size=11, overflow=4, plugins=10, jobs=6)),
+            (2, 1, Pools(size=26, overflow=9, plugins=20, jobs=14)),
+            (4, 4, Pools(size=18, overflow=6, plugins=30, jobs=9)),
         ],
     )
-    def test_smaller_ones_where_there_is_none(self, max_acu: float, processes: int, expected: Pools) -> None:
-        assert pools_for(max_connections(min_acu=0.5, max_acu=max_acu), processes) == expected
+    def test_smaller_ones_where_there_is_none(self, max_acu: float, api: int, expected: Pools) -> None:
+        available = max_connections(min_acu=0.5, max_acu=max_acu)
+        assert pools_for(available, api=api, worker=api, websocket=1) == expected
 
-    @given(capacities, st.integers(2, 100))
+    @given(capacities, st.integers(1, 50), st.integers(1, 50), st.integers(1, 3))
     def test_they_fit_unless_they_are_as_small_as_dify_can_work_with(
-        self, max_acu: float, processes: int
+        self, max_acu: float, api: int, worker: int, websocket: int
     ) -> None:
         available = max_connections(min_acu=0.5, max_acu=max_acu)
-        found = pools_for(available, processes)
-        excess = too_many(parts_of(found, processes=processes), available)
+        found = pools_for(available, api=api, worker=worker, websocket=websocket)
+        excess = too_many(parts_of(found, api=api, worker=worker, websocket=websocket), available)
         assert excess is None or found.size + found.overflow == 15
         assert 4 <= found.jobs <= 16
 
-    @given(st.integers(100, 5000), st.integers(2, 60))
-    def test_more_processes_never_get_larger_ones(self, available: int, processes: int) -> None:
-        fewer, more = pools_for(available, processes), pools_for(available, processes + 1)
+    @given(st.integers(100, 5000), st.integers(1, 60))
+    def test_more_processes_never_get_larger_ones(self, available: int, api: int) -> None:
+        fewer, more = (pools_for(available, api=n, worker=1, websocket=1) for n in (api, api + 1))
         assert fewer.size + fewer.overflow >= more.size + more.overflow
-
-    def test_an_environment_of_lambda_opens_five(self) -> None:
-        assert FUNCTION_POOLS.size + FUNCTION_POOLS.overflow + FUNCTION_POOLS.vectors == 5
 
 
 class TestSum:
@@ -101,26 +115,56 @@ class TestSum:
     @pytest.mark.parametrize(
         ("component", "connections"),
         [
-            *(
-                (component, 45)
-                for component in (Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT)
-            ),
-            *((component, 0) for component in (Component.WEB, Component.SANDBOX, Component.SSRF_PROXY)),
+            (Component.API, 40 + 40),  # its pool, and vectors for as many requests
+            (Component.API_WEBSOCKET, 40),
+            (Component.WORKER, 40 + 16),  # its pool, and vectors for each job
+            (Component.BEAT, 40),
             (Component.PLUGIN_DAEMON, 30),
+            *((one, 0) for one in (Component.WEB, Component.SANDBOX, Component.SSRF_PROXY, Component.MIGRATION)),
         ],
     )
-    def test_a_process_without_variables_opens_what_dify_opens(
+    def test_a_task_without_variables_opens_what_dify_opens(
         self, component: Component, connections: int
     ) -> None:
         assert connections_of(component, {}) == connections
 
     def test_variables_count(self) -> None:
-        found = {"SQLALCHEMY_POOL_SIZE": "3", "SQLALCHEMY_MAX_OVERFLOW": "2", "PGVECTOR_MAX_CONNECTION": "1"}
-        assert connections_of(Component.API, found) == 6
+        found = {"SQLALCHEMY_POOL_SIZE": "3", "SQLALCHEMY_MAX_OVERFLOW": "2"}
+        assert connections_of(Component.API, found) == 10
+        assert connections_of(Component.WORKER, {**found, "CELERY_WORKER_AMOUNT": "4"}) == 9
         assert connections_of(Component.PLUGIN_DAEMON, {"DB_MAX_OPEN_CONNS": "7"}) == 7
+
+    @pytest.mark.parametrize(
+        ("component", "variables", "connections"),
+        [
+            (Component.API, {"SERVER_WORKER_AMOUNT": "3"}, 3 * 80),
+            (Component.WORKER, {"CELERY_WORKER_CLASS": "prefork", "CELERY_WORKER_AMOUNT": "4"}, 4 * 40 + 4),
+            (Component.WORKER, {"CELERY_WORKER_POOL": "prefork", "CELERY_WORKER_CONCURRENCY": "2"}, 2 * 40 + 2),
+            (Component.WORKER, {"CELERY_WORKER_POOL": "gevent", "CELERY_WORKER_CLASS": "prefork"}, 40 + 16),
+        ],
+    )
+    def test_every_process_of_a_task_has_pools_of_its_own(
+        self, component: Component, variables: dict[str, str], connections: int
+    ) -> None:
+        assert connections_of(component, variables) == connections
+
+    @pytest.mark.parametrize(
+        ("component", "name"),
+        [(Component.API, "SQLALCHEMY_POOL_SIZE"), (Component.PLUGIN_DAEMON, "DB_MAX_OPEN_CONNS")],
+    )
+    def test_a_pool_of_nought_has_no_limit(self, component: Component, name: str) -> None:
+        part = Part(name=component, most=1, connections=connections_of(component, {name: "0"}), doubles=True)
+        assert too_many([part], 5000) == f"{component} 1 x no limit x 2 + others 15 = no limit"
 
     def test_what_is_known_at_deployment_only_counts_as_dify_s_own(self) -> None:
         assert connections_of(Component.PLUGIN_DAEMON, {"DB_MAX_OPEN_CONNS": "${Token[A.1]}"}) == 30
 
     def test_dify_s_own_are_the_defaults(self) -> None:
-        assert (DEFAULT_POOLS.size, DEFAULT_POOLS.overflow, DEFAULT_POOLS.vectors) == (30, 10, 5)
+        assert (DEFAULT_POOLS.size, DEFAULT_POOLS.overflow) == (30, 10)
+
+    def test_an_environment_of_lambda_opens_eight(self) -> None:
+        found = {
+            "SQLALCHEMY_POOL_SIZE": str(FUNCTION_POOLS.size),
+            "SQLALCHEMY_MAX_OVERFLOW": str(FUNCTION_POOLS.overflow),
+        }
+        assert connections_of(Component.API, found) == 8

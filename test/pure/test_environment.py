@@ -452,7 +452,6 @@ class TestDefaults:
                     "ENABLE_OAUTH_BEARER": "false",
                     "SQLALCHEMY_POOL_SIZE": "30",
                     "SQLALCHEMY_MAX_OVERFLOW": "10",
-                    "PGVECTOR_MAX_CONNECTION": "5",
                 },
             ),
             (Component.WORKER, {"CELERY_WORKER_AMOUNT": "16", "SCARF_NO_ANALYTICS": "true"}),

@@ -18,8 +18,9 @@ class FunctionSize:
     Attributes:
         memory_mib: Memory, 128 to 10,240 MiB; 1,769 MiB are one vCPU.
         timeout_seconds: Longest request, 1 to 900 seconds.
-        reserved_concurrency: Most environments at once, which also limits database connections: each holds
-            up to five. Default: the account's limit.
+        reserved_concurrency: Most environments at once, which also limits connections to the database: each
+            of api opens four at most, and as many to vectors. Where this is given and they do not fit, a
+            warning says so. Default: the account's limit.
         provisioned_concurrency: Environments that are always ready, billed always; needs a custom domain,
             because they start before CloudFront's host name is known. Default: none.
         keep_warm_minutes: A schedule calls the function this often, 1 to 15 minutes apart, so that one

@@ -91,7 +91,7 @@ class Platform:
         ready: What has to exist before any task can start.
         pools: How many connections to the database each process may open.
         exec_components: Components whose containers ECS Exec opens.
-        services: The services made so far, with workers and all frontends.
+        parts: What services and functions made so far take of the database's connections.
         hosted: The components that something runs so far, as a service, a function or a single task.
     """
 
@@ -110,7 +110,7 @@ class Platform:
     ready: Sequence[IDependable]
     pools: Pools
     exec_components: Collection[Component] = ()
-    services: list[ComponentService] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     hosted: set[Component] = field(default_factory=set)
 
     def with_size(self, component: Component, size: ComponentSize) -> Platform:
@@ -218,7 +218,7 @@ class ComponentTask(Construct):
         return self._logs
 
     @property
-    def connections_to_database(self) -> int:
+    def connections_to_database(self) -> float:
         """How many connections to the database one task opens at most."""
         texts = {name: value for name, value in self._extras.items() if isinstance(value, str)}
         return connections_of(self._component, {**self._plain, **texts})
@@ -334,13 +334,14 @@ class ComponentService(Construct):
         name = platform.names.get(component)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
-        self._part = Part(
-            name=component,
-            most=size.most_tasks,
-            connections=self._task.connections_to_database,
-            doubles=not never_two,
+        platform.parts.append(
+            Part(
+                name=component,
+                most=size.most_tasks,
+                connections=self._task.connections_to_database,
+                doubles=not never_two,
+            )
         )
-        platform.services.append(self)
 
     @property
     def component(self) -> Component:
@@ -361,11 +362,6 @@ class ComponentService(Construct):
     def connections(self) -> ec2.Connections:
         """The component's security group."""
         return self._service.connections
-
-    @property
-    def part(self) -> Part:
-        """What the tasks take of the database's connections."""
-        return self._part
 
     @property
     def execute_command(self) -> str:

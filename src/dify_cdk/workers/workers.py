@@ -479,7 +479,7 @@ class _Connections:
         """No errors: tasks that scale so far may never come together."""
         platform = self._workers.platform
         available = platform.data.database.max_connections
-        found = None if available is None else too_many([s.part for s in platform.services], available)
+        found = None if available is None else too_many(platform.parts, available)
         if found:
             cdk.Validations.of(self._workers).add_warning(
                 "DifyDatabaseConnections",
@@ -491,14 +491,14 @@ class _Connections:
 
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
     """What the database leaves for each process, with one api_websocket whether it runs or not."""
-    counts = [
+    api, worker, websocket = (
         sizes[component].most_tasks
-        for component in (Component.API, Component.API_WEBSOCKET, Component.WORKER)
-    ]
+        for component in (Component.API, Component.WORKER, Component.API_WEBSOCKET)
+    )
     available = data.database.max_connections
-    if available is None or is_token(counts):
+    if available is None or is_token([api, worker, websocket]):
         return DEFAULT_POOLS
-    return pools_for(available, sum(counts))
+    return pools_for(available, api=api, worker=worker, websocket=websocket)
 
 
 def _network_of_address(cidr: str) -> str:

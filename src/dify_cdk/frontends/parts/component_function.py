@@ -19,7 +19,7 @@ from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
 from dify_cdk.dify.components import Component, HttpHealth
-from dify_cdk.dify.connections import FUNCTION_POOLS
+from dify_cdk.dify.connections import FUNCTION_POOLS, Part, connections_of
 from dify_cdk.dify.environment import PublicEndpoint, plain_variables, require_free
 from dify_cdk.dify.limits import Limits
 from dify_cdk.frontends.parts.lambda_images import LambdaImages
@@ -98,6 +98,15 @@ class ComponentFunction(Construct):
             description=f"Dify: {component}",
         )
         platform.hosted.add(component)
+        if size.reserved_concurrency is not None:  # else the account's limit decides, which no template knows
+            platform.parts.append(
+                Part(
+                    name=f"{component} on AWS Lambda",
+                    most=size.reserved_concurrency,
+                    connections=connections_of(component, environment),
+                    doubles=False,
+                )
+            )
         self._grant(platform, name)
         self._target = self._define_target(size)
         if size.keep_warm_minutes is not None:
