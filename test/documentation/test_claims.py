@@ -123,6 +123,14 @@ def test_the_page_names_every_role_that_is_made_sure_of() -> None:
     assert found == {service.principal for service in (_service_role.ECS, _service_role.RDS)}
 
 
+def test_who_brings_a_cluster_is_told_how_to_make_its_role() -> None:
+    (told,) = re.findall(r"`(aws iam create-service-linked-role [^`]+)`", dify_cdk.DifyWorkers.__doc__ or "")
+    assert told.split()[-1] == _service_role.ECS.principal
+    assert told.split() in [[each.program, *each.arguments] for each in _role_commands()]
+    text = _plain((ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
+    assert "cluster of your own for cluster=" in text
+
+
 def _role_commands() -> list[Command]:
     blocks = read(ROOT / "docs" / "operations.md").blocks
     found = [command for block in blocks if block.language == "sh" for command in commands(block.code)]

@@ -94,7 +94,8 @@ def test_the_functions_may_make_and_see_these_roles_only(template: Template) -> 
             assert allows(statements, "iam:CreateServiceLinkedRole", arn, context) is expected
 
 
-def test_a_cluster_of_yours_has_its_role_already(stack: cdk.Stack, data: DifyData) -> None:
+def test_nothing_is_made_sure_of_before_a_cluster_of_yours(stack: cdk.Stack, data: DifyData) -> None:
+    """What it is not ours to order; ``cluster=`` and the page on operations name the command instead."""
     cluster = ecs.Cluster(stack, "Own", vpc=data.vpc, enable_fargate_capacity_providers=True)
     workers = DifyWorkers(stack, "Workers", data=data, cluster=cluster)
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE)
