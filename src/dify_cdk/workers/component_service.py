@@ -241,7 +241,6 @@ class ComponentTask(Construct):
         require_free(self._component, self._extras, context)
         for name, value in plain_variables(self._component, context, self._extras).items():
             if name not in self._plain:
-                self._plain[name] = value
                 self._container.add_environment(name, value)
 
     def replace_command(self, start: Start) -> None:
