@@ -19,7 +19,7 @@ from dify_cdk.dify.components import Component
 
 sys.path.append(str(Path(__file__).parents[1] / "test"))  # run as a program, pytest's path is not set
 from callers import Callers
-from dify_servers import api, celery, most_at_once, redis, results_of_jobs, without
+from dify_servers import Broker, api, celery, most_at_once, results_of_jobs, without
 from servers import free_port
 from support import Template
 
@@ -85,12 +85,12 @@ def load_of_api(environment: Environment, folder: Path) -> Iterator[Cell]:
 
 def load_of_worker(environment: Environment, folder: Path) -> Iterator[Cell]:
     """What a worker carries."""
-    port = free_port()
+    broker = Broker(port=free_port(), folder=folder)
 
     def results(*job: Any, seconds: float) -> list[Any]:
-        return results_of_jobs(*job, broker_port=port, seconds=seconds)
+        return results_of_jobs(*job, broker=broker, seconds=seconds)
 
-    with redis(port=port, folder=folder), celery(environment, broker_port=port, folder=folder):
+    with broker.server(), celery(environment, broker=broker, folder=folder):
         spans = [(begin, end) for begin, end, _ in results("work", JOBS, JOB_SECONDS, seconds=120)]
         total = max(end for _, end in spans) - min(begin for begin, _ in spans)
         yield f"{JOBS} jobs of {JOB_SECONDS} s", f"{most_at_once(spans)} at once, {total:.0f} s"
