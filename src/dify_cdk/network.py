@@ -67,7 +67,7 @@ _MODEL_ENDPOINTS = {
 ENDPOINT_SERVICES = (*_PLATFORM_ENDPOINTS.values(), *_MODEL_ENDPOINTS.values())
 """Services of the interface endpoints in a network without a way out; S3 has a gateway endpoint."""
 
-_DIGEST_LETTERS = 16  # of the NAT instance's script, in its logical id
+_PATH_HASH = re.compile(r"[0-9A-F]{8}$")  # what the CDK puts behind the construct path
 
 _OWN_RANGE_REASON = {"AwsSolutions-EC23": "only the VPC's own address space is let in"}
 
@@ -421,14 +421,14 @@ def _replace_with_script(instance: ec2.Instance) -> None:
     """Let another script make another instance, which runs it.
 
     CloudFormation only stops and starts an instance whose user data changes, and cloud-init runs user data
-    at the first start. ``user_data_causes_replacement`` of an instance does the same as this; the L2 of NAT
-    instances does not pass it on.
+    at the first start. ``user_data_causes_replacement`` of an instance also changes its logical id; the L2 of
+    NAT instances does not pass it on.
     """
     machine = instance.node.default_child
     assert isinstance(machine, ec2.CfnInstance)
-    digest = hashlib.sha256(nat_script().read_bytes()).hexdigest()
     id = cdk.Stack.of(machine).get_logical_id(machine)
-    machine.override_logical_id(f"{id}{digest[:_DIGEST_LETTERS]}")
+    digest = hashlib.sha256(id.encode() + nat_script().read_bytes()).hexdigest()
+    machine.override_logical_id(_PATH_HASH.sub("", id) + digest[:8].upper())
 
 
 def _any_zone(number: int) -> str:
