@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -66,6 +67,8 @@ _MODEL_ENDPOINTS = {
 ENDPOINT_SERVICES = (*_PLATFORM_ENDPOINTS.values(), *_MODEL_ENDPOINTS.values())
 """Services of the interface endpoints in a network without a way out; S3 has a gateway endpoint."""
 
+_PATH_HASH = re.compile(r"[0-9A-F]{8}$")  # what the CDK puts behind the construct path
+
 _OWN_RANGE_REASON = {"AwsSolutions-EC23": "only the VPC's own address space is let in"}
 
 
@@ -76,7 +79,7 @@ class Egress(StrEnum):
     """One NAT gateway a zone: no single point of failure, a fixed hourly price each."""
     NAT_INSTANCE = "nat_instance"
     """One small instance with an Elastic IP: cheap, but a reboot, or a deployment that finds a newer system
-    image and replaces it, cuts the way out for a minute or two."""
+    image or brings another start script and replaces it, cuts the way out for a minute or two."""
     ISOLATED = "isolated"
     """No way out: AWS services through endpoints, images from a private registry."""
 
@@ -277,6 +280,7 @@ class DifyNetwork(Construct):
         }
         for instance in provider.gateway_instances:
             acknowledge(instance, reasons)
+            _replace_with_script(instance)
         association = ec2.CfnEIPAssociation(
             self,
             "AddressAssociation",
@@ -411,6 +415,20 @@ def _check_cidr(cidr: str) -> int:
             f"DifyNetwork.cidr must be a private network, got {cidr!r}, whose addresses belong to others"
         )
     return network.prefixlen
+
+
+def _replace_with_script(instance: ec2.Instance) -> None:
+    """Let another script make another instance, which runs it.
+
+    CloudFormation only stops and starts an instance whose user data changes, and cloud-init runs user data
+    at the first start. ``user_data_causes_replacement`` of an instance also changes its logical id; the L2 of
+    NAT instances does not pass it on.
+    """
+    machine = instance.node.default_child
+    assert isinstance(machine, ec2.CfnInstance)
+    id = cdk.Stack.of(machine).get_logical_id(machine)
+    digest = hashlib.sha256(id.encode() + nat_script().read_bytes()).hexdigest()
+    machine.override_logical_id(_PATH_HASH.sub("", id) + digest[:8].upper())
 
 
 def _any_zone(number: int) -> str:

@@ -36,6 +36,7 @@ from synth.installation import (
     workers_in,
     zone_in,
 )
+from synth.running import idle_seconds_before
 
 API_URL, WEB_URL, UPLOADS = "api function", "web function", "uploads"
 
@@ -310,6 +311,17 @@ def test_vpc_origin_has_no_wall_and_lets_only_cloudfront_in(stack: cdk.Stack, wo
     assert template.services()["plugin_daemon"]["LoadBalancers"]
     listener = next(iter(template.properties("AWS::ElasticLoadBalancingV2::Listener").values()))
     assert listener["DefaultActions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
+
+
+def test_api_behind_a_vpc_origin_keeps_connections_longer_than_the_load_balancer(
+    stack: cdk.Stack, workers: DifyWorkers
+) -> None:
+    DifyCloudFrontLambdaFrontend(
+        stack, "Frontend", workers=workers, access=OFFICE, uploads=Uploads.VPC_ORIGIN
+    )
+    template = synthesized(stack)
+    (seconds,) = idle_seconds_before(template, Component.API)
+    assert f"--keep-alive={seconds + 5} " in template.environment("api")["GUNICORN_CMD_ARGS"]
 
 
 def test_domain_needs_no_parameter_and_allows_provisioned_concurrency(

@@ -99,6 +99,18 @@ def test_tasks_have_time_to_start_and_to_stop(template: Template) -> None:
             assert container["HealthCheck"]["StartPeriod"] >= 120, component
 
 
+def test_a_worker_without_a_broker_has_five_minutes_and_a_server_that_is_silent_less_than_one(
+    template: Template,
+) -> None:
+    """ElastiCache needs minutes to put another node in a failed one's place, and a new task loses jobs."""
+    for component, container in template.containers().items():
+        if "HealthCheck" in container:
+            check = container["HealthCheck"]
+            assert check["Timeout"] < check["Interval"], component
+            patience = check["Interval"] * check["Retries"]
+            assert patience == 300 if component in ("worker", "beat") else 30 <= patience < 60, component
+
+
 def test_a_health_check_asks_its_own_container_and_nobody_behind_it(template: Template) -> None:
     asks = {
         "api": ["localhost:5001/health"],

@@ -26,6 +26,7 @@ from dify_cdk import (
     Sandbox,
     Spot,
 )
+from dify_cdk.workers import component_service
 from dify_cdk.workers.workers import DEFAULT_SCHEDULER
 from support import REGION, Template, recommended_flags
 from synth.installation import data_in, synthesized
@@ -68,6 +69,32 @@ def test_own_limit_stays_where_the_door_imposes_none(stack: cdk.Stack, data: Dif
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=environment))
     assert template.environment("worker")["UPLOAD_FILE_SIZE_LIMIT"] == "200"
     assert "UPLOAD_FILE_SIZE_LIMIT" not in template.environment("api")
+
+
+def test_a_beat_that_may_not_call_the_broker_every_minute_is_not_checked(
+    stack: cdk.Stack, data: DifyData
+) -> None:
+    own = {Component.BEAT: {"WORKFLOW_SCHEDULE_POLLER_INTERVAL": "30"}}
+    containers = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=own)).containers()
+    assert "HealthCheck" not in containers["beat"]
+    assert "HealthCheck" in containers["worker"]
+
+
+@pytest.mark.parametrize(
+    ("component", "name", "checked"),
+    [
+        (Component.BEAT, "ENABLE_WORKFLOW_SCHEDULE_POLLER_TASK", False),
+        (Component.BEAT, "WORKFLOW_SCHEDULE_POLLER_INTERVAL", False),
+        (Component.BEAT, "ENABLE_HUMAN_INPUT_TIMEOUT_TASK", False),
+        (Component.BEAT, "HUMAN_INPUT_TIMEOUT_TASK_INTERVAL", False),
+        (Component.BEAT, "ENABLE_TRIGGER_PROVIDER_REFRESH_TASK", False),
+        (Component.BEAT, "TRIGGER_PROVIDER_REFRESH_INTERVAL", False),
+        (Component.BEAT, "LOG_LEVEL", True),
+        (Component.WORKER, "WORKFLOW_SCHEDULE_POLLER_INTERVAL", True),
+    ],
+)
+def test_what_makes_beat_call_the_broker(component: Component, name: str, checked: bool) -> None:
+    assert (component_service._health_check(component, {name: "30"}) is not None) is checked
 
 
 def test_sizes_reach_task_and_service(stack: cdk.Stack, data: DifyData) -> None:

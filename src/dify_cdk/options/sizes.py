@@ -38,9 +38,9 @@ class Architecture(StrEnum):
 class Scaling:
     """A number of tasks that follows their load: ECS holds their average CPU near a target.
 
-    Above the target for some minutes, tasks are added; well below it for a quarter of an hour, they are
-    taken away. A task that is taken away has two minutes to finish: a streamed answer or a job of the worker
-    that takes longer is cut off.
+    Above the target for some minutes, tasks are added; well below it for longer, they are taken away. A task
+    that is taken away has two minutes to finish: a streamed answer or a job of the worker that takes longer
+    is cut off.
 
     The worker also follows its queue, because one that waits for models uses little CPU however many jobs
     wait. When for three minutes more than ``waiting_jobs`` wait for each worker, tasks are added, the more

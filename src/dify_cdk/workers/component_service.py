@@ -233,7 +233,6 @@ class ComponentTask(Construct):
         require_free(self._component, self._extras, context)
         for name, value in plain_variables(self._component, context, self._extras).items():
             if name not in self._plain:
-                self._plain[name] = value
                 self._container.add_environment(name, value)
 
     def replace_command(self, start: Start) -> None:
@@ -546,9 +545,13 @@ def _broker_check() -> ecs.HealthCheck:
     """Whether a worker or the scheduler is connected to the broker; reads two files and starts no Python.
 
     Celery connects again by itself. One that does not for five minutes, longer than ElastiCache needs to put
-    another node in a failed one's place, is replaced, and with it jobs that could not report back. Neither a
-    worker that is connected and takes no job (celery/celery#7276) nor a broker that falls silent without
-    closing its connections is seen here, but by the queue's length.
+    another node in a failed one's place, is replaced, and with it jobs that could not report back.
+
+    Broker and cache are two databases behind one address and port, so any connection to the cache counts as
+    one to the broker: a worker that has lost only those on which it fetches jobs passes. Nor is seen here one
+    that is connected and takes no job (celery/celery#7276), or a broker that falls silent without closing its
+    connections. Where no worker fetches jobs any more, the alarm ``UnservedJobs`` of ``DifyMonitoring`` is
+    raised; jobs that wait in vain make the queue longer.
 
     Measured with celery 5.6.3, kombu 5.6.2 and redis 7.0: a worker is connected when it says that it is
     ready, beat with the first job that is due, a minute after its start; both stay so when idle. The end of

@@ -40,8 +40,8 @@ class QueueMetrics(Construct):
     off counts as waiting. How long a job has waited cannot be seen.
 
     It reads the cache's token from Secrets Manager, so that it needs a way out, or the endpoint that a closed
-    network has. Lambda delivers its log itself. The metrics cost 0.30 USD a month each, which ``dify-cdk
-    compare`` does not know, and the function some cents.
+    network has. Lambda delivers its log itself. The metrics are paid for as custom metrics, which ``dify-cdk
+    compare`` does not know, and the function costs some cents.
 
     Args:
         data: The cache, its token and the network.

@@ -76,7 +76,10 @@ class DifyWorkers(Construct):
 
     Args:
         data: The stateful half.
-        cluster: ECS cluster with the Fargate capacity providers. Default: one is defined.
+        cluster: ECS cluster with the Fargate capacity providers. Default: one is defined, after ECS's
+            service-linked role. A cluster of yours is defined without us, so nothing here makes sure of the
+            role before it: in an account without one, first run
+            ``aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com``.
         release: Images. Default: the release the library is written for.
         architecture: Processor of all tasks but the sandbox. Default: x86-64.
         sizes: Size, number of tasks and capacity of single components, also of api and web. Default: the
