@@ -18,6 +18,7 @@ from dify_cdk.dify.environment import (
     Context,
     Default,
     Purpose,
+    Row,
     SecretField,
     plain_variables,
     require_free,
@@ -435,6 +436,10 @@ class TestDoor:
         require_free(Component.WORKER, {"APP_MAX_EXECUTION_TIME": "1200"}, BUFFERED)
 
 
+def free_rows(component: Component) -> list[Row]:
+    return [row for row in TABLE if component in row.components and isinstance(row.value, Default)]
+
+
 class TestDefaults:
     """What is a size or a habit, and free."""
 
@@ -473,20 +478,41 @@ class TestDefaults:
 
     @every_component
     def test_a_user_s_own_value_takes_their_place(self, component: Component) -> None:
-        free = [row.name for row in TABLE if component in row.components and isinstance(row.value, Default)]
-        for name in free:
-            for written in (name, name.lower()):
-                require_free(
-                    component, {written: "7"} if name != READ_TIMEOUT else {written: "700"}, STREAMING
-                )
-                assert name not in plain_variables(component, STREAMING, [written])
-        rest = plain_variables(component, STREAMING, free)
-        assert rest == {k: v for k, v in plain_variables(component, STREAMING).items() if k not in free}
+        for row in free_rows(component):
+            own = {row.name: "700"}
+            require_free(component, own, STREAMING)
+            assert isinstance(row.value, Default)
+            joined = f"{row.value.value(STREAMING)} 700" if row.value.joins and callable(row.value.value) else "700"
+            assert plain_variables(component, STREAMING, own)[row.name] == joined
 
-    @pytest.mark.parametrize("value", ["--forwarded-allow-ips=*", "--keep-alive=9 --forwarder-headers x"])
+    @every_component
+    def test_a_secret_takes_their_place_too(self, component: Component) -> None:
+        for row in free_rows(component):
+            assert row.name not in plain_variables(component, STREAMING, {row.name: object()})
+
+    @every_component
+    def test_fails_when_a_name_is_one_of_ours_but_for_its_case(self, component: Component) -> None:
+        """The start script would not read it, and the default would be gone."""
+        for name in [row.name for row in free_rows(component)]:
+            with pytest.raises(ValueError, match=f"^environment of {component}: write {name}, got '{name.lower()}'$"):
+                require_free(component, {name.lower(): "700"}, STREAMING)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("--forwarded-allow-ips=*", "--keep-alive=9 --forwarder-headers x", "--forwarded-allow *"),
+            *("--f=*", "--forward='*'", "-c /tmp/gunicorn.py", "-c/tmp/gunicorn.py", "--config=x", "--conf x"),
+        ],
+    )
     def test_fails_when_arguments_of_gunicorn_make_it_believe_a_client(self, value: str) -> None:
-        with pytest.raises(ValueError, match="GUNICORN_CMD_ARGS must not hold --forwarded-allow-ips or --f"):
+        with pytest.raises(ValueError, match="GUNICORN_CMD_ARGS must hold none of --forwarded-allow-ips, --f"):
             require_free(Component.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
+
+    @pytest.mark.parametrize("value", ["--max-requests=1000", "--capture-output", "--keep-alive 9 --log-level debug"])
+    def test_other_arguments_of_gunicorn_come_after_ours(self, value: str) -> None:
+        require_free(Component.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
+        found = plain_variables(Component.API, STREAMING, {"GUNICORN_CMD_ARGS": value})["GUNICORN_CMD_ARGS"]
+        assert found == f"--keep-alive=605 --graceful-timeout=110 {value}"
 
     @pytest.mark.parametrize("component", [Component.API, Component.API_WEBSOCKET])
     def test_nobody_is_believed_about_the_path_of_a_request(self, component: Component) -> None:

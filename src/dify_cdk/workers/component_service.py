@@ -220,8 +220,7 @@ class ComponentTask(Construct):
     @property
     def connections_to_database(self) -> float:
         """How many connections to the database one task opens at most."""
-        texts = {name: value for name, value in self._extras.items() if isinstance(value, str)}
-        return connections_of(self._component, {**self._plain, **texts})
+        return connections_of(self._component, self._plain)
 
     def announce(self, endpoint: PublicEndpoint) -> None:
         """Add what is known only once there is a frontend.
@@ -246,7 +245,6 @@ class ComponentTask(Construct):
         extras = self._extras
         require_free(component, extras, self._platform.context(endpoint))
         require_values(component, extras)
-        plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
         secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
         secrets = {
             name: ecs.Secret.from_secrets_manager(source.secret, source.field)
@@ -256,7 +254,7 @@ class ComponentTask(Construct):
             component,
             container_name=component,
             image=self._platform.release.container_image(self, component),
-            environment={**self._plain, **plain_extras},
+            environment=self._plain,
             secrets={**secrets, **secret_extras},
             port_mappings=_port_mapping(component),
             logging=ecs.LogDrivers.aws_logs(
@@ -518,7 +516,7 @@ def _health_check(component: Component, extras: Mapping[str, object]) -> ecs.Hea
     health = component.spec.health
     if isinstance(health, HttpHealth):
         return _http_check(component.port, health)
-    if isinstance(health, BrokerHealth) and extras.keys().isdisjoint(health.unless):
+    if isinstance(health, BrokerHealth) and {name.upper() for name in extras}.isdisjoint(health.unless):
         return _broker_check()
     return None
 

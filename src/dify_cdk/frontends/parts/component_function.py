@@ -136,8 +136,7 @@ class ComponentFunction(Construct):
         context = platform.context(endpoint, FUNCTION_POOLS)
         extras = platform.extras.get(self._component, {})
         require_free(self._component, extras, context)
-        own = {variable: value for variable, value in extras.items() if isinstance(value, str)}
-        values = {**plain_variables(self._component, context, extras), **own}
+        values = plain_variables(self._component, context, extras)
         if size.provisioned_concurrency:  # with true, an environment counts as ready while it still starts
             values["AWS_LWA_ASYNC_INIT"] = "false"
         late = {} if name.host else {key: text for key, text in values.items() if _HOST in text}
