@@ -741,7 +741,7 @@ OPERATIONS: dict[str, tuple[Make, str]] = {
     ),
     "a_package_index_carries_a_password": (
         lambda _: Plugins(pip_mirror_url="https://me:hidden@pypi.example.internal/simple"),
-        r"^Plugins\.pip_mirror_url must not carry credentials, .* got a URL for pypi\.example\.internal that",
+        r"^Plugins\.pip_mirror_url must not hold credentials, .* got a URL for pypi\.example\.internal that",
     ),
     "a_package_index_is_set_twice": (
         lambda site: site.workers_of(

@@ -235,8 +235,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
         self, kind: Construct, workers: DifyWorkers, second: UploadOrigin | None
     ) -> dict[Component, ComponentService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
-        roomy = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
-        platform = workers.platform.with_size(Component.API, roomy)
+        size = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
+        platform = workers.platform.with_size(Component.API, size)
         components = (
             [Component.API, Component.API_WEBSOCKET] if self._endpoint.collaboration else [Component.API]
         )

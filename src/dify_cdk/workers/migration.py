@@ -82,7 +82,7 @@ class Migration(Construct):
             "Cluster": platform.cluster.cluster_arn,
             "TaskDefinition": self._task.definition.task_definition_arn,
             "Subnets": [subnet.subnet_id for subnet in platform.tiers.app],
-            "SecurityGroups": [platform.mesh.group(Component.MIGRATION).security_group_id],
+            "SecurityGroups": [platform.security_groups.group(Component.MIGRATION).security_group_id],
             "ContainerName": str(Component.MIGRATION),
             "LogGroup": self._task.logs.log_group_name,
             "LogStreamPrefix": str(Component.MIGRATION),
@@ -126,6 +126,6 @@ class Migration(Construct):
             platform.data.initialization,
             platform.data.cache,
             self._task,
-            *platform.mesh.rules_of(Component.MIGRATION),
+            *platform.security_groups.rules_of(Component.MIGRATION),
             *platform.ready,
         )

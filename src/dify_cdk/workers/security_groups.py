@@ -14,7 +14,7 @@ from dify_cdk.network import Tiers, network_of
 _HTTPS = 443
 
 
-class Mesh(Construct):
+class SecurityGroups(Construct):
     """A security group for each component, and every permitted connection between them and to data.
 
     The guarantee comes from the callee: only callers named in its ingress reach it. Sandbox and proxy are

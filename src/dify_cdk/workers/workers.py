@@ -34,7 +34,7 @@ from dify_cdk.options.bedrock import Bedrock
 from dify_cdk.options.mail import SesMail, SmtpMail
 from dify_cdk.options.plugins import Plugins
 from dify_cdk.options.sandbox import Sandbox
-from dify_cdk.options.savings import lever_warnings
+from dify_cdk.options.savings import saving_warnings
 from dify_cdk.options.sizes import (
     DEFAULT_SIZES,
     DEFAULT_WAITING_JOBS,
@@ -49,7 +49,7 @@ from dify_cdk.workers.component_service import START_SECONDS, ComponentService, 
 from dify_cdk.workers.ecs_exec import require_exec
 from dify_cdk.workers.migration import Migration
 from dify_cdk.workers.queue_metrics import QueueMetrics
-from dify_cdk.workers.security_groups import Mesh
+from dify_cdk.workers.security_groups import SecurityGroups
 from dify_cdk.workers.ses_sender import MailVariables, define_mail
 
 DEFAULT_RELEASE = DifyRelease()
@@ -151,7 +151,7 @@ class DifyWorkers(Construct):
                 **post.plain,
             },
             secret_options=post.secrets,
-            mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
+            security_groups=SecurityGroups(self, "Mesh", data=data, tiers=tiers),
             namespace=dns,
             names={component: _define_name(dns, component) for component in NAMED_COMPONENTS},
             ready=[*tiers.way_out, *providers],
@@ -365,12 +365,12 @@ class DifyWorkers(Construct):
     def _warn(self, scheduler: ComponentSize | None, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
         platform = self._platform
-        levers = lever_warnings(
+        savings = saving_warnings(
             platform.sizes,
             has_scheduler=scheduler is not None,
             database_pauses=platform.data.database.pauses,
         )
-        for id, text in levers.items():
+        for id, text in savings.items():
             validations.add_warning(id, text)
         if not release.is_tested:
             validations.add_warning(
