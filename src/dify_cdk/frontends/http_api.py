@@ -79,8 +79,8 @@ class DifyHttpApiFrontend(Construct):
         throttle: Rate and burst above which requests are answered with 429. Default: the account's quota.
         authorizer_cache_seconds: Seconds for which the decision for an address is cached, 0 to 3,600; 0 asks
             for every request. After a change of ``access``, clients denied earlier stay denied, and removed
-            ones stay admitted, until the cached decision expires; ``aws apigatewayv2
-            reset-authorizers-cache`` clears it. Default: five minutes.
+            ones stay admitted, until the cached decision expires or is cleared with
+            ``aws apigatewayv2 reset-authorizers-cache``. Default: five minutes.
         llrt_bootstrap: Path of your own LLRT binary, which runs the authorizer instead of Python. LLRT is
             experimental and starts faster. Default: Python.
         must_support: What your use of Dify needs; an error if the frontend does not support it. Default:

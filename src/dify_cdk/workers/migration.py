@@ -121,7 +121,7 @@ class Migration(Construct):
         return cdk.Stack.of(self).format_arn(service="ecs", resource="task", resource_name=name)
 
     def _order(self, platform: Platform) -> None:
-        """What the task needs when it starts: databases, cache, rules, its roles' policies and a way out."""
+        """What the task needs when it starts: databases, cache, rules, its roles' policies and egress."""
         self._resource.node.add_dependency(
             platform.data.initialization,
             platform.data.cache,
