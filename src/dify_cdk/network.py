@@ -332,8 +332,8 @@ def tiers_of(
 
     Args:
         vpc: The VPC.
-        app: Where tasks shall run instead. Default: as above.
-        data: Where database and cache shall live instead. Default: as above.
+        app: Subnets for tasks instead. Default: as above.
+        data: Subnets for database and cache instead. Default: as above.
 
     Raises:
         ValueError: If the VPC has no private subnets.

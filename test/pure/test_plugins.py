@@ -1,4 +1,4 @@
-"""Plugins: from where they come, and what is switched off without a way out."""
+"""Plugins: from where they come, and what is switched off without internet egress."""
 
 from __future__ import annotations
 
