@@ -129,7 +129,7 @@ class DifyNetwork(Construct):
             ``Egress.ISOLATED``, or ``zones`` are fewer than two, more than three, repeated, names and ids
             mixed, or in another region than the stack.
 
-    Example:
+    Examples:
         >>> network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
     """
 

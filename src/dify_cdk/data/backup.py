@@ -75,7 +75,7 @@ class DifyBackup(Construct):
 
     See https://docs.aws.amazon.com/aws-backup/latest/devguide/whatisbackup.html
 
-    Example:
+    Examples:
         >>> DifyBackup(stack, "Backup", data=data, keep_days=90)
     """
 

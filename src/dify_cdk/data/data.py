@@ -76,7 +76,7 @@ class DifyData(Construct):
             malformed or the name of one of Dify's own roles, ``rotation`` is not a whole number from 0 on, or
             ``removal_policy`` is another one than those named.
 
-    Example:
+    Examples:
         >>> data = DifyData(stack, "Data", vpc=network.vpc)
     """
 

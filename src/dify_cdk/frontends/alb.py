@@ -75,10 +75,10 @@ class DifyAlbFrontend(Construct):
     services of api and web. It supports streaming, WebSocket and bodies of any size. With ``edge`` it defines
     a CloudFront distribution before a load balancer that only CloudFront can reach; bodies then end at 64 GB.
 
-    With a ``domain`` it listens on HTTPS with TLS 1.2 or newer and redirects HTTP. Without one it speaks
-    plain HTTP, in which passwords travel in clear text; unless it is internal, that raises a warning. Dify
-    takes a client's address from the header ``CF-Connecting-IP``, which a client can forge unless ``edge``
-    overwrites it.
+    With a ``domain`` it requires TLS 1.2 or newer and redirects HTTP to HTTPS. Without ``domain`` and
+    ``edge`` it speaks plain HTTP, so that passwords are sent in clear text; unless it is internal, that
+    raises the warning ``DifyAlbWithoutTls``. Dify takes a client's address from the header
+    ``CF-Connecting-IP``, which a client can forge unless ``edge`` overwrites it.
 
     Args:
         workers: The background components; api and web take images, sizes and variables from them.
@@ -109,7 +109,7 @@ class DifyAlbFrontend(Construct):
 
     See https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
 
-    Example:
+    Examples:
         >>> DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access(ipv4=["203.0.113.0/24"]))
     """
 

@@ -102,7 +102,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
-    Example:
+    Examples:
         >>> DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
     """
 

@@ -97,7 +97,7 @@ class DifyHttpApiFrontend(Construct):
 
     See https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 
-    Example:
+    Examples:
         >>> DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=Access(ipv4=["203.0.113.0/24"]))
     """
 

@@ -56,7 +56,7 @@ class Bedrock:
 
     See https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html
 
-    Example:
+    Examples:
         >>> models = Bedrock(models=["anthropic.claude-*", "amazon.nova-*"], regions=["eu-central-1"])
     """
 

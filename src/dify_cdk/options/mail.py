@@ -65,7 +65,7 @@ class SesMail:
 
     See https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html
 
-    Example:
+    Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data, mail=SesMail(sender="dify@example.com"))
     """
 
@@ -118,7 +118,7 @@ class SmtpMail:
         ValueError: If the host, sender or port is not valid, the port is one for another ``security``, or
             ``credentials`` would be sent in clear text.
 
-    Example:
+    Examples:
         >>> secret = secretsmanager.Secret.from_secret_name_v2(stack, "Smtp", "dify/smtp")
         >>> mail = SmtpMail(host="smtp.example.com", sender="dify@example.com", credentials=secret)
     """

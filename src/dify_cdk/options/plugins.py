@@ -38,7 +38,7 @@ class Plugins:
     Raises:
         ValueError: If the URL is malformed or contains credentials.
 
-    Example:
+    Examples:
         >>> plugins = Plugins(marketplace=False, pip_mirror_url="http://pypi.example.internal:8080/simple")
     """
 

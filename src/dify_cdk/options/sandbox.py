@@ -59,7 +59,7 @@ class Sandbox:
         ValueError: If a requirement is malformed or named twice, a syscall number is out of range or
             repeated, ``timeout_seconds`` is out of range, or the URL is malformed or contains credentials.
 
-    Example:
+    Examples:
         >>> sandbox = Sandbox(python_packages=["numpy==2.1.3", "pydantic[email]>=2,<3"])
     """
 

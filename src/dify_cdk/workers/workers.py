@@ -65,11 +65,11 @@ _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z
 class DifyWorkers(Construct):
     """The background components of Dify on Fargate, the migration before them, and all private DNS names.
 
-    Defines the cluster, a private DNS namespace with one name for every component that listens, a security
-    group for every component, the one-off migration, and one service each for worker, beat, plugin daemon,
-    sandbox and SSRF proxy. The frontend, which you define next to it in the same stack, runs api and web;
-    another frontend changes only the URL and the limits that these components are told. Synthesis fails if no
-    frontend has announced its URL.
+    Defines the cluster, a private DNS namespace with names for api, web, plugin daemon, sandbox and SSRF
+    proxy, a security group for every component, the one-off migration, and one service each for worker, beat,
+    plugin daemon, sandbox and SSRF proxy. The frontend, which you define next to it in the same stack, runs
+    api and web; another frontend changes only the URL and the limits that these components are told.
+    Synthesis fails if no frontend has announced its URL.
 
     The sandbox runs code of Dify's users. It can reach the SSRF proxy and, in a network with internet egress,
     TCP 443 and DNS anywhere, because Fargate pulls the image, reads secrets and writes logs through the
@@ -109,7 +109,7 @@ class DifyWorkers(Construct):
             private subnets, the namespace is malformed or ends with ``.local``, or ``exec_components`` holds
             a component that ECS Exec must not open.
 
-    Example:
+    Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
     """
 
@@ -219,8 +219,12 @@ class DifyWorkers(Construct):
 
         Frontends call it unless they have ``announce=False``; only one may.
 
+        Args:
+            endpoint: URL, limits and timeouts of the frontend.
+
         Raises:
-            ValueError: If another frontend has announced itself.
+            ValueError: If another frontend has announced its URL, or ``environment`` sets a variable that
+                follows from the limits of this one.
         """
         if self._announced is not None:
             raise ValueError(
