@@ -438,7 +438,7 @@ def cannot_scale(component: Component) -> str:
 SCALING: dict[str, tuple[Make, str]] = {
     "there_is_nothing_to_scale": (
         lambda _: Scaling(min_tasks=3, max_tasks=3),
-        r"^Scaling\.max_tasks must be more than min_tasks=3, got 3: write tasks= with one number where ",
+        r"^Scaling\.max_tasks must be more than min_tasks=3, got 3: write tasks= with one number if ",
     ),
     "the_bounds_are_swapped": (
         lambda _: Scaling(min_tasks=4, max_tasks=2),

@@ -78,7 +78,7 @@ class Platform:
     Attributes:
         cluster: ECS cluster.
         tiers: Subnets.
-        data: The stateful half.
+        data: Database, cache, bucket and secrets.
         release: Images.
         architecture: Processor, except for the sandbox.
         sizes: Size of every component.
