@@ -177,7 +177,7 @@ def switches(examples: Sequence[Known]) -> str:
     """What a change from each architecture to each other one does."""
     plans = (plan(before.subject, after.subject) for before, after in permutations(examples, 2))
     return table(
-        ["from", "to", "data lost", "in the way", "public address", "left behind"],
+        ["from", "to", "data lost", "conflicts", "public address", "left behind"],
         (
             [f"`{p.before}`", f"`{p.after}`", _lost(p), str(len(p.conflicts)), _address(p), _left(p)]
             for p in plans
