@@ -1,4 +1,4 @@
-"""Measure what Dify's servers carry, for the table in docs/operations.md: ``python tools/load_table.py``.
+"""Measure what Dify's servers can serve, for the table in docs/operations.md: ``python tools/load_table.py``.
 
 Three environments of v1's api and worker: yesterday's, what Dify's own Compose files set, and the template's.
 It needs ``redis-server`` and takes some five minutes, most of which are waits for answers that do not come.
@@ -63,7 +63,7 @@ def settle(port: int) -> None:
 
 
 def load_of_api(environment: Environment, folder: Path) -> Iterator[Cell]:
-    """What an api carries."""
+    """What an api can serve."""
     port = free_port()
     with api(environment, port=port, folder=folder):
         for count in (9, 10, 50):
@@ -84,7 +84,7 @@ def load_of_api(environment: Environment, folder: Path) -> Iterator[Cell]:
 
 
 def load_of_worker(environment: Environment, folder: Path) -> Iterator[Cell]:
-    """What a worker carries."""
+    """What a worker can serve."""
     broker = Broker(port=free_port(), folder=folder)
 
     def results(*job: Any, seconds: float) -> list[Any]:

@@ -104,7 +104,7 @@ class DifyMonitoring(Construct):
     Raises:
         ImportError: If the package is missing.
 
-    Example:
+    Examples:
         >>> monitoring = DifyMonitoring(stack, "Monitoring", workers=workers, frontend=frontend)
         >>> monitoring.topic.add_subscription(subscriptions.EmailSubscription("ops@example.com"))
     """

@@ -54,18 +54,19 @@ def usd(key: str, units: float = 1) -> str:
 
 
 UPLOADS, WEB_ACL = "src/dify_cdk/frontends/parts/uploads.py", "src/dify_cdk/options/web_acl.py"
+SIZES = "src/dify_cdk/options/sizes.py"
 # Page or module, and what it has to say as long as the code says the same.
 CLAIMS = [
     ("README.md", f"answers end after {HTTP_API.request_timeout_seconds} seconds and do not stream"),
-    ("README.md", "requests of more than two silent minutes"),
-    ("docs/v1.md", f"silent for 1 to {ALB.request_timeout_seconds:,} seconds"),
-    ("docs/v1.md", "ours for 600 unless"),
+    ("README.md", "an idle timeout of more than two minutes"),
+    ("docs/v1.md", f"idle timeout of a load balancer is 1 to {ALB.request_timeout_seconds:,} seconds"),
+    ("docs/v1.md", "here it is 600 unless"),
     ("docs/v1.md", f"holds {_alb._RULES_PER_GROUP} rules"),
     ("docs/v1.md", f"{_alb._RULES_PER_GROUP} networks over HTTP, {_alb._RULES_PER_GROUP // 2} with a domain"),
     ("docs/v2.md", f"ends a request after {HTTP_API.request_timeout_seconds} seconds"),
     ("docs/v2.md", f"takes bodies of {HTTP_API.max_body_mb:g} MB"),
     ("docs/v2.md", f"list holds {ROOM:,} characters"),
-    ("docs/v2.md", "kept for five minutes by address"),
+    ("docs/v2.md", "cached for five minutes by address"),
     ("docs/v2.md", f"need {2 * sizes._PROXY_CPU_UNITS} CPU units"),
     ("docs/v3.md", f"CloudFront waits {EDGE_READ_TIMEOUT_SECONDS} seconds"),
     ("docs/v3.md", f"up to {functions._MAX_SECONDS} seconds"),
@@ -81,13 +82,14 @@ CLAIMS = [
     ("docs/operations.md", f'plugin_daemon="{DEFAULT.plugin_daemon}"'),
     ("docs/troubleshooting.md", f"after {HTTP_API.request_timeout_seconds} seconds | the HTTP API's limit"),
     ("docs/troubleshooting.md", f"504 after {EDGE_READ_TIMEOUT_SECONDS} seconds"),
-    ("docs/troubleshooting.md", f"CloudFront breaks it off after {EDGE_READ_TIMEOUT_SECONDS} silent seconds"),
+    ("docs/troubleshooting.md", f"CloudFront breaks it off after {EDGE_READ_TIMEOUT_SECONDS} idle seconds"),
     ("docs/troubleshooting.md", f"ends with the {HTTP_API.request_timeout_seconds} seconds of the HTTP API"),
     ("docs/operations.md", f"A worker runs {DEFAULT_POOLS.jobs} jobs at once"),
     ("docs/operations.md", f"gunicorn {version('gunicorn')}, gevent {version('gevent')} and Celery {CELERY}"),
     ("docs/operations.md", f"the versions of Dify {DIFY_READ}, Debian"),
     ("src/dify_cdk/workers/component_service.py", f"Measured with celery {CELERY}, kombu {KOMBU}"),
     ("src/dify_cdk/handlers/queue_metrics/queue_metrics.py", f"measured with celery {CELERY}, kombu {KOMBU}"),
+    (SIZES, f"Default: {sizes.DEFAULT_WAITING_JOBS}, a quarter of the {DEFAULT_POOLS.jobs} jobs"),
     (UPLOADS, f"list prices of us-east-1 in {PRICES.as_of:%B %Y}"),
     (UPLOADS, f"Costs {usd('api_gateway.http_requests')} for a million requests"),
     (UPLOADS, f"Costs {usd('alb.hour', PRICES.hours)} a month for the load balancer"),

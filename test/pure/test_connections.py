@@ -120,7 +120,10 @@ class TestSum:
             (Component.WORKER, 40 + 16),  # its pool, and vectors for each job
             (Component.BEAT, 40),
             (Component.PLUGIN_DAEMON, 30),
-            *((one, 0) for one in (Component.WEB, Component.SANDBOX, Component.SSRF_PROXY, Component.MIGRATION)),
+            *(
+                (one, 0)
+                for one in (Component.WEB, Component.SANDBOX, Component.SSRF_PROXY, Component.MIGRATION)
+            ),
         ],
     )
     def test_a_task_without_variables_opens_what_dify_opens(
@@ -139,7 +142,11 @@ class TestSum:
         [
             (Component.API, {"SERVER_WORKER_AMOUNT": "3"}, 3 * 80),
             (Component.WORKER, {"CELERY_WORKER_CLASS": "prefork", "CELERY_WORKER_AMOUNT": "4"}, 4 * 40 + 4),
-            (Component.WORKER, {"CELERY_WORKER_POOL": "prefork", "CELERY_WORKER_CONCURRENCY": "2"}, 2 * 40 + 2),
+            (
+                Component.WORKER,
+                {"CELERY_WORKER_POOL": "prefork", "CELERY_WORKER_CONCURRENCY": "2"},
+                2 * 40 + 2,
+            ),
             (Component.WORKER, {"CELERY_WORKER_POOL": "gevent", "CELERY_WORKER_CLASS": "prefork"}, 40 + 16),
         ],
     )

@@ -482,7 +482,11 @@ class TestDefaults:
             own = {row.name: "700"}
             require_free(component, own, STREAMING)
             assert isinstance(row.value, Default)
-            joined = f"{row.value.value(STREAMING)} 700" if row.value.joins and callable(row.value.value) else "700"
+            joined = (
+                f"{row.value.value(STREAMING)} 700"
+                if row.value.joins and callable(row.value.value)
+                else "700"
+            )
             assert plain_variables(component, STREAMING, own)[row.name] == joined
 
     @every_component
@@ -494,21 +498,34 @@ class TestDefaults:
     def test_fails_when_a_name_is_one_of_ours_but_for_its_case(self, component: Component) -> None:
         """The start script would not read it, and the default would be gone."""
         for name in [row.name for row in free_rows(component)]:
-            with pytest.raises(ValueError, match=f"^environment of {component}: write {name}, got '{name.lower()}'$"):
+            with pytest.raises(
+                ValueError, match=f"^environment of {component}: write {name}, got '{name.lower()}'$"
+            ):
                 require_free(component, {name.lower(): "700"}, STREAMING)
 
     @pytest.mark.parametrize(
         "value",
         [
             *("--forwarded-allow-ips=*", "--keep-alive=9 --forwarder-headers x", "--forwarded-allow *"),
-            *("--f=*", "--forward='*'", "-c /tmp/gunicorn.py", "-c/tmp/gunicorn.py", "--config=x", "--conf x"),
+            *(
+                "--f=*",
+                "--forward='*'",
+                "-c /tmp/gunicorn.py",
+                "-c/tmp/gunicorn.py",
+                "--config=x",
+                "--conf x",
+            ),
         ],
     )
     def test_fails_when_arguments_of_gunicorn_make_it_believe_a_client(self, value: str) -> None:
-        with pytest.raises(ValueError, match="GUNICORN_CMD_ARGS must hold none of --forwarded-allow-ips, --f"):
+        with pytest.raises(
+            ValueError, match="GUNICORN_CMD_ARGS must hold none of --forwarded-allow-ips, --f"
+        ):
             require_free(Component.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
 
-    @pytest.mark.parametrize("value", ["--max-requests=1000", "--capture-output", "--keep-alive 9 --log-level debug"])
+    @pytest.mark.parametrize(
+        "value", ["--max-requests=1000", "--capture-output", "--keep-alive 9 --log-level debug"]
+    )
     def test_other_arguments_of_gunicorn_come_after_ours(self, value: str) -> None:
         require_free(Component.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
         found = plain_variables(Component.API, STREAMING, {"GUNICORN_CMD_ARGS": value})["GUNICORN_CMD_ARGS"]

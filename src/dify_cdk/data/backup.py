@@ -30,8 +30,8 @@ _RESTORE_POLICIES = (
 class DifyBackup(Construct):
     """A daily backup of database and bucket at the same hour, in a vault that outlives the stack.
 
-    Defines a vault from which nobody deletes recovery points before their time, a plan, and two roles of AWS
-    Backup, one that reads and one that restores. It adds to what :class:`DifyData` does by itself: seven days
+    Defines a vault whose access policy denies deleting recovery points by hand, a plan, and two roles of AWS
+    Backup, one for backups and one for restores. It adds to what :class:`DifyData` does by itself: seven days
     of point-in-time recovery of the database, and deleted objects that stay readable for 90 days. The cache
     is not backed up: it holds sessions and waiting jobs.
 
@@ -40,11 +40,11 @@ class DifyBackup(Construct):
     Whoever can read both backups can read those credentials.
 
     AWS Backup does not know secrets. With another ``SECRET_KEY`` a restored installation works, but visitors
-    of published web apps begin anew, and OAuth clients of the whole installation have to be entered again. So
-    the secret is retained when the stack goes, and replicated to the region of ``copy_to``. Store its value
-    outside of AWS as well if losing the account is what you prepare for.
+    of published web apps lose their conversations, and OAuth clients of the whole installation have to be
+    entered again. So the secret is retained when the stack is deleted, and replicated to the region of
+    ``copy_to``. Store its value outside of AWS as well if you prepare for losing the account.
 
-    Before the first backup, switch Aurora and S3 on in the region's settings of AWS Backup.
+    Before the first backup, opt in to Aurora and S3 in the settings of AWS Backup in the region.
 
     Restoring, in this order:
 
@@ -63,18 +63,19 @@ class DifyBackup(Construct):
 
     Args:
         data: What is backed up.
-        keep_days: How long a recovery point is kept, 1 to 36,500 days.
-        hour_utc: When a backup starts, 0 to 23; it takes up to an hour to begin.
-        copy_to: Vault in another region of the same account that gets a copy. Another account cannot take
-            one, because the cluster is encrypted with the key that AWS manages. Default: no copy.
+        keep_days: Days for which a recovery point is kept, 1 to 36,500; copies as well.
+        hour_utc: Hour of the day in UTC, 0 to 23, within which the backup starts.
+        copy_to: Vault in another region of the same account that gets a copy of each recovery point; from
+            ``BackupVault.from_backup_vault_arn``. Another account cannot get one, because the cluster is
+            encrypted with a key that AWS manages. Default: no copy.
 
     Raises:
-        ValueError: If a number is out of range, or ``copy_to`` is in the stack's own region or in another
-            account.
+        ValueError: If a number is out of range, or ``copy_to`` has no literal ARN, is in the stack's own
+            region or in another account.
 
     See https://docs.aws.amazon.com/aws-backup/latest/devguide/whatisbackup.html
 
-    Example:
+    Examples:
         >>> DifyBackup(stack, "Backup", data=data, keep_days=90)
     """
 
@@ -122,12 +123,12 @@ class DifyBackup(Construct):
 
     @property
     def plan(self) -> backup.BackupPlan:
-        """The plan: add resources of yours that belong to the installation."""
+        """The backup plan, to which you can add resources of yours."""
         return self._plan
 
     @property
     def restore_role(self) -> iam.IRole:
-        """What AWS Backup restores with."""
+        """The role with which AWS Backup restores."""
         return self._restore_role
 
     def _name(self) -> str:

@@ -9,21 +9,30 @@ from types import MappingProxyType
 
 
 class Component(StrEnum):
-    """One kind of container of Dify 1.17; the value is Dify's own service name."""
+    """A component of Dify 1.17: one kind of container, which has its own image, size and variables."""
 
     API = "api"
+    """Answers the console, published apps and the API. Runs in the frontend."""
     API_WEBSOCKET = "api_websocket"
+    """Connects people who edit a workflow together. Runs in a frontend with ``collaboration``."""
     WEB = "web"
+    """Serves the pages. Runs in the frontend."""
     WORKER = "worker"
+    """Runs jobs: documents, triggers, and streamed answers of workflows and chatflows."""
     BEAT = "beat"
+    """Starts scheduled jobs."""
     PLUGIN_DAEMON = "plugin_daemon"
+    """Installs and runs plugins, which call models and tools."""
     SANDBOX = "sandbox"
+    """Runs the code of workflows."""
     SSRF_PROXY = "ssrf_proxy"
+    """Passes HTTP requests of workflows and code on, but not to private addresses."""
     MIGRATION = "migration"
+    """Brings the database schema up to date before a release runs."""
 
     @property
     def spec(self) -> ComponentSpec:
-        """What is known of the component."""
+        """The row of the table that describes it."""
         return SPECS[self]
 
     @property

@@ -136,13 +136,15 @@ def _vectors(component: Component, read: _Variables, pool: float) -> float:
     """Connections to vectors: not pooled by Dify, which opens one for every knowledge base that is in use.
 
     ``PGVECTOR_MAX_CONNECTION`` is the size of a pool that each object of ``PGVector`` has, of which it uses
-    one. A worker has about one object for each job. Of api's requests those that search also hold a connection
-    of the pool, so that they are as many at most.
+    one. A worker has about one object for each job. Of api's requests those that search also hold a
+    connection of the pool, so that they are as many at most.
 
     Read in ``api/providers/vdb/vdb-pgvector/src/dify_vdb_pgvector/pgvector.py`` of dify at ad96501e0.
     """
     if component is Component.WORKER:
-        return read.number("CELERY_WORKER_CONCURRENCY", read.number("CELERY_WORKER_AMOUNT", DEFAULT_POOLS.jobs))
+        return read.number(
+            "CELERY_WORKER_CONCURRENCY", read.number("CELERY_WORKER_AMOUNT", DEFAULT_POOLS.jobs)
+        )
     return read.processes(component) * pool if component is Component.API else 0
 
 
@@ -164,7 +166,9 @@ class _Variables:
         if component is not Component.WORKER:
             return self.number("SERVER_WORKER_AMOUNT", 1)
         pool = self.texts.get("CELERY_WORKER_POOL") or self.texts.get("CELERY_WORKER_CLASS")
-        jobs = self.number("CELERY_WORKER_CONCURRENCY", self.number("CELERY_WORKER_AMOUNT", DEFAULT_POOLS.jobs))
+        jobs = self.number(
+            "CELERY_WORKER_CONCURRENCY", self.number("CELERY_WORKER_AMOUNT", DEFAULT_POOLS.jobs)
+        )
         return jobs if pool == "prefork" else 1
 
 

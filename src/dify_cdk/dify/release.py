@@ -61,24 +61,27 @@ _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 @dataclass(frozen=True, kw_only=True)
 class DifyRelease:
-    """The pinned image of every component.
+    """The pinned image of every component: a release of Dify.
+
+    The defaults are the tags that this version of the library is written for. Another combination raises the
+    warning ``DifyReleaseUntested``.
 
     Attributes:
-        version: Tag of the api and web images, also used by worker, beat and the migration.
+        version: Tag of the api and web images; worker, beat, api_websocket and migration run the api image.
         sandbox: Tag of the sandbox image.
-        plugin_daemon: Tag of the plugin daemon image; the ``-local`` flavour runs plugins itself.
+        plugin_daemon: Tag of the plugin daemon image; the ``-local`` variant runs plugins itself.
         ssrf_proxy: Tag of the squid image.
-        registry: Prefix before the repository names, such as a private registry or an Amazon ECR
-            pull-through cache: ``123456789012.dkr.ecr.us-east-1.amazonaws.com/docker-hub``. For ECR the
-            pull permissions are granted. Default: Docker Hub.
-        credentials: Secret with ``username`` and ``password`` for the registry, which avoids Docker Hub's
-            limit for anonymous pulls. Not for ECR, which takes no password. Default: anonymous.
-        images: An own image for single components, any ``ecs.ContainerImage``; registry, credentials and tag
-            are then the image's own business. Default: none.
+        registry: Prefix of the repository names, of a private registry or an Amazon ECR pull-through cache,
+            such as ``123456789012.dkr.ecr.us-east-1.amazonaws.com/docker-hub``. The permissions to pull from
+            ECR are granted. Default: Docker Hub.
+        credentials: Secret with the JSON fields ``username`` and ``password`` for the registry, which avoids
+            Docker Hub's limit for anonymous pulls. Not for ECR, which uses IAM. Default: anonymous pulls.
+        images: Images of your own for single components, any ``ecs.ContainerImage``; ``registry``,
+            ``credentials`` and tags do not apply to them. Default: none.
 
     Raises:
-        ValueError: If a tag is malformed, or the registry ends with a slash, has a scheme, or is an ECR
-            registry together with ``credentials``.
+        ValueError: If a tag is malformed, ``images`` names something else than a component, or the registry
+            ends with a slash, has a scheme, or is an ECR registry together with ``credentials``.
     """
 
     version: str = "1.17.1"
@@ -111,7 +114,7 @@ class DifyRelease:
 
     @property
     def needs_login(self) -> bool:
-        """Whether pulling takes more than a name: credentials, or permissions in Amazon ECR."""
+        """Whether pulling needs credentials, or permissions in Amazon ECR."""
         return self.credentials is not None or _ECR.match(self.registry or "") is not None
 
     def tag(self, component: Component) -> str:
@@ -128,7 +131,7 @@ class DifyRelease:
         """The image of a component for an ECS container.
 
         Args:
-            scope: Where an ECR repository is referred to, if the registry is one.
+            scope: Construct below which an ECR repository is imported, if the registry is in ECR.
             component: The component to run.
         """
         from aws_cdk import aws_ecr as ecr

@@ -65,39 +65,44 @@ class DifyCloudFrontLambdaFrontend(Construct):
     """CloudFront before Lambda functions that run Dify's api and web images, with streaming.
 
     Defines two functions with function URLs that only the distribution may call, the distribution with TLS
-    and an IP filter, a function at the edge that hashes bodies for the signature, and one small Fargate
-    api that answers inside the network and takes uploads. Nothing that answers users runs while nobody asks,
-    and the first one to ask waits for a cold start.
+    and an IP filter, a Lambda@Edge function that hashes bodies for the signature, and one small Fargate
+    service of api that answers calls inside the network and takes uploads. By default the two
+    functions cost nothing while nobody uses Dify, and the next request waits for a cold start.
 
-    The idle timeout is 120 seconds, also of a stream that waits for a worker, see :class:`Limits`; the total
-    timeout is the function's. Bodies end at 1 MB except on the
-    paths that carry files, see :class:`Uploads`.
+    The idle timeout is 120 seconds, also for a stream that waits for a worker, see :class:`Limits`; the total
+    timeout is that of the function. Request bodies may have 1 MB, except on the paths for files, see
+    :class:`Uploads`.
 
     Args:
-        workers: The background half; api and web take images, sizes and variables from it.
-        access: Who may enter. Addresses are filtered at the edge, countries by CloudFront.
+        workers: The background components; api and web take images, sizes and variables from them.
+        access: Who may enter. A CloudFront Function or AWS WAF filters addresses, CloudFront itself
+            countries.
         domain: Custom domain, with a certificate in us-east-1. Default: CloudFront's own host name, with TLS.
         uploads: Where files and the plugin daemon's endpoints go. Default: an HTTP API, 10 MB.
-        collaboration: Whether people edit a workflow together: one more Fargate service, with WebSocket
-            connections, which needs ``Uploads.VPC_ORIGIN``.
+        collaboration: Whether several people can edit a workflow at the same time, which takes one more
+            Fargate service, ``api_websocket``, and ``Uploads.VPC_ORIGIN`` for its WebSocket connections.
+            Default: no.
         images: Where the two Lambda images come from. Default: Docker on the machine that deploys.
         api: Size of the api function. Default: 2 GiB, 15 minutes.
         web: Size of the web function. Default: 1 GiB, one minute.
-        web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
-            CloudFront Function, which has no fixed price.
-        must_support: What the frontend has to support; more than it does is an error. Default: nothing.
-        announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
-            frontend beside the first one needs ``False``.
+        web_acl: What AWS WAF checks before a request enters. Default: no web ACL; a CloudFront Function
+            filters addresses, at no fixed price.
+        must_support: What your use of Dify needs; an error if the frontend does not support it. Default:
+            nothing is checked.
+        announce: Whether links in mails and files point to this frontend's URL. Default: yes; a second
+            frontend for the same workers needs ``False``.
 
     Raises:
-        ValueError: If the stack has no region, provisioned concurrency is asked for without a domain, the
-            list of networks does not fit, ``uploads`` does not support what ``must_support`` asks for, a
-            variable or an image of ``workers`` cannot be used in a Lambda function, another frontend has
-            announced itself, or the workers are in another stack.
+        ValueError: If the stack has no region, provisioned concurrency is asked for without ``domain``,
+            ``access`` lists more networks than fit, ``uploads`` does not support ``collaboration`` or what
+            ``must_support`` asks for, a variable or an image of ``workers`` cannot be used in a Lambda
+            function, another frontend of this kind with ``Uploads.HTTP_API`` stands beside the same workers,
+            another frontend has announced its URL or has the same host name, or the workers are in another
+            stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
-    Example:
+    Examples:
         >>> DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
     """
 
@@ -162,7 +167,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     @property
     def url(self) -> str:
-        """What users type, without a trailing slash; a token unless there is a domain."""
+        """The public URL, without a trailing slash; a token unless there is a ``domain``."""
         return self._endpoint.url
 
     @property
@@ -198,7 +203,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
             ]
         # Built once each: every call makes another origin, access control and pair of permissions.
         signed = {component: _signed_origin(function) for component, function in self._functions.items()}
-        # A prefix of which every path carries files, such as /triggers, leads to the second origin whole.
+        # A prefix of which every path is for files, such as /triggers, leads to the second origin whole.
         taken = {behavior.pattern for behavior in found}
         patterns = [pattern for pattern, _ in cloudfront_behaviors([Component.API]) if pattern not in taken]
         for pattern, component in (*((pattern, Component.API) for pattern in patterns), ("*", Component.WEB)):
@@ -235,8 +240,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
         self, kind: Construct, workers: DifyWorkers, second: UploadOrigin | None
     ) -> dict[Component, ComponentService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
-        roomy = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
-        platform = workers.platform.with_size(Component.API, roomy)
+        size = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
+        platform = workers.platform.with_size(Component.API, size)
         components = (
             [Component.API, Component.API_WEBSOCKET] if self._endpoint.collaboration else [Component.API]
         )

@@ -33,7 +33,7 @@ from dify_cdk.dify.release import DifyRelease
 from dify_cdk.network import Tiers
 from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
 from dify_cdk.workers.ecs_exec import exec_command, grant_exec
-from dify_cdk.workers.security_groups import Mesh
+from dify_cdk.workers.security_groups import SecurityGroups
 
 Extras = Mapping[Component, Mapping[str, "str | ecs.Secret"]]
 """Variables a user adds, by component."""
@@ -78,14 +78,14 @@ class Platform:
     Attributes:
         cluster: ECS cluster.
         tiers: Subnets.
-        data: The stateful half.
+        data: Database, cache, bucket and secrets.
         release: Images.
         architecture: Processor, except for the sandbox.
         sizes: Size of every component.
         extras: Variables added by the user.
         options: Values of variables that follow from arguments, by variable name.
         secret_options: Secrets of variables that follow from arguments, by variable name.
-        mesh: Security groups.
+        security_groups: The security group of every component.
         namespace: The private DNS namespace.
         names: The private DNS service of each component that has a name.
         ready: What has to exist before any task can start.
@@ -104,7 +104,7 @@ class Platform:
     extras: Extras
     options: Mapping[str, str]
     secret_options: Mapping[str, SecretSource]
-    mesh: Mesh
+    security_groups: SecurityGroups
     namespace: servicediscovery.INamespace
     names: Mapping[Component, servicediscovery.IService]
     ready: Sequence[IDependable]
@@ -316,7 +316,7 @@ class ComponentService(Construct):
             availability_zone_rebalancing=rebalancing.DISABLED if never_two else rebalancing.ENABLED,
             capacity_provider_strategies=_capacity(size.spot),
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
-            security_groups=[platform.mesh.group(component)],
+            security_groups=[platform.security_groups.group(component)],
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
             health_check_grace_period=cdk.Duration.seconds(START_SECONDS) if grace else None,
             enable_execute_command=False,
@@ -324,7 +324,7 @@ class ComponentService(Construct):
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
         # The L2 waits for the task role's policy only; the execution role's lets the task read secrets.
-        self.wait_for(self._task, *platform.mesh.rules_of(component), *platform.ready)
+        self.wait_for(self._task, *platform.security_groups.rules_of(component), *platform.ready)
         self._number = self._scale(size.tasks) if isinstance(size.tasks, Scaling) else None
         if component in platform.exec_components:
             self.override("EnableExecuteCommand", True)

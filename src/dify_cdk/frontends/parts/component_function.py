@@ -92,7 +92,7 @@ class ComponentFunction(Construct):
             reserved_concurrent_executions=size.reserved_concurrency,
             vpc=platform.data.vpc,
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
-            security_groups=[platform.mesh.group(component)],
+            security_groups=[platform.security_groups.group(component)],
             environment=environment,
             log_group=log_group(self, "Logs"),
             description=f"Dify: {component}",

@@ -30,12 +30,12 @@ class LambdaImages(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalBuild:
-    """Images are built by Docker on the machine that deploys, and pushed as CDK assets.
+    """Builds the images with Docker on the machine that deploys, and pushes them as CDK assets.
 
-    Docker pulls Dify's images with the log-in that it has: ``DifyRelease.credentials`` are not for it.
+    Docker pulls Dify's images with its own log-in; ``DifyRelease.credentials`` are not used.
 
     Raises:
-        ValueError: If ``DifyRelease.images`` replaces the image, for a Dockerfile needs its name.
+        ValueError: If ``DifyRelease.images`` replaces the image: a Dockerfile needs an image name.
     """
 
     def code(
@@ -52,13 +52,13 @@ class LocalBuild:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudBuild:
-    """Images are built in AWS CodeBuild while the stack is deployed: no Docker on any machine of yours.
+    """Builds the images in AWS CodeBuild during the deployment: without Docker on your machine.
 
     Needs the package ``cdklabs.deploy-time-build``: ``pip install 'dify-cdk[cloud-build]'``. Dify's images
-    are pulled without a log-in, so that they must lie in a registry that needs none.
+    are pulled without a log-in, so that they have to be in a registry that needs none.
 
     Raises:
-        ValueError: If ``DifyRelease.images`` replaces the image, for a Dockerfile needs its name, or the
+        ValueError: If ``DifyRelease.images`` replaces the image: a Dockerfile needs an image name. Or if the
             registry needs a log-in.
     """
 
@@ -86,12 +86,12 @@ class CloudBuild:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadyImages:
-    """Images that lie in Amazon ECR already, built from the Dockerfiles of this package.
+    """Takes images that are in Amazon ECR already, built from the Dockerfiles of this package.
 
     Attributes:
-        api: Repository of the api image.
-        web: Repository of the web image.
-        tag_or_digest: Tag, or digest beginning with ``sha256:``, of both.
+        api: Repository of the api image, in the stack's region.
+        web: Repository of the web image, likewise.
+        tag_or_digest: Tag, or digest beginning with ``sha256:``, of both images.
     """
 
     api: ecr.IRepository

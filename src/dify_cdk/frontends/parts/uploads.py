@@ -37,20 +37,25 @@ _HTTP_API_READ_SECONDS = 60  # longer than the 30 seconds after which API Gatewa
 
 
 class Uploads(StrEnum):
-    """How bodies over 1 MB, and requests to the plugin daemon, reach Dify behind CloudFront and Lambda.
+    """How request bodies over 1 MB, and requests to the plugin daemon's endpoints, reach Dify in v3.
 
     Prices are AWS's list prices of us-east-1 in November 2026; ``dify-cdk compare`` computes them in full.
     """
 
     EDGE_SIGNED = "edge_signed"
-    """They do not: bodies end at 1 MB and ``/e/*`` is not served. Costs nothing more."""
+    """They do not: larger bodies are answered with 413, and ``/e/*`` is not served. Costs nothing more."""
     HTTP_API = "http_api"
-    """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there.
+    """Through an HTTP API and a VPC link, for paths of files and ``/e/*``.
 
-    Costs 1 USD for a million requests, each started 512 KB of a body counting as one; nothing by the hour.
+    There bodies may have 10 MB, the total timeout is 30 seconds, and answers do not stream.
+
+    Costs 1 USD for a million requests, where each 512 KB of a body, or part of it, counts as one; nothing by
+    the hour.
     """
     VPC_ORIGIN = "vpc_origin"
-    """By path to an internal load balancer: no limit of size.
+    """Through an internal load balancer, for paths of files, ``/e/*`` and WebSocket.
+
+    There bodies have no limit but the 64 GB of CloudFront.
 
     Costs 16.43 USD a month for the load balancer, whether it is used or not, and 5.84 USD a month for each
     capacity unit in constant use.
@@ -58,7 +63,7 @@ class Uploads(StrEnum):
 
 
 def upload_patterns() -> tuple[str, ...]:
-    """Path patterns that carry files, below the prefixes that api answers, and those of the plugin daemon."""
+    """Path patterns for files, below the prefixes that api answers, and those of the plugin daemon."""
     files = (pattern for route in ROUTES if route.component is Component.API for pattern in route.uploads)
     hooks = (pattern for pattern, _ in cloudfront_behaviors([Component.PLUGIN_DAEMON]))
     return (*files, *hooks)
