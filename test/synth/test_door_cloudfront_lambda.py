@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -15,6 +16,7 @@ from dify_cdk import (
     Access,
     Architecture,
     CloudBuild,
+    DatabaseCapacity,
     DifyCloudFrontLambdaFrontend,
     DifyWorkers,
     Domain,
@@ -23,13 +25,15 @@ from dify_cdk import (
     Uploads,
 )
 from dify_cdk.dify.components import Component
+from dify_cdk.dify.connections import connections_of
 from dify_cdk.dify.environment import secret_variables
 from dify_defaults import known_names
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
-from support import Template, strings
+from support import REGION, Template, strings
 from synth.installation import (
     OFFICE,
     certificate_in,
+    data_in,
     function_of,
     joined,
     synthesized,
@@ -240,9 +244,33 @@ def test_functions_keep_connections_longer_than_the_adapter_and_open_few_to_the_
     )
     assert api["GUNICORN_CMD_ARGS"].startswith("--keep-alive=75 ")
     assert web["KEEP_ALIVE_TIMEOUT"] == "75000"
-    pools = ("SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_MAX_OVERFLOW", "PGVECTOR_MAX_CONNECTION")
-    assert sum(int(api[name]) for name in pools) == 5
+    assert connections_of(Component.API, api) == 8
     assert v3.environment("api")["SQLALCHEMY_POOL_SIZE"] == "30"
+
+
+@pytest.mark.parametrize(("max_acu", "most"), [(4, 54), (1, 4)])
+def test_environments_that_the_database_does_not_take_raise_a_warning(
+    tmp_path: Path, max_acu: float, most: int
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "v3.md").read_text(encoding="utf-8")
+    assert f"takes {most} environments" in page if max_acu > 1 else f"1 ACU takes {most}" in page
+    for number in (most, most + 1):
+        app = cdk.App(outdir=str(tmp_path / str(number)), analytics_reporting=False)
+        stack = cdk.Stack(app, "S", env=cdk.Environment(region=REGION))
+        data = data_in(stack, capacity=DatabaseCapacity(max_acu=max_acu))
+        workers = DifyWorkers(stack, "Workers", data=data)
+        DifyCloudFrontLambdaFrontend(
+            stack,
+            "Frontend",
+            workers=workers,
+            access=OFFICE,
+            api=FunctionSize(memory_mib=2048, reserved_concurrency=number),
+        )
+        app.synth()
+        warnings = [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
+        found = [text for text in warnings if "DifyDatabaseConnections" in text]
+        assert len(found) == (number > most)
+        assert all(f"api on AWS Lambda {number} x 8 + " in text for text in found)
 
 
 def test_function_may_read_its_secrets_its_url_and_its_objects_only(v3: Template) -> None:
