@@ -26,9 +26,10 @@ from dify_cdk.frontends.parts.lambda_images import LambdaImages
 from dify_cdk.options.function_size import FunctionSize
 from dify_cdk.workers.component_service import Platform, require_values
 
-ADAPTER_IDLE_SECONDS = 70
-"""Lambda Web Adapter keeps a connection for 4 seconds, but in an environment that is frozen between requests
-nobody counts them. Every fifth slow request was lost with gunicorn's 2 seconds, none with 75."""
+_KEPT_SECONDS = 70
+"""How long servers in functions keep idle connections, but for a margin. Lambda Web Adapter keeps them for 4
+seconds, but in an environment that is frozen between requests nobody counts them. Every fifth slow request was
+lost with gunicorn's 2 seconds, none with 75."""
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
@@ -130,7 +131,7 @@ class ComponentFunction(Construct):
             scheme="https",
             host=name.host or _HOST,
             limits=name.limits,
-            idle_timeout_seconds=ADAPTER_IDLE_SECONDS,
+            idle_timeout_seconds=_KEPT_SECONDS,
             collaboration=name.collaboration,
         )
         context = platform.context(endpoint, FUNCTION_POOLS)
