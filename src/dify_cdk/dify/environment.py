@@ -371,7 +371,6 @@ _DATABASE = (
     Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and with min_acu=0
     Row("SQLALCHEMY_POOL_SIZE", _BACKEND, Default(_pool("size"))),
     Row("SQLALCHEMY_MAX_OVERFLOW", _BACKEND, Default(_pool("overflow"))),
-    Row("PGVECTOR_MAX_CONNECTION", _BACKEND, Default(_pool("vectors"))),
     Row("DB_MAX_OPEN_CONNS", _DAEMON, Default(_pool("plugins"))),
     Row("VECTOR_STORE", _BACKEND, "pgvector", _DATA_OPTION),
     Row("PGVECTOR_HOST", _BACKEND, _database_host, _DATA_OPTION),

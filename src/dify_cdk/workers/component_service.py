@@ -103,6 +103,7 @@ class Platform:
         pools: How many connections to the database each process may open.
         exec_components: Components whose containers ECS Exec opens.
         services: The services made so far, with workers and all frontends.
+        parts: What each of them, and each function, takes of the database's connections.
     """
 
     cluster: ecs.ICluster
@@ -121,6 +122,7 @@ class Platform:
     pools: Pools
     exec_components: Collection[Component] = ()
     services: list[ComponentService] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
 
     def with_size(self, component: Component, size: ComponentSize) -> Platform:
         """The same platform with another size of one component."""
@@ -226,7 +228,7 @@ class ComponentTask(Construct):
         return self._logs
 
     @property
-    def connections_to_database(self) -> int:
+    def connections_to_database(self) -> float:
         """How many connections to the database one task opens at most."""
         texts = {name: value for name, value in self._extras.items() if isinstance(value, str)}
         return connections_of(self._component, {**self._plain, **texts})
@@ -343,12 +345,13 @@ class ComponentService(Construct):
         name = platform.names.get(component)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
-        self._part = Part(
+        part = Part(
             name=component,
             most=size.most_tasks,
             connections=self._task.connections_to_database,
             doubles=maximum > _NEVER_TWICE[1],
         )
+        platform.parts.append(part)
         platform.services.append(self)
 
     @property
@@ -370,11 +373,6 @@ class ComponentService(Construct):
     def connections(self) -> ec2.Connections:
         """The component's security group."""
         return self._service.connections
-
-    @property
-    def part(self) -> Part:
-        """What the tasks take of the database's connections."""
-        return self._part
 
     @property
     def execute_command(self) -> str:

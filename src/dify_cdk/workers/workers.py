@@ -459,26 +459,27 @@ class _Connections:
         """No errors: tasks that scale so far may never come together."""
         platform = self._workers.platform
         available = platform.data.database.max_connections
-        found = None if available is None else too_many([s.part for s in platform.services], available)
+        found = None if available is None else too_many(platform.parts, available)
         if found:
             cdk.Validations.of(self._workers).add_warning(
                 "DifyDatabaseConnections",
                 f"Dify can open more connections than the {available} that the database takes with this "
-                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu or scale less",
+                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu, or let less run "
+                "at once",
             )
         return []
 
 
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
     """What the database leaves for each process, with one api_websocket whether it runs or not."""
-    counts = [
-        sizes[component].most_tasks
+    tasks = {
+        component: sizes[component].most_tasks
         for component in (Component.API, Component.API_WEBSOCKET, Component.WORKER)
-    ]
+    }
     available = data.database.max_connections
-    if available is None or is_token(counts):
+    if available is None or is_token(list(tasks.values())):
         return DEFAULT_POOLS
-    return pools_for(available, sum(counts))
+    return pools_for(available, tasks)
 
 
 def _network_of_address(cidr: str) -> str:
