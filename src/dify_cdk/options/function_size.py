@@ -18,8 +18,9 @@ class FunctionSize:
     Attributes:
         memory_mib: Memory, 128 to 10,240 MiB; 1,769 MiB are one vCPU.
         timeout_seconds: Longest request, 1 to 900 seconds.
-        reserved_concurrency: Most environments at once, which also limits database connections: each holds
-            up to five. Default: the account's limit.
+        reserved_concurrency: Most environments at once, 1 to 1000, which also limits database connections:
+            each of api opens up to six, and more than the database takes raise a warning. Default: the
+            account's limit, which is not counted.
         provisioned_concurrency: Environments that are always ready, billed always; needs an own domain,
             because they start before CloudFront's host name is known. Default: none.
         keep_warm_minutes: A schedule calls the function this often, 1 to 15 minutes apart, so that one
