@@ -1,7 +1,8 @@
 """How many connections to the database an installation opens, and how many its database takes.
 
-Every process of Dify has a pool of its own. PostgreSQL refuses what is beyond ``max_connections``, and
-Aurora derives that from the largest capacity of the cluster: what fits is decided here, for every process.
+Every process of Dify has a pool of its own, and beside it every ``Vector`` object opens a connection of its
+own. PostgreSQL refuses what is beyond ``max_connections``, and Aurora derives that from the largest capacity
+of the cluster: what fits is decided here, for every process.
 """
 
 from __future__ import annotations
@@ -24,16 +25,42 @@ _OTHERS = 15
 """Sessions that are not Dify's: those that PostgreSQL and Aurora keep for themselves, the initialisation and
 the migration, and a person who looks."""
 
-_LARGEST_POOL, _SMALLEST_POOL = 40, 15  # the larger one is Dify's own: 30 and 10 beyond
-_CONNECTIONS_PER_JOB = 2.5  # a running workflow has several green threads, of which some hold a connection
-_JOBS = (4, 16)  # with fewer, jobs that wait for others stand in their way
-_PLUGINS = (10, 30)  # the larger one is the plugin daemon's own
-_PLUGINS_SHARE = 20  # it stores what plugins remember, and little else
+_JOBS = (4, 16)
+"""Fewest and most jobs of a worker. With fewer, jobs that wait for others stand in their way."""
+_LARGEST_POOL = 40  # Dify's own: 30 and 10 beyond
+_SMALLEST_POOL = 15  # SQLAlchemy's own: 5 and 10 beyond
+_CONNECTIONS_PER_JOB = 2.5  # Dify's own pool for the most jobs: several green threads of a job use one each
+_KEPT = (3, 4)  # of four connections of a pool, how many stay open, as with Dify's own
+
+_PLUGINS = (10, 30)
+"""Fewest and most connections of the plugin daemon: as many as it keeps idle, and Dify's own."""
+_OF_PLUGINS = 20  # a twentieth of all: it looks up what is installed, and holds none while a plugin runs
+
+_POOLED = (Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT)
+"""Components whose processes have a pool. The migration runs alone and is among the others."""
+
+_VECTORS = {Component.API: 0.5, Component.WORKER: 1.0}
+"""``Vector`` objects for each connection of the pool, at most, where a component has any.
+
+Dify makes one for each search and for each part of a document that it stores, and every one opens
+``PGVECTOR_MIN_CONNECTION`` connections at once: pgvector's pool belongs to the object, not to the process. One
+thread uses an object, so ``PGVECTOR_MAX_CONNECTION`` is never reached.
+
+Worker: one indexing job has up to ten, and each of them also holds a connection of the process's pool while
+it embeds, so that there are as many as that pool has. Api: half of them, an assumption; a search is a short
+part of a request, which needs a connection of the pool before and after it.
+
+Read in ``api/providers/vdb/vdb-pgvector``, ``api/core/indexing_runner.py`` and
+``api/core/rag/embedding/cached_embedding.py`` of Dify 1.14.2.
+"""
+
+_OPENED_BY_A_VECTOR = 1  # Dify's own PGVECTOR_MIN_CONNECTION
+_PREFORK = ("prefork", "processes")  # names that Celery has for it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pools:
-    """What one process may open at most.
+    """What one process may open at most, without its vectors.
 
     Attributes:
         size: Connections that api, worker and beat keep (``SQLALCHEMY_POOL_SIZE``).
@@ -52,7 +79,8 @@ DEFAULT_POOLS = Pools()
 """Dify's own sizes, where the database is large enough."""
 
 FUNCTION_POOLS = Pools(size=2, overflow=2)
-"""Those of an environment of AWS Lambda, which answers one request at a time."""
+"""Those of an environment of AWS Lambda, which answers one request at a time: a hybrid search has two vectors,
+which makes six connections."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +90,7 @@ class Part:
     Attributes:
         name: What they are.
         most: How many run at most, without a deployment.
-        connections: What each opens at most.
+        connections: What each opens at most, vectors included; infinite where nothing limits it.
         doubles: Whether a deployment starts the new ones before it stops the old ones.
     """
 
@@ -95,21 +123,21 @@ def max_connections(*, min_acu: float, max_acu: float) -> int:
     return int(min(found, most))
 
 
-def pools_for(available: int, *, api: int, worker: int, websocket: int) -> Pools:
+def pools_for(available: int, tasks: Mapping[Component, int]) -> Pools:
     """Pools with which everything fits, as large as Dify's own where there is room.
 
     Args:
         available: ``max_connections`` of the database.
-        api: How many tasks of api run at most.
-        worker: How many of worker.
-        websocket: How many of api_websocket.
+        tasks: How many tasks of api, worker and api_websocket run at most.
     """
-    plugins = min(_PLUGINS[1], max(_PLUGINS[0], available // _PLUGINS_SHARE))
-    # A deployment runs old and new ones side by side, and beat alone. See _vectors for what comes on top.
+    fewest, most = _PLUGINS
+    plugins = min(most, max(fewest, available // _OF_PLUGINS))
+    # A deployment runs old and new ones side by side, and beat alone.
+    shares = 1 + 2 * sum(number * (1 + _VECTORS.get(component, 0)) for component, number in tasks.items())
     left = available - _OTHERS - 2 * plugins
-    of_pools = 2 * (2 * api + worker * (1 + 1 / _CONNECTIONS_PER_JOB) + websocket) + 1
-    pool = max(_SMALLEST_POOL, min(_LARGEST_POOL, int(left / of_pools)))
-    size = pool * 3 // 4
+    pool = max(_SMALLEST_POOL, min(_LARGEST_POOL, int(left / shares)))
+    kept, of = _KEPT
+    size = pool * kept // of
     fewest, most = _JOBS
     jobs = max(fewest, min(most, int(pool / _CONNECTIONS_PER_JOB)))
     return Pools(size=size, overflow=pool - size, plugins=plugins, jobs=jobs)
@@ -118,18 +146,34 @@ def pools_for(available: int, *, api: int, worker: int, websocket: int) -> Pools
 def connections_of(component: Component, variables: Mapping[str, str]) -> float:
     """What one task of a component opens at most, by its variables; 0 for components without a database.
 
-    A variable that is no number, such as a token, counts as Dify's default. Infinite if a pool has no limit,
-    which Dify and the plugin daemon take 0 for.
+    A variable that is no number, such as a token, counts as Dify's default. A pool of 0 has no limit.
     """
-    read = _Variables(variables)
-    match component.spec.settings:
-        case Settings.PLUGIN_DAEMON:
-            return read.limit("DB_MAX_OPEN_CONNS", DEFAULT_POOLS.plugins)
-        case Settings.BACKEND if component.spec.host is not Host.MIGRATION:
-            pool = read.limit("SQLALCHEMY_POOL_SIZE", DEFAULT_POOLS.size)
-            pool += read.number("SQLALCHEMY_MAX_OVERFLOW", DEFAULT_POOLS.overflow)
-            return read.processes(component) * pool + _vectors(component, read, pool)
-    return 0  # the migration runs alone and is among the others
+    if component is Component.PLUGIN_DAEMON:
+        return _number(variables.get("DB_MAX_OPEN_CONNS"), DEFAULT_POOLS.plugins) or inf
+    if component not in _POOLED:
+        return 0
+    size = _number(variables.get("SQLALCHEMY_POOL_SIZE"), DEFAULT_POOLS.size)
+    if size == 0:
+        return inf
+    pool = size + _number(variables.get("SQLALCHEMY_MAX_OVERFLOW"), DEFAULT_POOLS.overflow)
+    each = _number(variables.get("PGVECTOR_MIN_CONNECTION"), _OPENED_BY_A_VECTOR)
+    vectors = int(pool * _VECTORS.get(component, 0)) * each
+    return (pool + vectors) * _processes(component, variables)
+
+
+def _processes(component: Component, variables: Mapping[str, str]) -> int:
+    """How many processes one task has, each with pools of its own: gunicorn's workers, Celery's if it forks.
+
+    Which variable counts is what the image's entry point says.
+    """
+    if component in (Component.API, Component.API_WEBSOCKET):
+        return max(1, _number(variables.get("SERVER_WORKER_AMOUNT"), 1))
+    pool = variables.get("CELERY_WORKER_POOL") or variables.get("CELERY_WORKER_CLASS")
+    if pool not in _PREFORK:
+        return 1
+    scales = variables.get("CELERY_AUTO_SCALE", "").lower() == "true"
+    most = variables.get("CELERY_MAX_WORKERS" if scales else "CELERY_WORKER_AMOUNT")
+    return max(1, _number(variables.get("CELERY_WORKER_CONCURRENCY") or most, 1))
 
 
 def _vectors(component: Component, read: _Variables, pool: float) -> float:
@@ -183,4 +227,4 @@ def too_many(parts: Iterable[Part], available: int) -> str | None:
 
 
 def _words(number: float) -> str:
-    return "no limit" if number == inf else str(int(number))
+    return "unlimited" if number == inf else f"{number:.0f}"

@@ -505,21 +505,22 @@ class _Connections:
             cdk.Validations.of(self._workers).add_warning(
                 "DifyDatabaseConnections",
                 f"Dify can open more connections than the {available} that the database takes with this "
-                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu or scale less",
+                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu, or let less run "
+                "at once",
             )
         return []
 
 
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
     """What the database leaves for each process, with one api_websocket whether it runs or not."""
-    api, worker, websocket = (
-        sizes[component].most_tasks
-        for component in (Component.API, Component.WORKER, Component.API_WEBSOCKET)
-    )
+    tasks = {
+        component: sizes[component].most_tasks
+        for component in (Component.API, Component.API_WEBSOCKET, Component.WORKER)
+    }
     available = data.database.max_connections
-    if available is None or is_token([api, worker, websocket]):
+    if available is None or is_token(list(tasks.values())):
         return DEFAULT_POOLS
-    return pools_for(available, api=api, worker=worker, websocket=websocket)
+    return pools_for(available, tasks)
 
 
 def _network_of_address(cidr: str) -> str:

@@ -18,9 +18,9 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
-from dify_cdk.dify.components import Component, HttpHealth
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.connections import FUNCTION_POOLS, Part, connections_of
-from dify_cdk.dify.environment import PublicEndpoint, plain_variables, require_free
+from dify_cdk.dify.environment import Door, plain_variables, require_free
 from dify_cdk.dify.limits import Limits
 from dify_cdk.frontends.parts.lambda_images import LambdaImages
 from dify_cdk.options.function_size import FunctionSize
@@ -109,6 +109,7 @@ class ComponentFunction(Construct):
                 )
             )
         self._grant(platform, name)
+        self._count_connections(platform, environment, size)
         self._target = self._define_target(size)
         if size.keep_warm_minutes is not None:
             self._keep_warm(size.keep_warm_minutes)
@@ -150,6 +151,21 @@ class ComponentFunction(Construct):
                 [{"arn": arn, "env": variables} for arn, variables in self._secrets.items()]
             )
         return plain
+
+    def _count_connections(
+        self, platform: Platform, environment: Mapping[str, str], size: FunctionSize
+    ) -> None:
+        """Add what all environments take of the database's connections, where their number is known.
+
+        The account's own limit, which holds without one, is more than most databases take, and a few people
+        never reach it: every installation would be warned.
+        """
+        most = size.reserved_concurrency
+        if most is None or is_token(most):
+            return
+        each = connections_of(self._component, environment)
+        part = Part(name=f"{self._component}_function", most=most, connections=each, doubles=False)
+        platform.parts.append(part)
 
     def _grant(self, platform: Platform, name: PublicName) -> None:
         role = self._function.role
