@@ -159,7 +159,11 @@ class TestSum:
             (Component.WORKER, {"CELERY_WORKER_POOL": "processes", "CELERY_WORKER_AMOUNT": "2"}, 2 * 80),
             (
                 Component.WORKER,
-                {"CELERY_WORKER_POOL": "gevent", "CELERY_WORKER_CLASS": "prefork", "CELERY_WORKER_AMOUNT": "8"},
+                {
+                    "CELERY_WORKER_POOL": "gevent",
+                    "CELERY_WORKER_CLASS": "prefork",
+                    "CELERY_WORKER_AMOUNT": "8",
+                },
                 80,
             ),
             (

@@ -55,7 +55,10 @@ FRONTENDS = {
         "buffered": BUFFERED,
         "wide": context(max_body_mb=1000),
         "collaboration": context(timeout=4000, collaboration=True),
-        "small database": replace(STREAMING, pools=pools_for(189, {Component.API: 1, Component.API_WEBSOCKET: 1, Component.WORKER: 1})),
+        "small database": replace(
+            STREAMING,
+            pools=pools_for(189, {Component.API: 1, Component.API_WEBSOCKET: 1, Component.WORKER: 1}),
+        ),
         "function": replace(STREAMING, pools=FUNCTION_POOLS),
     }.items()
 }

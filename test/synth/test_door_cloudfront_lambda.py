@@ -30,7 +30,7 @@ from dify_cdk.dify.connections import connections_of
 from dify_cdk.dify.environment import secret_variables
 from dify_defaults import known_names
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
-from support import REGION, Template, strings
+from support import Template, strings
 from synth.installation import (
     OFFICE,
     certificate_in,

@@ -335,7 +335,9 @@ class TestConnections:
         total, available = re.findall(r"= (\d+);", warning), re.findall(r"than the (\d+) that", warning)
         assert counted.keys() == {"worker", "beat", "plugin_daemon", "api", "api_websocket"}
         assert int(total[0]) == sum(counted.values()) + 15 > int(available[0])
-        assert warning.endswith("raise max_acu, or let less run at once [ack: Annotation::DifyDatabaseConnections]")
+        assert warning.endswith(
+            "raise max_acu, or let less run at once [ack: Annotation::DifyDatabaseConnections]"
+        )
 
     def test_a_user_s_own_pool_counts(self, stack: cdk.Stack) -> None:
         own = {

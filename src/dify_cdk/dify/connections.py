@@ -36,15 +36,12 @@ _PLUGINS = (10, 30)
 """Fewest and most connections of the plugin daemon: as many as it keeps idle, and Dify's own."""
 _OF_PLUGINS = 20  # a twentieth of all: it looks up what is installed, and holds none while a plugin runs
 
-_POOLED = (Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT)
-"""Components whose processes have a pool. The migration runs alone and is among the others."""
-
 _VECTORS = {Component.API: 0.5, Component.WORKER: 1.0}
 """``Vector`` objects for each connection of the pool, at most, where a component has any.
 
 Dify makes one for each search and for each part of a document that it stores, and every one opens
-``PGVECTOR_MIN_CONNECTION`` connections at once: pgvector's pool belongs to the object, not to the process. One
-thread uses an object, so ``PGVECTOR_MAX_CONNECTION`` is never reached.
+``PGVECTOR_MIN_CONNECTION`` connections at once: pgvector's pool belongs to the object, not to the process.
+One thread uses an object, so ``PGVECTOR_MAX_CONNECTION`` is never reached.
 
 Worker: one indexing job has up to ten, and each of them also holds a connection of the process's pool while
 it embeds, so that there are as many as that pool has. Api: half of them, an assumption; a search is a short
@@ -79,8 +76,8 @@ DEFAULT_POOLS = Pools()
 """Dify's own sizes, where the database is large enough."""
 
 FUNCTION_POOLS = Pools(size=2, overflow=2)
-"""Those of an environment of AWS Lambda, which answers one request at a time: a hybrid search has two vectors,
-which makes six connections."""
+"""Those of an environment of AWS Lambda, which answers one request at a time: a hybrid search has two
+vectors, which makes six connections."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,10 +145,10 @@ def connections_of(component: Component, variables: Mapping[str, str]) -> float:
 
     A variable that is no number, such as a token, counts as Dify's default. A pool of 0 has no limit.
     """
-    if component is Component.PLUGIN_DAEMON:
+    if component.spec.settings is Settings.PLUGIN_DAEMON:
         return _number(variables.get("DB_MAX_OPEN_CONNS"), DEFAULT_POOLS.plugins) or inf
-    if component not in _POOLED:
-        return 0
+    if component.spec.settings is not Settings.BACKEND or component.spec.host is Host.MIGRATION:
+        return 0  # the migration runs alone and is among the others
     size = _number(variables.get("SQLALCHEMY_POOL_SIZE"), DEFAULT_POOLS.size)
     if size == 0:
         return inf
@@ -214,6 +211,10 @@ class _Variables:
             "CELERY_WORKER_CONCURRENCY", self.number("CELERY_WORKER_AMOUNT", DEFAULT_POOLS.jobs)
         )
         return jobs if pool == "prefork" else 1
+
+
+def _number(text: str | None, default: int) -> int:
+    return int(text) if text is not None and text.isdecimal() else default
 
 
 def too_many(parts: Iterable[Part], available: int) -> str | None:

@@ -91,8 +91,8 @@ class Platform:
         ready: What has to exist before any task can start.
         pools: How many connections to the database each process may open.
         exec_components: Components whose containers ECS Exec opens.
-        services: The services made so far, with workers and all frontends.
-        parts: What each of them, and each function, takes of the database's connections.
+        parts: What services and functions made so far take of the database's connections.
+        hosted: The components that something runs so far, as a service, a function or a single task.
     """
 
     cluster: ecs.ICluster
@@ -110,8 +110,8 @@ class Platform:
     ready: Sequence[IDependable]
     pools: Pools
     exec_components: Collection[Component] = ()
-    services: list[ComponentService] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
+    hosted: set[Component] = field(default_factory=set)
 
     def with_size(self, component: Component, size: ComponentSize) -> Platform:
         """The same platform with another size of one component."""
@@ -331,14 +331,14 @@ class ComponentService(Construct):
         name = platform.names.get(component)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
-        part = Part(
-            name=component,
-            most=size.most_tasks,
-            connections=self._task.connections_to_database,
-            doubles=maximum > _NEVER_TWICE[1],
+        platform.parts.append(
+            Part(
+                name=component,
+                most=size.most_tasks,
+                connections=self._task.connections_to_database,
+                doubles=not never_two,
+            )
         )
-        platform.parts.append(part)
-        platform.services.append(self)
 
     @property
     def component(self) -> Component:

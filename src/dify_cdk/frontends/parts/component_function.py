@@ -18,9 +18,9 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
-from dify_cdk.dify.components import Component
+from dify_cdk.dify.components import Component, HttpHealth
 from dify_cdk.dify.connections import FUNCTION_POOLS, Part, connections_of
-from dify_cdk.dify.environment import Door, plain_variables, require_free
+from dify_cdk.dify.environment import PublicEndpoint, plain_variables, require_free
 from dify_cdk.dify.limits import Limits
 from dify_cdk.frontends.parts.lambda_images import LambdaImages
 from dify_cdk.options.function_size import FunctionSize
@@ -28,8 +28,8 @@ from dify_cdk.workers.component_service import Platform, require_values
 
 _KEPT_SECONDS = 70
 """How long servers in functions keep idle connections, but for a margin. Lambda Web Adapter keeps them for 4
-seconds, but in an environment that is frozen between requests nobody counts them. Every fifth slow request was
-lost with gunicorn's 2 seconds, none with 75."""
+seconds, but in an environment that is frozen between requests nobody counts them. Every fifth slow request
+was lost with gunicorn's 2 seconds, none with 75."""
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
@@ -99,15 +99,6 @@ class ComponentFunction(Construct):
             description=f"Dify: {component}",
         )
         platform.hosted.add(component)
-        if size.reserved_concurrency is not None:  # else the account's limit decides, which no template knows
-            platform.parts.append(
-                Part(
-                    name=f"{component} on AWS Lambda",
-                    most=size.reserved_concurrency,
-                    connections=connections_of(component, environment),
-                    doubles=False,
-                )
-            )
         self._grant(platform, name)
         self._count_connections(platform, environment, size)
         self._target = self._define_target(size)
