@@ -33,7 +33,7 @@ _SMALLEST_SERVERLESS_GB = 0.1
 def database_instance(resource: Resource, site: Site) -> Iterator[Charge]:
     """Capacity of a serverless instance, else hours of a class.
 
-    The first instance of a cluster carries the load between its smallest and largest capacity; each further
+    The first instance of a cluster takes the load between its smallest and largest capacity; each further
     one is taken to stay at the smallest. With 0 units as the smallest they sleep while nobody uses them,
     unless a task of Dify's keeps the cluster awake, which then has half a unit at least.
     """

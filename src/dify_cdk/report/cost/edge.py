@@ -60,7 +60,7 @@ def web_acl(resource: Resource, site: Site) -> Iterator[Charge]:
 
 
 def rule_group(resource: Resource, _: Site) -> Iterator[Charge]:
-    """The rules inside an own group; the group itself is a rule of the web ACL."""
+    """The rules inside a rule group of the template; the group itself is a rule of the web ACL."""
     rules = length(setting(resource, "Rules"))
     yield Charge(
         price="waf.rule_month",

@@ -25,7 +25,7 @@ _FREE_STORAGE_MB = 512
 
 
 def function(resource: Resource, site: Site) -> Iterator[Charge]:
-    """Calls and GB-seconds of what stands on the way of requests.
+    """Calls and GB-seconds of functions that requests pass through.
 
     A function that runs only during deployments costs nothing in a month. How often any other one runs, the
     template does not say. What cold starts add is not counted; an authorizer is counted for every request,

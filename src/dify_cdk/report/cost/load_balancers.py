@@ -12,7 +12,7 @@ from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
 
 _BILLED_AS = "Elastic Load Balancing"
 
-# What one capacity unit of an application load balancer carries in an hour; rules beyond ten a request, the
+# What one capacity unit of an application load balancer takes in an hour; rules beyond ten a request, the
 # fourth dimension, are far from the others for a few route rules.
 # See https://aws.amazon.com/elasticloadbalancing/pricing/
 _CONNECTIONS = 25 * 3600

@@ -62,7 +62,9 @@ def entry_nodes(view: Template) -> Iterator[Node]:
 
 
 def _node(id: str, title: str, service: str, *details: str) -> Node:
-    return Node(id=id, tier=Tier.DOOR, title=title, service=service, details=tuple(filter(None, details)))
+    return Node(
+        id=id, tier=Tier.ENTRY_POINT, title=title, service=service, details=tuple(filter(None, details))
+    )
 
 
 def _owner_of(listener: Listener) -> str:
@@ -115,7 +117,7 @@ def is_public(view: Template, resource: Resource) -> bool:
 
 
 def guards(view: Template) -> Iterator[Node]:
-    """What runs on an entry point before requests go on: edge functions, authorizers, web ACLs, logins."""
+    """What inspects requests at an entry point: edge functions, authorizers, web ACLs, logins."""
     for distribution in view.of_type(DISTRIBUTION):
         config = config_of(distribution)
         yield from _web_acl(view, distribution, config.get("WebACLId"))
@@ -180,7 +182,7 @@ def _guard(entry: Resource, id: str, title: str, *details: str) -> Node:
     service, *more = filter(None, details or ("",))
     return Node(
         id=f"{entry.id}/{id}",
-        tier=Tier.DOOR,
+        tier=Tier.ENTRY_POINT,
         title=title,
         service=service,
         details=tuple(more),

@@ -1,4 +1,4 @@
-"""What an architecture really carries, end to end: the least that any hop of a way allows.
+"""What an architecture really supports, end to end: the least that any hop of a request allows.
 
 For each class of paths a request is followed through the templates hop by hop, from the public entry point
 to the container or function that answers. A hop that cannot be followed makes a limit ``unknown``, never a
@@ -56,7 +56,7 @@ CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "plugin endpoints": ("/e/1/hook",),
     }
 )
-"""Paths of Dify that stand for all of their class: of each class the worst one counts."""
+"""Paths of Dify that stand for all of their class; the lowest limit among them counts."""
 
 _SOCKET = ("/socket.io/",)
 _APP, _PAGES, _FILES, _HOOKS = "app", "web", "uploads", "plugin endpoints"
@@ -199,6 +199,6 @@ def _cold_start(view: Template, ways: list[Way]) -> Verdict:
 def _standby(view: Template, ways: list[Way]) -> Verdict:
     found = standby(view, (way.end for way in ways))
     text = counted(found.stops) or "nothing"
-    groups = (("stops", found.stops), ("goes on", found.runs), ("unknown", found.unknown))
+    groups = (("stops", found.stops), ("keeps running", found.runs), ("unknown", found.unknown))
     hop = "; ".join(f"{word}: {named(things)}" for word, things in groups if things)
     return Verdict(value=text, text=text, hop=hop or "nothing runs", source=fact("aurora.pause").source)

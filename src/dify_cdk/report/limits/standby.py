@@ -56,11 +56,11 @@ def named(things: Iterable[Thing]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standby:
-    """What stops and what goes on while nobody uses an architecture.
+    """What stops and what keeps running while nobody uses an architecture.
 
     Attributes:
         stops: What costs nothing then.
-        runs: What is billed by the hour all the same.
+        runs: What is billed by the hour even then.
         unknown: What the template leaves open.
     """
 
@@ -142,7 +142,7 @@ def _start(view: Template, way: Way) -> ColdStart:
         case Ends.FUNCTION if end.resource is not None:
             return _function_start(view, end, end.resource)
         case Ends.CONTAINER if end.resource is not None:
-            return _service_start(view, end, way.asks)
+            return _service_start(view, end, way.authorizers)
         case Ends.UNKNOWN:
             return _unknown(end.name)
         case _:
@@ -167,7 +167,7 @@ def _is_provisioned(end: End) -> bool:
     return bool(settings)
 
 
-def _service_start(view: Template, end: End, asks: tuple[Resource, ...]) -> ColdStart:
+def _service_start(view: Template, end: End, authorizers: tuple[Resource, ...]) -> ColdStart:
     source = fact("ecs.tasks").source
     service = end.resource.id if end.resource else ""
     fewest = _fewest(view).get(service)
@@ -176,9 +176,9 @@ def _service_start(view: Template, end: End, asks: tuple[Resource, ...]) -> Cold
         return ColdStart(kind="unknown", text="unknown", hop=hop, source=source)
     if fewest == 0:
         return ColdStart(kind="task", text="a task has to start", hop=hop, source=source)
-    asked = [function.id for function in asks if function.type == FUNCTION]
+    asked = [function.id for function in authorizers if function.type == FUNCTION]
     if asked:
-        hop = f"{hop} always runs; function {asked[0]}, which lets requests in, may have to start"
+        hop = f"{hop} always runs; function {asked[0]}, which authorizes requests, may have to start"
     return ColdStart(kind="none", text="none", hop=hop, source=source)
 
 

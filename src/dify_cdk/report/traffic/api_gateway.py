@@ -72,7 +72,7 @@ def api_routes(view: Template, api: Resource) -> tuple[Route, ...]:
     return tuple(_route(view, api, route) for route in view.naming(api, "ApiId", ROUTE))
 
 
-def _asked(view: Template, authorizer: Resource | None) -> tuple[Resource, ...]:
+def _functions_of(view: Template, authorizer: Resource | None) -> tuple[Resource, ...]:
     found = end_of(view, authorizer.properties.get("AuthorizerUri"), *INVOCABLE) if authorizer else None
     return () if found is None else (found,)
 
@@ -100,12 +100,12 @@ def _route(view: Template, api: Resource, route: Resource) -> Route:
         variables="" if is_default else path or "/",
         rank=LAST if is_default else rank(method or "ANY", path),
         claims=_http_claims(api, integration) if integration else (),
-        asks=_asked(view, authorizer),
+        authorizers=_functions_of(view, authorizer),
     )
 
 
 def _authorization(view: Template, route: Resource) -> tuple[str, ...]:
-    """Who is asked before a request goes on."""
+    """What authorizes a request, as text."""
     match view.text(route.properties.get("AuthorizationType")):
         case "" | "NONE":
             return ()
@@ -238,7 +238,7 @@ def _method(view: Template, api: Resource, method: Resource) -> Route:
         variables=path,
         rank=rank(verb, path),
         claims=tuple(_rest_claims(view, api, integration)),
-        asks=_asked(view, authorizer),
+        authorizers=_functions_of(view, authorizer),
     )
 
 

@@ -85,7 +85,7 @@ def _behavior(
         conditions=(),
         actions=tuple(_actions(view, behavior)),
         destinations=(unknown(f"origin {id}"),),
-        helpers=tuple(_helpers(view, behavior)),
+        edge_functions=tuple(_edge_functions(view, behavior)),
     )
     if origin is None:
         return route
@@ -122,7 +122,7 @@ def _actions(view: Template, behavior: Mapping[str, object]) -> Iterator[str]:
         yield f"Lambda@Edge at {view.text(entry.get('EventType'))}"
 
 
-def _helpers(view: Template, behavior: Mapping[str, object]) -> Iterator[Resource]:
+def _edge_functions(view: Template, behavior: Mapping[str, object]) -> Iterator[Resource]:
     for entry in map(mapping, items(behavior.get("FunctionAssociations"))):
         function = view.find(entry.get("FunctionARN"), EDGE_FUNCTION)
         if function is not None:
@@ -188,7 +188,7 @@ def _origin(view: Template, config: Mapping[str, object], id: str) -> Mapping[st
 
 
 def _passes_upgrades(view: Template, behavior: Mapping[str, object]) -> bool | None:
-    """Whether the headers of a WebSocket handshake go on; None for a policy outside the template."""
+    """Whether the headers of a WebSocket handshake are forwarded; None for a policy outside the template."""
     legacy = items(mapping(mapping(behavior.get("ForwardedValues"))).get("Headers"))
     if legacy:
         return "*" in legacy or {view.text(header).lower() for header in legacy} >= _UPGRADE_HEADERS

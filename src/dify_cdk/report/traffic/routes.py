@@ -69,8 +69,8 @@ class Route:
         rank: How specific it is among the routes of an API; the order decides among equal ones.
         claims: What the hop says about requests that it passes on.
         methods: Methods of requests that it passes on; empty for all.
-        asks: Functions that are asked whether a request may pass.
-        helpers: Edge functions that see it.
+        authorizers: Functions that decide whether a request may pass.
+        edge_functions: Edge functions that see it.
     """
 
     priority: int | None
@@ -83,8 +83,8 @@ class Route:
     rank: Rank = field(default=LAST, compare=False, repr=False)
     claims: tuple[Claim, ...] = field(default=(), compare=False, repr=False)
     methods: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    asks: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
-    helpers: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
+    authorizers: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
+    edge_functions: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
 
     def takes(self, request: Request) -> bool:
         """Whether requests like it are taken. Conditions about who calls, and by which name, count as met."""
