@@ -11,7 +11,7 @@ import pytest
 
 from bills import LATER, PRICES, cost, database, edge, http_api, part, service, strategy, subject
 from dify_cdk.report.cost.free import FREE_TYPES
-from dify_cdk.report.cost.prices import Price, Prices
+from dify_cdk.report.cost.prices import UNITS, Price, Prices
 from dify_cdk.report.cost.pricing import (
     NOT_COUNTED,
     RULES,
@@ -22,6 +22,7 @@ from dify_cdk.report.cost.pricing import (
     floor,
     monthly_cost,
 )
+from dify_cdk.report.cost.products import PRODUCTS
 from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.templates.subject import Part, Subject
 from support import TEMPLATES
@@ -276,6 +277,18 @@ def test_every_price_of_the_list_is_asked_for_by_a_rule() -> None:
     for resources in of_every_price():
         monthly_cost(subject(resources), region=None, usage=USAGES["team"], prices=prices)
     assert {key for key, _ in PRICES.rows} - rows.asked == set()
+
+
+@pytest.mark.parametrize("key", sorted({key for key, _ in PRICES.rows}))
+def test_a_price_has_the_unit_of_its_product(key: str) -> None:
+    """With another unit the price would count as unknown."""
+    names = [name for name in PRODUCTS if f"{key}.".startswith(f"{name}.")]
+    units = {price.unit for (found, _), price in PRICES.rows.items() if found == key}
+    assert units == {PRODUCTS[max(names, key=len)].unit}
+
+
+def test_every_product_is_sold_in_a_known_unit() -> None:
+    assert {product.unit for product in PRODUCTS.values()} <= UNITS.keys()
 
 
 def lines_by_type(bill: MonthlyCost) -> dict[str, list[CostLine]]:

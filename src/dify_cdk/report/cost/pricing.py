@@ -28,6 +28,7 @@ from dify_cdk.report.cost.charge import Charge, Rule, SharedRule, Site, shown
 from dify_cdk.report.cost.free import FREE_TYPES
 from dify_cdk.report.cost.load import find_paths
 from dify_cdk.report.cost.prices import UNITS, Allowance, Prices
+from dify_cdk.report.cost.products import PRODUCTS
 from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.templates.deployments import deployment_only
 from dify_cdk.report.templates.joined import view_of
@@ -283,18 +284,18 @@ class _Bill:
         return tuple(sorted(type or _NO_TYPE for type in types - _KNOWN_TYPES))
 
     def _line(self, item: _Item) -> CostLine:
-        charge = item.charge
+        charge, product = item.charge, PRODUCTS[item.charge.product]
         price = self._prices.find(charge.price, self._region_of(item.part))
-        value = price.value if price and price.unit == charge.unit else None
-        quantity = None if charge.quantity is None else charge.quantity / UNITS[charge.unit]
+        value = price.value if price and price.unit == product.unit else None
+        quantity = None if charge.quantity is None else charge.quantity / UNITS[product.unit]
         return CostLine(
             part=item.part.name,
             logical_id=item.logical_id,
             type=item.type,
-            service=charge.service,
-            what=charge.what,
+            service=product.service,
+            what=charge.what or product.what,
             quantity=quantity,
-            unit=charge.unit,
+            unit=product.unit,
             unit_price=value,
             amount=_amount(quantity, value),
             formula=charge.formula,
