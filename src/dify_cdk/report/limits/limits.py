@@ -8,7 +8,7 @@ guess. An entry point that serves none of Dify's paths is followed along all of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
 from dify_cdk.report.limits.standby import cold_start, counted, named, standby
@@ -146,19 +146,11 @@ def _of_entry_point(view: Template, entry: Resource, followed: Mapping[str, list
     yield _limit("IP filter", "", _ip_filter(view, entry))
     for scope in (_APP, _PAGES, ""):
         if scope in followed:
-            yield _limit("cold start", scope, _cold_start(view, followed[scope]))
+            yield _limit("cold start", scope, cold_start(view, followed[scope]))
 
 
 def _limit(name: str, scope: str, verdict: Verdict) -> Limit:
-    return Limit(
-        name=name,
-        scope=scope,
-        value=verdict.value,
-        unit=verdict.unit,
-        text=verdict.text,
-        hop=verdict.hop,
-        source=verdict.source,
-    )
+    return Limit(name=name, scope=scope, **asdict(verdict))
 
 
 def _falls_to_pages(scope: str, followed: Mapping[str, list[Way]]) -> bool:
@@ -189,11 +181,6 @@ def _ip_filter(view: Template, entry: Resource) -> Verdict:
     kinds = " + ".join(dict.fromkeys(one.kind for one in found))
     hop = "; ".join(one.hop for one in found)
     return Verdict(value=kinds, text=kinds, hop=hop, source=found[0].source)
-
-
-def _cold_start(view: Template, ways: list[Way]) -> Verdict:
-    start = cold_start(view, ways)
-    return Verdict(value=start.kind, text=start.text, hop=start.hop, source=start.source)
 
 
 def _standby(view: Template, ways: list[Way]) -> Verdict:

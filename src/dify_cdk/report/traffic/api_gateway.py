@@ -8,7 +8,16 @@ from dify_cdk.report.templates.template import Resource, Template, integer, item
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import UNLIMITED, Claim, Kind, claim, known
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER, Receiver
-from dify_cdk.report.traffic.routes import GREEDY, LAST, Destination, Listener, Route, rank, together
+from dify_cdk.report.traffic.routes import (
+    GREEDY,
+    LAST,
+    Destination,
+    Listener,
+    Route,
+    public_listener,
+    rank,
+    together,
+)
 from dify_cdk.report.traffic.targets import INVOCABLE, LISTENER, SERVICE, end_of
 from dify_cdk.report.traffic.waf import associated, body_claims
 
@@ -43,15 +52,7 @@ def read_apis(view: Template) -> Iterator[Listener]:
     """Every API as a listener; its most specific route wins, so that routes have no rank."""
     for api in (*view.of_type(HTTP_API), *view.of_type(REST_API)):
         if is_followed(view, api):
-            yield Listener(
-                id=api.id,
-                protocol="HTTPS",
-                port=443,
-                load_balancer=api.id,
-                kind=KINDS[api.type],
-                scheme="internet-facing",
-                routes=tuple(_together(api_routes(view, api))),
-            )
+            yield public_listener(api.id, KINDS[api.type], tuple(_together(api_routes(view, api))))
 
 
 def _together(routes: tuple[Route, ...]) -> list[Route]:
@@ -91,7 +92,6 @@ def _route(view: Template, api: Resource, route: Resource) -> Route:
     authorizer = view.find(route.properties.get("AuthorizerId"), HTTP_AUTHORIZER)
     integration = view.find(route.properties.get("Target"), INTEGRATION)
     return Route(
-        priority=None,
         default=is_default or path == GREEDY,
         paths=() if is_default else _named_path(path),
         conditions=() if method in ("", "ANY") else (f"method {method}",),
@@ -135,7 +135,7 @@ def _http_claims(api: Resource, integration: Resource) -> tuple[Claim, ...]:
 def _destinations(view: Template, route: Resource, integration: Resource | None) -> Iterator[Destination]:
     if integration is None:
         target = view.text(route.properties.get("Target"))
-        yield Destination(container=None, port=None, target_group=target, weight=None, elsewhere=target)
+        yield Destination(target_group=target, elsewhere=target)
         return
     uri = integration.properties.get("IntegrationUri")
     proxy = integration.properties.get("IntegrationType") == "AWS_PROXY"
@@ -147,7 +147,6 @@ def _destinations(view: Template, route: Resource, integration: Resource | None)
             container=receiver.name,
             port=receiver.port,
             target_group=view.text(uri),
-            weight=None,
             resource=receiver.resource,
             claims=tuple(_discovered(view, receiver.resource, end)) if end else (),
             link=link.id if link else None,
@@ -162,9 +161,7 @@ def _single(
     hop = f"payload of a call of function {end.id}" if end else ""
     return Destination(
         container=end.id if end else None,
-        port=None,
         target_group=view.text(uri),
-        weight=None,
         resource=end,
         elsewhere=view.text(uri),
         claims=(known(Kind.LARGEST, "lambda.payload", hop),) if end and is_called else (),
@@ -229,7 +226,6 @@ def _method(view: Template, api: Resource, method: Resource) -> Route:
     integration = mapping(method.properties.get("Integration"))
     is_fixed = view.text(integration.get("Type")) == "MOCK"
     return Route(
-        priority=None,
         default=path == GREEDY,
         paths=_named_path(path),
         conditions=() if verb == "ANY" else (f"method {verb}",),

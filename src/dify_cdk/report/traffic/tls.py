@@ -62,8 +62,7 @@ def _of_distribution(view: Template, entry: Resource) -> Tls:
     certificate = mapping(config.get("ViewerCertificate"))
     policy = view.text(certificate.get("MinimumProtocolVersion"))
     aliases = [view.text(alias) for alias in items(config.get("Aliases"))]
-    behaviors = [*items(config.get("CacheBehaviors")), config.get("DefaultCacheBehavior")]
-    policies = [view.text(mapping(one).get("ViewerProtocolPolicy")) for one in behaviors]
+    policies = [view.text(one.get("ViewerProtocolPolicy")) for one in edge.all_behaviors(config)]
     version = _EDGE_VERSION.match(policy or "TLSv1")
     return Tls(
         where="CloudFront",
