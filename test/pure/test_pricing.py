@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from bills import LATER, PRICES, cost, database, edge, http_api, part, service, strategy, subject
+from bills import LATER, PRICES, break_even, cost, database, edge, http_api, part, service, strategy, subject
 from dify_cdk.report.cost.free import FREE_TYPES
 from dify_cdk.report.cost.prices import UNITS, Price, Prices
 from dify_cdk.report.cost.pricing import (
@@ -18,7 +18,6 @@ from dify_cdk.report.cost.pricing import (
     SHARED_RULES,
     CostLine,
     MonthlyCost,
-    break_even,
     floor,
     monthly_cost,
 )
@@ -175,7 +174,7 @@ class TestBreakEven:
         # 3.5 x millions = 16.425 + 0.008 x 1,000,000 / 90,000 x millions
         millions = 16.425 / (3.5 - 0.008 / 0.09)
         for a, b in ((self.BALANCER, self.API), (self.API, self.BALANCER)):
-            found = break_even(a, b, region=None, prices=PRICES, usage=self.MANY)
+            found = break_even(a, b, usage=self.MANY)
             assert found is not None
             assert found.app_requests == pytest.approx(millions * 1e6, rel=1e-6)
             assert found.users == pytest.approx(millions * 10, rel=1e-6)
@@ -184,23 +183,21 @@ class TestBreakEven:
 
     def test_there_is_none_below_the_largest_usage(self) -> None:
         few = replace(self.MANY, app_requests=4_000_000)
-        assert break_even(self.BALANCER, self.API, region=None, prices=PRICES, usage=few) is None
+        assert break_even(self.BALANCER, self.API, usage=few) is None
 
     def test_there_is_none_between_equals(self) -> None:
-        assert break_even(self.API, self.API, region=None, prices=PRICES) is None
+        assert break_even(self.API, self.API) is None
 
     def test_there_is_none_where_one_is_always_dearer(self) -> None:
         more = subject(
             {"It": {"Type": "AWS::ApiGateway::RestApi"}, "Zone": {"Type": "AWS::Route53::HostedZone"}}
         )
-        assert break_even(self.API, more, region=None, prices=PRICES, usage=self.MANY) is None
+        assert break_even(self.API, more, usage=self.MANY) is None
 
     def test_the_company_is_the_largest_usage_if_none_is_named(self) -> None:
-        found = break_even(self.BALANCER, self.API, region=None, prices=PRICES)
+        found = break_even(self.BALANCER, self.API)
         assert found is not None
-        assert found == break_even(
-            self.BALANCER, self.API, region=None, prices=PRICES, usage=USAGES["company"]
-        )
+        assert found == break_even(self.BALANCER, self.API, usage=USAGES["company"])
 
 
 class Recording(dict[tuple[str, str], Price]):

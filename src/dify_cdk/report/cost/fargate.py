@@ -20,10 +20,8 @@ from dify_cdk.report.cost.charge import (
 from dify_cdk.report.cost.network import address
 from dify_cdk.report.cost.placement import Share, capacity, split
 from dify_cdk.report.templates.template import Resource, items, mapping
-from dify_cdk.report.traffic.containers import ContainerRow
+from dify_cdk.report.traffic.containers import SERVICE, ContainerRow, task_definition_of
 
-_SERVICE = "AWS::ECS::Service"
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _FREE_STORAGE_GB = 20  # of every task
 
 
@@ -33,7 +31,7 @@ def ecs_service(resource: Resource, site: Site) -> Iterator[Charge]:
     Without autoscaling these are the desired tasks. With autoscaling the fewest run always, and the most for
     the busy share of the month. Tasks on instances cost nothing here: the instances do.
     """
-    task = site.view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
+    task = task_definition_of(site.view, resource)
     row = next((row for row in site.containers if row.service == resource.id), None)
     if row is None or (strategy := capacity(site.view, resource, task)) is None:
         return
@@ -88,4 +86,4 @@ def _storage(task: Resource | None, share: Share, hours: float) -> Iterator[Char
     yield Charge("fargate.ephemeral_gb_hour", times(share.tasks, above, hours), words)
 
 
-RULES: Mapping[str, Rule] = MappingProxyType({_SERVICE: ecs_service, "AWS::ECS::Cluster": ecs_cluster})
+RULES: Mapping[str, Rule] = MappingProxyType({SERVICE: ecs_service, "AWS::ECS::Cluster": ecs_cluster})

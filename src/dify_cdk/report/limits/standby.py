@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from dify_cdk.report.limits.verdict import Verdict
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.templates.template import Resource, Template, mapping, remembered
 from dify_cdk.report.traffic.awake import can_pause
 from dify_cdk.report.traffic.containers import read_containers
@@ -42,7 +43,7 @@ class Thing(NamedTuple):
 def counted(things: Iterable[Thing]) -> str:
     """``3 services, 1 database``."""
     counts = Counter(thing.word for thing in things)
-    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items())
+    return ", ".join(plural(count, word) for word, count in counts.items())
 
 
 def named(things: Iterable[Thing]) -> str:
@@ -51,7 +52,7 @@ def named(things: Iterable[Thing]) -> str:
     for thing in things:
         groups.setdefault(thing.word, []).append(thing.id)
     return ", ".join(
-        f"{word} {ids[0]}" if len(ids) == 1 else f"{len(ids)} {word}s" for word, ids in groups.items()
+        f"{word} {ids[0]}" if len(ids) == 1 else plural(len(ids), word) for word, ids in groups.items()
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.plan.changes import Action, Changes, ResourceChange
 from dify_cdk.report.plan.sides import Side
 from dify_cdk.report.templates.joined import view_of
@@ -56,7 +57,7 @@ def _in_place(changes: Changes, resources: Sequence[ResourceChange]) -> Iterator
     if count[Action.ADDED]:
         entry = _entry_points_with(changes, changes.after, Action.ADDED)
         among = f", the new entry point {entry} among them; the old one still serves" if entry else ""
-        yield _step(f"adds {_resources(count[Action.ADDED])}{among}")
+        yield _step(f"adds {plural(count[Action.ADDED], 'resource')}{among}")
     stays = (Action.UPDATED, Action.REPLACED, Action.MAY_BE_REPLACED)
     if any(count[action] for action in stays):
         amounts = ", ".join(f"{count[action]} {action.value}" for action in stays if count[action])
@@ -71,15 +72,12 @@ def _in_place(changes: Changes, resources: Sequence[ResourceChange]) -> Iterator
     if count[Action.REMOVED] or count[Action.REPLACED]:
         entry = _entry_points_with(changes, changes.before, Action.REMOVED, Action.REPLACED)
         end = f"; from here on the old entry point {entry} is gone" if entry else ""
-        yield _step(f"removes {_resources(count[Action.REMOVED])} and old copies of what it replaced{end}")
+        removed = plural(count[Action.REMOVED], "resource")
+        yield _step(f"removes {removed} and old copies of what it replaced{end}")
 
 
 def _step(text: str) -> Step:
     return Step(who=_CLOUDFORMATION, text=text)
-
-
-def _resources(count: int) -> str:
-    return f"{count} resource{'' if count == 1 else 's'}"
 
 
 def _services(resources: Sequence[ResourceChange]) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
+from dify_cdk.report.traffic.containers import SERVICE, container_definitions, task_definition_of
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import UNLIMITED, Claim, Kind, claim, known
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER, Receiver
@@ -18,7 +19,7 @@ from dify_cdk.report.traffic.routes import (
     rank,
     together,
 )
-from dify_cdk.report.traffic.targets import INVOCABLE, LISTENER, SERVICE, end_of
+from dify_cdk.report.traffic.targets import INVOCABLE, LISTENER, end_of
 from dify_cdk.report.traffic.waf import associated, body_claims
 
 HTTP_API = "AWS::ApiGatewayV2::Api"
@@ -33,7 +34,6 @@ METHOD = "AWS::ApiGateway::Method"
 VPC_LINK = "AWS::ApiGatewayV2::VpcLink"
 _RESOURCE = "AWS::ApiGateway::Resource"
 _REST_AUTHORIZER = "AWS::ApiGateway::Authorizer"
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _MAX_RESOURCES = 30  # levels of a path, far more than an API has
 _DEFAULT_ROUTE = "$default"
 
@@ -191,8 +191,7 @@ def _connected(service: Resource) -> Iterator[Mapping[str, object]]:
 
 
 def _named_port(view: Template, service: Resource, name: str) -> Iterator[Receiver]:
-    task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
-    for container in map(mapping, items(task.properties.get("ContainerDefinitions")) if task else ()):
+    for container in container_definitions(task_definition_of(view, service)):
         for port in map(mapping, items(container.get("PortMappings"))):
             if view.text(port.get("Name")) == name:
                 yield Receiver(

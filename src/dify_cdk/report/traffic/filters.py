@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
 from dify_cdk.report.traffic import api_gateway as apis
 from dify_cdk.report.traffic import cloudfront as edge
@@ -133,8 +134,7 @@ def _of_balancer(view: Template, entry: Resource) -> Iterator[Filter]:
     ]
     if not set(sources) & set(_EVERYBODY):
         names = ", ".join(group.id for group in known)
-        count = len(dict.fromkeys(sources))
-        hop = f"{count} source{'' if count == 1 else 's'} in security group {names}"
+        hop = f"{plural(len(set(sources)), 'source')} in security group {names}"
         yield Filter(kind="security group", hop=hop, source=source)
 
 

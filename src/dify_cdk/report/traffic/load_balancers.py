@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
+from dify_cdk.report.traffic.containers import SERVICE
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import UNLIMITED, Claim, Kind, claim, known
 from dify_cdk.report.traffic.routes import Destination, Listener, Route
-from dify_cdk.report.traffic.targets import LISTENER, SERVICE
+from dify_cdk.report.traffic.targets import LISTENER
 from dify_cdk.report.traffic.waf import associated, body_claims
 
 LOAD_BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
