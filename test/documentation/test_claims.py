@@ -26,9 +26,9 @@ from dify_cdk.network import ENDPOINT_SERVICES
 from dify_cdk.options import function_size as functions
 from dify_cdk.options import sizes
 from dify_cdk.report.cost.prices import load_prices
-from dify_cdk.report.quotas import QUOTAS
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 from documentation.shell import Command, commands
+from quotas import QUOTAS
 
 HTTP_API = FRONTEND_LIMITS["DifyHttpApiFrontend"]
 ALB = FRONTEND_LIMITS["DifyAlbFrontend"]
