@@ -51,9 +51,9 @@ UPLOADS, WEB_ACL = "src/dify_cdk/frontends/parts/uploads.py", "src/dify_cdk/opti
 # Page or module, and what it has to say as long as the code says the same.
 CLAIMS = [
     ("README.md", f"answers end after {HTTP_API.request_timeout_seconds} seconds and do not stream"),
-    ("README.md", "requests of more than two silent minutes"),
-    ("docs/v1.md", f"silent for 1 to {ALB.request_timeout_seconds:,} seconds"),
-    ("docs/v1.md", "ours for 600 unless"),
+    ("README.md", "whose requests may be idle for more than two minutes"),
+    ("docs/v1.md", f"The idle timeout may be 1 to {ALB.request_timeout_seconds:,} seconds"),
+    ("docs/v1.md", "ours is 600 unless"),
     ("docs/v1.md", f"holds {_alb._RULES_PER_GROUP} rules"),
     ("docs/v1.md", f"{_alb._RULES_PER_GROUP} networks over HTTP, {_alb._RULES_PER_GROUP // 2} with a domain"),
     ("docs/v2.md", f"ends a request after {HTTP_API.request_timeout_seconds} seconds"),
@@ -76,7 +76,7 @@ CLAIMS = [
     ("docs/operations.md", f'plugin_daemon="{DEFAULT.plugin_daemon}"'),
     ("docs/troubleshooting.md", f"after {HTTP_API.request_timeout_seconds} seconds | the HTTP API's limit"),
     ("docs/troubleshooting.md", f"504 after {EDGE_READ_TIMEOUT_SECONDS} seconds"),
-    ("docs/troubleshooting.md", f"CloudFront breaks it off after {EDGE_READ_TIMEOUT_SECONDS} silent seconds"),
+    ("docs/troubleshooting.md", f"CloudFront breaks it off after {EDGE_READ_TIMEOUT_SECONDS} idle seconds"),
     ("docs/troubleshooting.md", f"ends with the {HTTP_API.request_timeout_seconds} seconds of the HTTP API"),
     ("docs/operations.md", f"A worker runs {DEFAULT_POOLS.jobs} jobs at once"),
     (UPLOADS, f"list prices of us-east-1 in {PRICES.as_of:%B %Y}"),
