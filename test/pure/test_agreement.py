@@ -81,7 +81,7 @@ class Answers:
         return {None if end is None else end.id for end in ends}
 
     def cost(self, kind: Kind) -> set[str]:
-        found = {step.id for step in self.steps if step.kind is kind and not step.helper and step.share}
+        found = {step.id for step in self.steps if step.kind is kind and not step.inspects and step.share}
         return {id for id in found if end_ids(self.view, id) == {id}}
 
     # --- the routes table ---
@@ -302,7 +302,7 @@ def bucket_beside_a_function() -> Resources:
     bucket = {"Id": "pages", "DomainName": att("Bucket", "RegionalDomainName"), "S3OriginConfig": {"x": "y"}}
     parts = {**function(), **url(), "Bucket": resource("S3::Bucket")}
     found = distribution(URL_ORIGIN, {"PathPattern": "apps*", "TargetOriginId": "pages"})
-    found["Door"]["Properties"]["DistributionConfig"]["Origins"].append(bucket)
+    found["Cdn"]["Properties"]["DistributionConfig"]["Origins"].append(bucket)
     return {**parts, **found}
 
 
@@ -374,7 +374,7 @@ def test_the_answer_is_the_right_one(name: str, end: str) -> None:
 @pytest.mark.parametrize("name", ["Serverless API", "Serverless HTTP API", "WebSocket API"])
 def test_what_is_not_followed_is_named(name: str) -> None:
     answers = Answers({"Resources": CASES[name]})
-    assert answers.inventory.other_doors
+    assert answers.inventory.other_entry_points
     assert [node for node in answers.graph.nodes if "routes not followed" in node.details]
 
 
@@ -483,7 +483,7 @@ def odd_templates(draw: st.DrawFn) -> Resources:
             default={"TargetOriginId": draw(names)},
             OriginGroups={"Items": [{"Id": "group", "Members": {"Items": members}}]},
         )
-        found["Door"]["Properties"]["DistributionConfig"]["Origins"] += [
+        found["Cdn"]["Properties"]["DistributionConfig"]["Origins"] += [
             {"Id": "alb", "DomainName": att("Alb", "DNSName"), "CustomOriginConfig": {"HTTPPort": 80}}
             | {"CustomOriginConfig": {"OriginProtocolPolicy": "http-only"}},
             {"Id": "http", "DomainName": {"Fn::Sub": "${Http}.execute-api.amazonaws.com"}},
@@ -505,7 +505,7 @@ def test_odd_templates(resources: Resources) -> None:
 def shares(resources: Resources) -> dict[str, float]:
     """The share of long requests that passes each resource."""
     steps = Answers({"Resources": resources}).steps
-    return {step.id: step.share for step in steps if step.kind is Kind.APP and not step.helper}
+    return {step.id: step.share for step in steps if step.kind is Kind.APP and not step.inspects}
 
 
 def test_a_weighted_forward_splits_the_requests() -> None:
@@ -532,14 +532,14 @@ def test_the_routes_of_a_rest_api_are_rows_and_edges() -> None:
     answers = Answers({"Resources": {**function(), **rest_api("/api/{proxy+}")}})
     (api,) = answers.inventory.listeners
     assert (api.kind, [row.paths for row in api.routes]) == ("REST API", [("/api/{proxy+}",)])
-    assert answers.inventory.other_doors == ()
+    assert answers.inventory.other_entry_points == ()
     assert ("Api", "Function") in {(edge.source, edge.target) for edge in answers.graph.edges}
 
 
 def test_an_origin_that_no_behavior_uses_is_no_entry_point_in_the_diagram_either() -> None:
     found = {**function(), **url(), **service(**BEHIND_ALB), **balancer(), **distribution(URL_ORIGIN)}
     spare = {"Id": "spare", "DomainName": att("Alb", "DNSName")}
-    found["Door"]["Properties"]["DistributionConfig"]["Origins"].append(spare)
+    found["Cdn"]["Properties"]["DistributionConfig"]["Origins"].append(spare)
     answers = Answers({"Resources": found})
-    assert answers.entries == ["Door"]
-    assert {edge.target for edge in answers.graph.edges if edge.source == VIEWER} == {"Door"}
+    assert answers.entries == ["Cdn"]
+    assert {edge.target for edge in answers.graph.edges if edge.source == VIEWER} == {"Cdn"}

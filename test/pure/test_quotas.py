@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bills import EITHER, LATER, service, strategy
-from dify_cdk.report.quotas import QUOTAS, Demand, Processors, demand
 from dify_cdk.report.templates.template import Template
+from quotas import QUOTAS, Demand, Processors, demand
 from template_parts import att, ref, resource
 
 TARGET = "ApplicationAutoScaling::ScalableTarget"

@@ -63,10 +63,10 @@ class TestV1:
         }
 
     def test_paths(self, graphs: dict[str, Graph]) -> None:
-        door = "Application Load Balancer"
-        assert paths(graphs["v1"], door, "plugin_daemon") == (("/e/*",), False)
-        assert paths(graphs["v1"], door, "web") == ((), True)
-        assert {"/console/api/*", "/v1/*", "/files/*"} <= set(paths(graphs["v1"], door, "api")[0])
+        balancer = "Application Load Balancer"
+        assert paths(graphs["v1"], balancer, "plugin_daemon") == (("/e/*",), False)
+        assert paths(graphs["v1"], balancer, "web") == ((), True)
+        assert {"/console/api/*", "/v1/*", "/files/*"} <= set(paths(graphs["v1"], balancer, "api")[0])
 
 
 class TestV2:

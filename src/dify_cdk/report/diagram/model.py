@@ -14,7 +14,7 @@ class Tier(StrEnum):
     """Where a part stands between the outside and the data; in this order, from the outside in."""
 
     VIEWER = "viewer"
-    DOOR = "door"
+    ENTRY_POINT = "entry-point"
     COMPUTE = "compute"
     DATA = "data"
 
@@ -41,7 +41,7 @@ class Node:
         service: The AWS service, in AWS's words; for what is outside, a note that it is.
         details: Facts worth knowing, short.
         host: Id of the entry point that runs it; None for a part of its own. A guard, for example an
-            authorizer or an edge function, sees the requests of its entry point before they go on.
+            authorizer or an edge function, sees the requests of its entry point before they are forwarded.
         steady: Whether it runs all the time or waits for requests; a task that something starts once does
             not.
     """
