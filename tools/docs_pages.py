@@ -30,10 +30,10 @@ from dify_cdk.report.output.costs import cost_section
 from dify_cdk.report.output.limits import limits_section
 from dify_cdk.report.output.markdown import sections_to_markdown
 from dify_cdk.report.plan.plan import Plan, plan
+from dify_cdk.report.quotas import QUOTAS, Demand, demand
 from dify_cdk.report.templates.subject import Part, Subject
 from dify_cdk.report.templates.template import Template
 from dify_defaults import Row, Topic, Verdict, read_table
-from quotas import QUOTAS, Demand, demand
 
 ROOT = Path(__file__).parents[1]
 IMAGES = Path("docs", "images")

@@ -28,10 +28,10 @@ from dify_cdk.network import ENDPOINT_SERVICES
 from dify_cdk.options import alarms, sizes
 from dify_cdk.options import function_size as functions
 from dify_cdk.report.cost.prices import load_prices
+from dify_cdk.report.quotas import QUOTAS
 from dify_defaults import read_table
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 from documentation.shell import Command, commands
-from quotas import QUOTAS
 
 HTTP_API = FRONTEND_LIMITS["DifyHttpApiFrontend"]
 ALB = FRONTEND_LIMITS["DifyAlbFrontend"]

@@ -32,7 +32,7 @@ PURE_ROOMS = ("options", "dify", "_checks", "report")  # start no CDK
 # On the side: what reads templates uses nothing of the rest, and nothing of the rest uses the tools.
 REPORT, TOOLS = "report", ("cli", "__main__")
 REPORT_ROOMS = (
-    *("output", "comparison", "plan", "diagram", "cost", "limits"),
+    *("output", "comparison", "quotas", "plan", "diagram", "cost", "limits"),
     *("inventory", "traffic", "templates", "regions", "phrases"),
 )
 # The command line makes assets and examples by modules of its own; only these start a CDK, when called.

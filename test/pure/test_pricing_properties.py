@@ -18,9 +18,9 @@ from dify_cdk.report.cost.free import FREE_TYPES
 from dify_cdk.report.cost.prices import UNITS, load_prices
 from dify_cdk.report.cost.pricing import RULES, SHARED_RULES, MonthlyCost, floor, monthly_cost
 from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
+from dify_cdk.report.quotas import demand
 from dify_cdk.report.templates.subject import Part, Subject
 from dify_cdk.report.templates.template import Template
-from quotas import demand
 
 ROOT = Path(__file__).parents[1]
 PRICES = load_prices()

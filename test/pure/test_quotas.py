@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bills import EITHER, LATER, service, strategy
+from dify_cdk.report.quotas import QUOTAS, Demand, Processors, demand
 from dify_cdk.report.templates.template import Template
-from quotas import QUOTAS, Demand, Processors, demand
 from template_parts import att, ref, resource
 
 TARGET = "ApplicationAutoScaling::ScalableTarget"
@@ -190,4 +190,3 @@ def test_stacks_are_added_and_unknown_stays_unknown() -> None:
 def test_what_a_new_account_has() -> None:
     new = {name: quota.new.number for name, quota in QUOTAS.items()}
     assert new == {"on_demand": 6, "spot": 6, "executions": 10, "elastic_ips": 5, "vpcs": 5}
-    assert QUOTAS["executions"].default.number == 1000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dify_cdk.report.quotas import Demand, Processors, demand
 from dify_cdk.report.templates.template import Template as View
-from quotas import Demand, Processors, demand
 from support import Template
 
 

@@ -35,25 +35,23 @@ class Quota:
     Attributes:
         service: Service code, as in ``aws service-quotas get-service-quota --service-code``.
         code: Quota code, as in ``--quota-code``.
-        default: What an account has that asked for nothing, with the page that says so.
-        new: The same for a new account, where AWS gives such an account less.
+        new: What a new account has that asked for nothing, with the page that says so.
     """
 
     service: str
     code: str
-    default: Fact
     new: Fact
 
 
-def _quota(service: str, code: str, default: str, new: str = "") -> Quota:
-    return Quota(service=service, code=code, default=fact(default), new=fact(new or default))
+def _quota(service: str, code: str, new: str) -> Quota:
+    return Quota(service=service, code=code, new=fact(new))
 
 
 QUOTAS: Mapping[str, Quota] = MappingProxyType(
     {
         "on_demand": _quota("fargate", "L-3032A538", "fargate.on_demand"),
         "spot": _quota("fargate", "L-36FBB829", "fargate.spot"),
-        "executions": _quota("lambda", "L-B99A9384", "lambda.concurrency", "lambda.concurrency_new"),
+        "executions": _quota("lambda", "L-B99A9384", "lambda.concurrency_new"),
         "elastic_ips": _quota("ec2", "L-0263D0A3", "ec2.elastic_ips"),
         "vpcs": _quota("vpc", "L-F678F1CE", "vpc.vpcs"),
     }
