@@ -95,6 +95,18 @@ class EgressRule(StrEnum):
     PROXY = "the SSRF proxy, and port 443"
 
 
+class Objects(StrEnum):
+    """Which objects of the bucket a component reads, writes, deletes and lists.
+
+    Dify's S3 storage asks for the bucket when it starts, in every component that runs its code, and goes on if
+    that is forbidden (``extensions/storage/aws_s3_storage.py`` of dify 1.14.2, commit ad96501e0).
+    """
+
+    ALL = "all of them"
+    OF_PLUGINS = "those below the prefixes of the plugin daemon"
+    NONE = "none"
+
+
 class HealthClient(StrEnum):
     """What a container asks itself with."""
 
@@ -138,7 +150,8 @@ class ComponentSpec:
         health: How its container, and a load balancer, know that it is well; None for no check.
         private_name: Whether it has a name in private DNS.
         called_by: Who may open a connection to it inside the network; nobody else can.
-        uses_data: Whether it talks to database, cache and bucket.
+        uses_data: Whether it talks to database and cache.
+        objects: Which objects of the bucket are its own business.
         egress: Where it may open connections to.
         host: Who runs it.
         option: The argument of its host without which it does not run; None if it always does.
@@ -159,6 +172,7 @@ class ComponentSpec:
     private_name: bool
     called_by: tuple[Component, ...]
     uses_data: bool
+    objects: Objects
     egress: EgressRule
     host: Host
     option: str | None
@@ -194,6 +208,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             # network (INTERNAL_FILES_URL) are read by the worker and by api itself.
             called_by=(Component.WEB, Component.PLUGIN_DAEMON, Component.WORKER, Component.API),
             uses_data=True,
+            objects=Objects.ALL,
             egress=EgressRule.ANYWHERE,
             host=Host.FRONTEND,
             option=None,
@@ -215,6 +230,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            # It relays what editors say to one another; pictures of people are links that api answers.
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.FRONTEND,
             option="collaboration",
@@ -236,6 +253,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=True,
             called_by=(),
             uses_data=False,
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.FRONTEND,
             option=None,
@@ -256,6 +274,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            objects=Objects.ALL,
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
@@ -276,6 +295,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            # It only queues what the worker does.
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.WORKERS,
             option="scheduler",
@@ -297,6 +318,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             # One of Dify's one-off commands after an upgrade asks for the installed plugins.
             called_by=(Component.API, Component.WORKER, Component.MIGRATION),
             uses_data=True,
+            objects=Objects.OF_PLUGINS,
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
@@ -319,6 +341,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=True,
             called_by=(Component.API, Component.WORKER),
             uses_data=False,
+            objects=Objects.NONE,
             egress=EgressRule.PROXY,
             host=Host.WORKERS,
             option=None,
@@ -341,6 +364,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=True,
             called_by=(Component.API, Component.WORKER, Component.SANDBOX),
             uses_data=False,
+            objects=Objects.NONE,
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
@@ -361,6 +385,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            # Schema and one-off commands encrypt with keys of the database, and decrypt nothing.
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.MIGRATION,
             option=None,
