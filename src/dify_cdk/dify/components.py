@@ -98,8 +98,8 @@ class EgressRule(StrEnum):
 class Objects(StrEnum):
     """Which objects of the bucket a component reads, writes, deletes and lists.
 
-    Dify's S3 storage asks for the bucket when it starts, in every component that runs its code, and goes on if
-    that is forbidden (``extensions/storage/aws_s3_storage.py`` of dify 1.14.2, commit ad96501e0).
+    Dify's S3 storage asks for the bucket when it starts, in every component that runs its code, and goes on
+    if that is forbidden (``extensions/storage/aws_s3_storage.py`` of dify 1.14.2, commit ad96501e0).
     """
 
     ALL = "all of them"

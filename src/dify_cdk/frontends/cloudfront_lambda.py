@@ -37,6 +37,7 @@ from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.function_size import DEFAULT_API, DEFAULT_WEB, FunctionSize
 from dify_cdk.options.sizes import with_room_for_proxy
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.options.web_acl import WebAcl
 from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
@@ -78,6 +79,9 @@ class DifyCloudFrontLambdaFrontend(Construct):
         access: Who may enter. Addresses are filtered at the edge, countries by CloudFront.
         domain: Custom domain, with a certificate in us-east-1. Default: CloudFront's own host name, with TLS.
         uploads: Where files and the plugin daemon's endpoints go. Default: an HTTP API, 10 MB.
+        upload_throttle: How many requests the HTTP API of ``uploads`` lets through, files and calls of the
+            plugin daemon's endpoints together; the others are answered with 429. Default: 50 a second, and
+            50 at one moment.
         collaboration: Whether people edit a workflow together: one more Fargate service, with WebSocket
             connections, which needs ``Uploads.VPC_ORIGIN``.
         images: Where the two Lambda images come from. Default: Docker on the machine that deploys.
@@ -91,9 +95,10 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     Raises:
         ValueError: If the stack has no region, provisioned concurrency is asked for without a domain, the
-            list of networks does not fit, ``uploads`` does not support what ``must_support`` asks for, a
-            variable or an image of ``workers`` cannot be used in a Lambda function, another frontend has
-            announced itself, or the workers are in another stack.
+            list of networks does not fit, ``uploads`` does not support what ``must_support`` asks for,
+            ``upload_throttle`` is given where there is no such API, a variable or an image of ``workers``
+            cannot be used in a Lambda function, another frontend has announced itself, or the workers are in
+            another stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
@@ -110,6 +115,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         access: Access,
         domain: Domain | None = None,
         uploads: Uploads = Uploads.HTTP_API,
+        upload_throttle: Throttle | None = None,
         collaboration: bool = False,
         images: LambdaImages = DEFAULT_IMAGES,
         api: FunctionSize = DEFAULT_API,
@@ -142,7 +148,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         )
         sizes = {Component.API: api, Component.WEB: web}
         self._functions = _define_functions(kind, workers, public, sizes, images)
-        second = _define_upload_origin(kind, uploads, workers.platform)
+        second = _define_upload_origin(kind, uploads, upload_throttle, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
         self._edge = Edge(self, "Edge", behaviors=behaviors, access=access, name=name, web_acl=web_acl)
         host = public.host or self._edge.distribution.distribution_domain_name
@@ -297,10 +303,17 @@ def _define_functions(
     return functions
 
 
-def _define_upload_origin(kind: Construct, uploads: Uploads, platform: Platform) -> UploadOrigin | None:
+def _define_upload_origin(
+    kind: Construct, uploads: Uploads, throttle: Throttle | None, platform: Platform
+) -> UploadOrigin | None:
+    if throttle is not None and uploads is not Uploads.HTTP_API:
+        raise ValueError(
+            f"{_NAME}.upload_throttle is of the HTTP API of Uploads.HTTP_API, which uploads=Uploads."
+            f"{uploads.name} does not have: remove it"
+        )
     match uploads:
         case Uploads.HTTP_API:
-            return HttpApiUploads(kind, "Uploads", platform=platform)
+            return HttpApiUploads(kind, "Uploads", platform=platform, throttle=throttle)
         case Uploads.VPC_ORIGIN:
             return VpcOriginUploads(
                 kind, "VpcOrigin", platform=platform, timeout_seconds=EDGE_READ_TIMEOUT_SECONDS
