@@ -27,6 +27,7 @@ from dify_cdk import (
     Spot,
 )
 from dify_cdk.workers.workers import DEFAULT_SCHEDULER
+from iam import text
 from support import REGION, Template, recommended_flags
 from synth.installation import data_in, synthesized
 
@@ -145,6 +146,24 @@ def test_plugin_daemon_on_spot_is_warned_about(stack: cdk.Stack, data: DifyData)
     assert "::DifyWorkersSpotPluginDaemon]" in warning
     _accept(workers, "DifyWorkersSpotPluginDaemon")
     assert _warnings(workers) == []
+
+
+@pytest.mark.parametrize("registry", [None, "123456789012.dkr.ecr.us-east-1.amazonaws.com/dify"])
+def test_a_digest_takes_the_tag_s_place_in_every_task(
+    stack: cdk.Stack, data: DifyData, registry: str | None
+) -> None:
+    """Amazon ECS documents an image by its tag or by its digest, not by both."""
+    release = DifyRelease(
+        registry=registry,
+        sandbox=f"0.2.15@sha256:{'2' * 64}",
+        digests={Component.API: f"sha256:{'1' * 64}"},
+    )
+    containers = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release)).containers()
+    images = {component: text(container["Image"]) for component, container in containers.items()}
+    for component in (Component.API, Component.WORKER, Component.BEAT, Component.MIGRATION):
+        assert images[component].endswith(f"langgenius/dify-api@sha256:{'1' * 64}")
+    assert images[Component.SANDBOX].endswith(f"langgenius/dify-sandbox@sha256:{'2' * 64}")
+    assert images[Component.SSRF_PROXY].endswith("ubuntu/squid:6.6-24.04_beta")
 
 
 def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyData) -> None:
