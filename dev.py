@@ -7,6 +7,7 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
   check                      format, lint and types; fix: repair what can be repaired
   docs                       write API.md from the docstrings, and the computed parts of the pages
   defaults TREE [OPTIONS]    what a release of Dify changes in the table of its defaults
+  digests [--write]          look up digests of images that releases.json lacks, and tags that were moved
   bench                      time and memory of the main steps
   projen                     write the project files from .projenrc.py
   lock [--upgrade]           pin the packages that pyproject.toml asks for
@@ -253,6 +254,7 @@ COMMANDS = {
     "fix": (("ruff", "check", "--fix"), ("ruff", "format")),
     "docs": (("python", "tools/api_reference.py"), ("python", "tools/docs_pages.py")),
     "defaults": (("python", "tools/renew_defaults.py"),),
+    "digests": (("python", "tools/refresh_digests.py"),),
     "bench": (("python", "test/benchmark.py"),),
     "projen": (("python", ".projenrc.py"),),
     "lock": (

@@ -22,6 +22,17 @@ DIGEST = f"sha256:{'1' * 64}"
 OTHER = f"sha256:{'2' * 64}"
 ADAPTER = "awsguru/aws-lambda-adapter:0.9.1"
 
+
+@pytest.fixture(autouse=True)
+def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the library knows today."""
+    for module in (
+        "dify_cdk.cli.mirror_script",
+        "dify_cdk.dify.release",
+    ):
+        monkeypatch.setattr(f"{module}.KNOWN_DIGESTS", {})
+
+
 # Writes down its name, arguments and the password it is given. A repository is there if its file is. An image
 # has the digest that was copied to it, or a file says.
 PROGRAM = """#!/bin/sh

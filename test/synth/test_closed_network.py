@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_all_images_come_from_the_registry_inside(closed: Template) -> None:
         image = text(container["Image"])
         assert image.startswith(f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify/"), component
         execution = closed.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
-        repository = image.partition("/")[2].rpartition(":")[0]
+        repository = re.split("[:@]", image.partition("/")[2])[0]
         arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
         assert allows(statements_of(closed, execution), "ecr:BatchGetImage", arn), component
 

@@ -140,6 +140,7 @@ class TestImages:
             _template(stack, workers_in(stack, release=release), images=CloudBuild())
 
     def test_dockerfiles_are_told_digests_and_the_adapter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lambda_images, "KNOWN_DIGESTS", {})
         release = DifyRelease(digests={Component.API: DIGEST})
         assert _arguments(release, Component.API, None) == {"IMAGE": f"langgenius/dify-api:1.17.1@{DIGEST}"}
         own = f"registry.example.com:5000/lwa:0.9.1@{DIGEST}"

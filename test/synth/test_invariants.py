@@ -296,7 +296,7 @@ def test_images_are_the_pinned_ones(template: Template) -> None:
     release = DifyRelease()
     for component, container in template.containers().items():
         image = text(container["Image"]).rpartition(".amazonaws.com/dify/")[2]
-        assert image == release.image_name(Component(component)), component
+        assert image == release.reference(Component(component)), component
 
 
 def test_every_component_has_its_own_service_group_and_logs(template: Template) -> None:

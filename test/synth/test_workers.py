@@ -163,7 +163,8 @@ def test_a_digest_takes_the_tag_s_place_in_every_task(
     for component in (Component.API, Component.WORKER, Component.BEAT, Component.MIGRATION):
         assert images[component].endswith(f"langgenius/dify-api@sha256:{'1' * 64}")
     assert images[Component.SANDBOX].endswith(f"langgenius/dify-sandbox@sha256:{'2' * 64}")
-    assert images[Component.SSRF_PROXY].endswith("ubuntu/squid:6.6-24.04_beta")
+    proxy = images[Component.SSRF_PROXY]
+    assert proxy == release.reference(Component.SSRF_PROXY)
 
 
 def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyData) -> None:
@@ -178,7 +179,7 @@ def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyD
 def test_ecr_prefix_grants_the_pull_of_that_image_only(stack: cdk.Stack, data: DifyData) -> None:
     registry = f"{stack.account}.dkr.ecr.us-east-1.amazonaws.com/mirror"
     template = _finish(
-        stack, DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry))
+        stack, DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry, digests={}))
     )
     assert "/mirror/langgenius/dify-web:1.17.1" in str(template.containers()["web"]["Image"])
     role = template.task_of("web")["ExecutionRoleArn"]["Fn::GetAtt"][0]
@@ -204,7 +205,7 @@ def test_registry_credentials_are_read_by_every_task(stack: cdk.Stack, data: Dif
 
 def test_own_image_replaces_that_of_one_component(stack: cdk.Stack, data: DifyData) -> None:
     own = ecs.ContainerImage.from_registry("example.com/own-web:7")
-    release = DifyRelease(images={Component.WEB: own})
+    release = DifyRelease(images={Component.WEB: own}, digests={})
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release))
     assert template.containers()["web"]["Image"] == "example.com/own-web:7"
     assert template.containers()["api"]["Image"] == "langgenius/dify-api:1.17.1"

@@ -144,6 +144,11 @@ class DifyRelease:
         digest = self.digest(component)
         return f"{self._repository(component)}:{self.tag(component)}{f'@{digest}' if digest else ''}"
 
+    def reference(self, component: Component) -> str:
+        """What Amazon ECS is told, which documents an image by tag or by digest, not by both."""
+        digest = self.digest(component)
+        return f"{self._repository(component)}@{digest}" if digest else self.image_name(component)
+
     def container_image(self, scope: Construct, component: Component) -> ecs.ContainerImage:
         """The image of a component for an ECS container.
 
@@ -157,18 +162,17 @@ class DifyRelease:
         own = self.images.get(component)
         if own is not None:
             return own
-        digest = self.digest(component)
         place = ecr_registry(self.registry)
         if place is None:
-            # Amazon ECS documents a tag or a digest, not both.
-            name = f"{self._repository(component)}@{digest}" if digest else self.image_name(component)
-            return ecs.ContainerImage.from_registry(name, credentials=self.credentials)
+            return ecs.ContainerImage.from_registry(self.reference(component), credentials=self.credentials)
         name = "/".join(part for part in (place.prefix, component.spec.repository) if part)
         arn = f"arn:{place.partition}:ecr:{place.region}:{place.account}:repository/{name}"
         repository = ecr.Repository.from_repository_attributes(
             scope, "Repository", repository_arn=arn, repository_name=name
         )
-        return ecs.ContainerImage.from_ecr_repository(repository, digest or self.tag(component))
+        return ecs.ContainerImage.from_ecr_repository(
+            repository, self.digest(component) or self.tag(component)
+        )
 
     def _repository(self, component: Component) -> str:
         prefix = "" if self.registry is None else f"{self.registry}/"
