@@ -20,6 +20,7 @@ from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
 from dify_cdk.dify.routes import cloudfront_behaviors, require_served
+from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
@@ -190,6 +191,20 @@ class DifyCloudFrontLambdaFrontend(Construct):
     def services(self) -> dict[Component, ComponentService]:
         """The small Fargate service of api, and of collaboration if it is on."""
         return dict(self._services)
+
+    def limit_log_readers(self, *readers: str) -> None:
+        """Let nobody but these read the access logs, which hold secrets in paths and queries for 90 days.
+
+        Refuses administrators as well; whoever may change the bucket's policy can lift it. Without a call,
+        whoever the account allows ``s3:GetObject`` reads them, as AWS's policy ``ReadOnlyAccess`` does.
+
+        Args:
+            readers: ARNs of roles and users, with ``*`` and ``?`` for anything.
+
+        Raises:
+            ValueError: If nobody is named, or an entry is no such ARN.
+        """
+        limit_log_readers(self, _NAME, readers)
 
     def _behaviors(
         self, signer: cloudfront.EdgeLambda, second: UploadOrigin | None, collaboration: bool
