@@ -15,6 +15,7 @@ from dify_cdk.cli import synth_example as _synth
 from dify_cdk.dify.components import NAMED_COMPONENTS, Component
 from dify_cdk.dify.release import DifyRelease
 from dify_cdk.dify.routes import alb_rules
+from dify_cdk.report.output.words import short_image
 from paths import NEVER_PUBLIC
 
 REGION = "ap-northeast-1"
@@ -55,7 +56,7 @@ class TestV1:
             Component.MIGRATION,
         } <= set(rows)
         for component, row in rows.items():
-            assert row["image"] == DifyRelease().image_name(component)
+            assert row["image"] == DifyRelease().reference(component)
             assert row["vcpu"] > 0
             assert row["memory_mib"] >= 512
 
@@ -119,7 +120,7 @@ class TestV1:
         shown = capsys.readouterr().out
         assert max(map(len, shown.splitlines())) <= 100
         line = next(line for line in shown.splitlines() if line.startswith("plugin_daemon"))
-        assert DifyRelease().image_name(Component.PLUGIN_DAEMON) in line
+        assert short_image(DifyRelease().reference(Component.PLUGIN_DAEMON))[:42] in line
         assert re.search(r"^ +9000  /e/\* +plugin_daemon:5002$", shown, re.MULTILINE)
 
 

@@ -27,7 +27,8 @@ CALLS: Edges = {
     "migration": {"plugin_daemon"},
 }
 DATA = {"Aurora PostgreSQL", "Valkey", "DataStorageBucket"}
-DATA_CALLERS = {"api", "worker", "beat", "plugin_daemon", "migration"}
+DATA_CALLERS = {"api", "worker", "plugin_daemon"}
+WITHOUT_FILES = {"beat", "migration"}
 OUTSIDE = "Browsers, API clients"
 
 
@@ -142,6 +143,9 @@ class TestAll:
     def test_data(self, graphs: dict[str, Graph], variant: str) -> None:
         uses = edges(graphs[variant], Flow.DATA)
         assert {title for title, ends in uses.items() if ends == DATA} >= DATA_CALLERS
+        assert {
+            title for title, ends in uses.items() if ends == DATA - {"DataStorageBucket"}
+        } >= WITHOUT_FILES
         assert uses.keys() & {"web", "sandbox", "ssrf_proxy", "Dify: web"} == set()
 
     @pytest.mark.parametrize("variant", VARIANTS)

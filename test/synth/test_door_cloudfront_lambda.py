@@ -23,6 +23,7 @@ from dify_cdk import (
     Domain,
     FunctionSize,
     ReadyImages,
+    Throttle,
     Uploads,
 )
 from dify_cdk.dify.components import Component
@@ -107,6 +108,15 @@ def test_uploads_door_has_two_routes_and_the_hooks_end_at_the_daemon(v3: Templat
         names[key] = discovery["DiscoveryName"]
         assert not integration.get("RequestParameters")  # CloudFront's function set both headers already
     assert names == {"ANY /e/{proxy+}": "daemon-http", "ANY /{proxy+}": "api-lambda"}
+
+
+def test_whoever_knows_the_uploads_door_cannot_use_up_the_account_s_functions(v3: Template) -> None:
+    (stage,) = v3.properties("AWS::ApiGatewayV2::Stage").values()
+    settings = stage["DefaultRouteSettings"]
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (50, 50)
+    # A new account has 10, of which none can be reserved: the deployment would fail.
+    reserved = [id for id, p in v3.properties("AWS::Lambda::Function").items() if "Reserved" in str(p.keys())]
+    assert reserved == []
 
 
 def test_only_the_distribution_gets_through_the_uploads_door(v3: Template) -> None:
@@ -422,6 +432,10 @@ BAD: Mapping[str, tuple[dict[str, Any], str]] = {
     "provisioned_concurrency_without_a_domain": (
         {"api": FunctionSize(memory_mib=2048, provisioned_concurrency=1)},
         r"provisioned_concurrency needs domain=",
+    ),
+    "throttle_without_an_api": (
+        {"uploads": Uploads.VPC_ORIGIN, "upload_throttle": Throttle(requests_per_second=5, burst=5)},
+        r"^DifyCloudFrontLambdaFrontend\.upload_throttle is of the HTTP API .*Uploads\.VPC_ORIGIN does not",
     ),
     "more_networks_than_a_function_holds": (
         {

@@ -17,7 +17,7 @@ from dify_cdk.data.database import MASTER_USER, Database, DatabaseCapacity
 from dify_cdk.data.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
 from dify_cdk.data.secrets import KEY_LENGTH, define_secret, rotated
 from dify_cdk.data.storage import Storage
-from dify_cdk.dify.components import Component
+from dify_cdk.dify.components import Component, Objects
 from dify_cdk.dify.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
 from dify_cdk.dify.rotation import Renewal, renewal_of, require_count
 from dify_cdk.network import require_two_zones, tiers_of
@@ -216,13 +216,16 @@ class DifyData(Construct):
         return True
 
     def grant_access(self, grantee: iam.IGrantable, component: Component) -> iam.Grant:
-        """Grant what a component needs of the bucket: to the plugin daemon only its own prefixes.
+        """Grant what a component does with the bucket, which for most is nothing.
 
         Args:
-            grantee: Usually the component's task role.
-            component: The component.
+            grantee: Usually the task role.
+            component: Any component; its row says which objects are its business.
         """
-        prefixes = STORAGE_PREFIXES if component is Component.PLUGIN_DAEMON else ()
+        objects = component.spec.objects
+        if objects is Objects.NONE:
+            return iam.Grant.drop(grantee, "the bucket")
+        prefixes = STORAGE_PREFIXES if objects is Objects.OF_PLUGINS else ()
         return self._storage.grant_objects(grantee, *prefixes)
 
     def _define_secrets(

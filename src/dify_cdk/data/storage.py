@@ -53,12 +53,13 @@ class Storage(Construct):
         return self._bucket
 
     def grant_objects(self, grantee: iam.IGrantable, *prefixes: str) -> iam.Grant:
-        """Grant reading, writing and deleting objects, and listing the bucket.
+        """Grant reading, writing, deleting and listing objects; not creating buckets.
 
         Args:
             grantee: Who gets the permissions.
-            prefixes: Prefixes without a trailing slash, below which objects may be used; keys of all objects
-                can be listed. Default: the whole bucket.
+            prefixes: Prefixes without a trailing slash, to which everything is limited; a list of the whole
+                bucket is then refused, and so is the question whether there is a bucket. Default: the whole
+                bucket.
         """
         objects = [self._bucket.arn_for_objects(f"{prefix}/*") for prefix in prefixes]
         if not prefixes:
@@ -71,6 +72,11 @@ class Storage(Construct):
         if isinstance(grantee, Construct):
             acknowledge_wildcards(grantee, objects, "Dify names the objects below it")
         on_bucket = iam.Grant.add_to_principal(
-            grantee=grantee, actions=["s3:ListBucket"], resource_arns=[self._bucket.bucket_arn]
+            grantee=grantee,
+            actions=["s3:ListBucket"],
+            resource_arns=[self._bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}}
+            if prefixes
+            else None,
         )
         return on_objects.combine(on_bucket)

@@ -286,6 +286,9 @@ _WEBSOCKET = (Component.API_WEBSOCKET,)
 _DAEMON = (Component.PLUGIN_DAEMON,)
 _WEB = (Component.WEB,)
 _SANDBOX = (Component.SANDBOX,)
+_CALLS_PLUGINS = tuple(one for one in BACKEND_COMPONENTS if one in Component.PLUGIN_DAEMON.spec.called_by)
+_RUNS_CODE = tuple(one for one in BACKEND_COMPONENTS if one in Component.SANDBOX.spec.called_by)
+_SERVES_PLUGINS = (Component.API,)
 _DOMAIN_OPTION = "domain= of the frontend"
 _TIMEOUT_OPTION = "request_timeout= of the frontend"
 _DATA_OPTION = "the arguments of DifyData"
@@ -420,11 +423,22 @@ _STORAGE = (
 STORAGE_PREFIXES = ("plugin", "plugin_packages", "assets", "persistence")
 """Prefixes below which the plugin daemon keeps its objects; changing one loses the plugins."""
 
+
+def _without(name: str, readers: tuple[Component, ...]) -> Row:
+    """Nothing for those that run the same code and have no use for a key: Dify's own value is published.
+
+    ``/inner/api`` answers 404 where there is no key (``controllers/inner_api/wraps.py`` of dify 1.14.2).
+    """
+    return Row(name, tuple(one for one in _BACKEND if one not in readers), "", _DATA_OPTION)
+
+
 _PLUGINS = (
     Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Component.PLUGIN_DAEMON)),
-    Row("PLUGIN_DAEMON_KEY", _BACKEND, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    Row("PLUGIN_DAEMON_KEY", _CALLS_PLUGINS, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    _without("PLUGIN_DAEMON_KEY", _CALLS_PLUGINS),
     Row("SERVER_KEY", _DAEMON, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
-    Row("INNER_API_KEY_FOR_PLUGIN", _BACKEND, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    Row("INNER_API_KEY_FOR_PLUGIN", _SERVES_PLUGINS, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    _without("INNER_API_KEY_FOR_PLUGIN", _SERVES_PLUGINS),
     Row("DIFY_INNER_API_KEY", _DAEMON, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
     Row("DIFY_INNER_API_URL", _DAEMON, _inner(Component.API)),
     Row("INTERNAL_FILES_URL", _BACKEND, _inner(Component.API)),
@@ -447,7 +461,8 @@ _PLUGINS = (
 
 _CODE = (
     Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Component.SANDBOX)),
-    Row("CODE_EXECUTION_API_KEY", _BACKEND, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    Row("CODE_EXECUTION_API_KEY", _RUNS_CODE, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    _without("CODE_EXECUTION_API_KEY", _RUNS_CODE),
     Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
     Row("SANDBOX_PORT", _SANDBOX, str(Component.SANDBOX.port)),
     Row("WORKER_TIMEOUT", _SANDBOX, _option("WORKER_TIMEOUT"), _SANDBOX_OPTION),
@@ -472,7 +487,7 @@ _PAGES = (
 
 _KEYS = (
     Row("SECRET_KEY", _BACKEND, SecretField(Purpose.SECRET_KEY), "secret_key= of DifyData"),
-    Row("INIT_PASSWORD", _BACKEND, SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
+    Row("INIT_PASSWORD", (Component.API,), SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
 )
 
 _OFFLINE = (

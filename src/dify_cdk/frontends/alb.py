@@ -18,6 +18,7 @@ from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Host, hosted
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.dify.routes import require_served
+from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
 from dify_cdk.frontends.parts.cognito import CognitoLogin
@@ -198,6 +199,20 @@ class DifyAlbFrontend(Construct):
     def services(self) -> dict[Component, ComponentService]:
         """The services of api and web, and of collaboration if it is on."""
         return dict(self._services)
+
+    def limit_log_readers(self, *readers: str) -> None:
+        """Let nobody but these read the access logs, which hold secrets in paths and queries for 90 days.
+
+        Refuses administrators as well; whoever may change the bucket's policy can lift it. Without a call,
+        whoever the account allows ``s3:GetObject`` reads them, as AWS's policy ``ReadOnlyAccess`` does.
+
+        Args:
+            readers: ARNs of roles and users, with ``*`` and ``?`` for anything.
+
+        Raises:
+            ValueError: If nobody is named, or an entry is no such ARN.
+        """
+        limit_log_readers(self, _NAME, readers)
 
     def _define_login(self, login: Login, name: DomainName | None, workers: DifyWorkers) -> CognitoLogin:
         if name is None:

@@ -20,6 +20,7 @@ from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
 from dify_cdk.dify.routes import cloudfront_behaviors, require_served
+from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
@@ -37,6 +38,7 @@ from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.function_size import DEFAULT_API, DEFAULT_WEB, FunctionSize
 from dify_cdk.options.sizes import with_room_for_proxy
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.options.web_acl import WebAcl
 from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
@@ -79,6 +81,9 @@ class DifyCloudFrontLambdaFrontend(Construct):
             countries.
         domain: Custom domain, with a certificate in us-east-1. Default: CloudFront's own host name, with TLS.
         uploads: Where files and the plugin daemon's endpoints go. Default: an HTTP API, 10 MB.
+        upload_throttle: How many requests the HTTP API of ``uploads`` lets through, files and calls of the
+            plugin daemon's endpoints together; the others are answered with 429. Default: 50 a second, and
+            50 at one moment.
         collaboration: Whether several people can edit a workflow at the same time, which takes one more
             Fargate service, ``api_websocket``, and ``Uploads.VPC_ORIGIN`` for its WebSocket connections.
             Default: no.
@@ -95,9 +100,9 @@ class DifyCloudFrontLambdaFrontend(Construct):
     Raises:
         ValueError: If the stack has no region, provisioned concurrency is asked for without ``domain``,
             ``access`` lists more networks than fit, ``uploads`` does not support ``collaboration`` or what
-            ``must_support`` asks for, a variable or an image of ``workers`` cannot be used in a Lambda
-            function, another frontend of this kind with ``Uploads.HTTP_API`` stands beside the same workers,
-            another frontend has announced its URL or has the same host name, or the workers are in another
+            ``must_support`` asks for, ``upload_throttle`` is given where there is no such API, a variable or
+            an image of ``workers`` cannot be used in a Lambda function, another frontend of this kind with
+            ``Uploads.HTTP_API`` stands beside the same workers, another frontend has announced its URL or has the same host name, or the workers are in another
             stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
@@ -115,6 +120,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         access: Access,
         domain: Domain | None = None,
         uploads: Uploads = Uploads.HTTP_API,
+        upload_throttle: Throttle | None = None,
         collaboration: bool = False,
         images: LambdaImages = DEFAULT_IMAGES,
         api: FunctionSize = DEFAULT_API,
@@ -147,7 +153,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         )
         sizes = {Component.API: api, Component.WEB: web}
         self._functions = _define_functions(kind, workers, public, sizes, images)
-        second = _define_upload_origin(kind, uploads, workers.platform)
+        second = _define_upload_origin(kind, uploads, upload_throttle, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
         self._edge = Edge(self, "Edge", behaviors=behaviors, access=access, name=name, web_acl=web_acl)
         host = public.host or self._edge.distribution.distribution_domain_name
@@ -189,6 +195,20 @@ class DifyCloudFrontLambdaFrontend(Construct):
     def services(self) -> dict[Component, ComponentService]:
         """The small Fargate service of api, and of collaboration if it is on."""
         return dict(self._services)
+
+    def limit_log_readers(self, *readers: str) -> None:
+        """Let nobody but these read the access logs, which hold secrets in paths and queries for 90 days.
+
+        Refuses administrators as well; whoever may change the bucket's policy can lift it. Without a call,
+        whoever the account allows ``s3:GetObject`` reads them, as AWS's policy ``ReadOnlyAccess`` does.
+
+        Args:
+            readers: ARNs of roles and users, with ``*`` and ``?`` for anything.
+
+        Raises:
+            ValueError: If nobody is named, or an entry is no such ARN.
+        """
+        limit_log_readers(self, _NAME, readers)
 
     def _behaviors(
         self, signer: cloudfront.EdgeLambda, second: UploadOrigin | None, collaboration: bool
@@ -302,10 +322,17 @@ def _define_functions(
     return functions
 
 
-def _define_upload_origin(kind: Construct, uploads: Uploads, platform: Platform) -> UploadOrigin | None:
+def _define_upload_origin(
+    kind: Construct, uploads: Uploads, throttle: Throttle | None, platform: Platform
+) -> UploadOrigin | None:
+    if throttle is not None and uploads is not Uploads.HTTP_API:
+        raise ValueError(
+            f"{_NAME}.upload_throttle is of the HTTP API of Uploads.HTTP_API, which uploads=Uploads."
+            f"{uploads.name} does not have: remove it"
+        )
     match uploads:
         case Uploads.HTTP_API:
-            return HttpApiUploads(kind, "Uploads", platform=platform)
+            return HttpApiUploads(kind, "Uploads", platform=platform, throttle=throttle)
         case Uploads.VPC_ORIGIN:
             return VpcOriginUploads(
                 kind, "VpcOrigin", platform=platform, timeout_seconds=EDGE_READ_TIMEOUT_SECONDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -23,6 +23,7 @@ from dify_cdk.frontends.protocol import require_same_stack
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.sizes import with_room_for_proxy
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
@@ -32,30 +33,6 @@ _DEFAULT_CACHE_SECONDS = 300
 # X-Forwarded-* is reserved in parameter mappings; Dify reads CF-Connecting-IP first.
 _CLIENT_ADDRESS = {"CF-Connecting-IP": "$context.identity.sourceIp"}
 _HOOK_URL = {"Dify-Hook-Url": "https://${context.domainName}${request.path}"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Throttle:
-    """How many requests an HTTP API lets through; the others are answered with 429.
-
-    Attributes:
-        requests_per_second: Steady rate, 1 to 10,000; the maximum is the default quota of an account in a
-            region.
-        burst: Requests at the same moment, 1 to 5,000; likewise.
-
-    Raises:
-        ValueError: If a number is out of range.
-
-    See https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-    """
-
-    requests_per_second: float
-    burst: int
-
-    def __post_init__(self) -> None:
-        """Check both."""
-        require_between("Throttle.requests_per_second", self.requests_per_second, 1, 10_000)
-        require_between("Throttle.burst", self.burst, 1, 5_000)
 
 
 class DifyHttpApiFrontend(Construct):
@@ -142,7 +119,7 @@ class DifyHttpApiFrontend(Construct):
             "PrivateApi",
             platform=platform,
             authorizer=authorizer,
-            throttle=_throttle(throttle),
+            throttle=throttle,
             default_endpoint=domain is None,
             dual_stack=bool(access.ipv6),
         )
@@ -241,9 +218,3 @@ def _limits(request_timeout: cdk.Duration | None) -> Limits:
     require_support(_NAME, limits, supported=most)
     require_between(f"{_NAME}.request_timeout in seconds", seconds, 1, most.request_timeout_seconds)
     return limits
-
-
-def _throttle(throttle: Throttle | None) -> apigateway.ThrottleSettings | None:
-    if throttle is None:
-        return None
-    return apigateway.ThrottleSettings(rate_limit=throttle.requests_per_second, burst_limit=throttle.burst)

@@ -42,9 +42,9 @@ class Bedrock:
             ``us-east-1``, ``us-east-2`` and ``us-west-2`` for ``us.`` profiles; ``global.`` profiles need
             the default. Knowledge bases and guardrails are limited to these regions as well. Default: all
             regions.
-        knowledge_bases: Ids of Bedrock knowledge bases that plugins may search. Naming some does not limit
-            ``RetrieveAndGenerate``, which AWS cannot limit to one; an empty list allows neither.
-            Default: all.
+        knowledge_bases: Ids of Bedrock knowledge bases that plugins may search: whoever may use a plugin
+            reads what is in them. ``RetrieveAndGenerate``, which AWS cannot limit to one, is allowed as soon
+            as one is named. Default: none.
         guardrails: Ids of guardrails that plugins may apply. Default: none.
         assume_roles: ARNs of roles, such as one in the account that pays for the models, which plugins may
             assume. The Bedrock plugin has no field for a role (at version 0.0.80): this is for plugins that
@@ -62,7 +62,7 @@ class Bedrock:
 
     models: Sequence[str] | None = None
     regions: Sequence[str] | None = None
-    knowledge_bases: Sequence[str] | None = None
+    knowledge_bases: Sequence[str] = ()
     guardrails: Sequence[str] = ()
     assume_roles: Sequence[str] = ()
 
@@ -126,10 +126,9 @@ class Bedrock:
         )
 
     def _on_knowledge_bases(self, partition: str, account: str) -> tuple[Statement, ...]:
-        ids = ["*"] if self.knowledge_bases is None else list(self.knowledge_bases)
-        if not ids:
+        if not self.knowledge_bases:
             return ()
-        bases = self._arns(partition, account, [f"knowledge-base/{id}" for id in ids])
+        bases = self._arns(partition, account, [f"knowledge-base/{id}" for id in self.knowledge_bases])
         return (
             Statement(("bedrock:Retrieve",), bases),
             Statement(("bedrock:RetrieveAndGenerate",), ("*",)),

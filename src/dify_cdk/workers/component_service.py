@@ -194,8 +194,7 @@ class ComponentTask(Construct):
         self._plain = plain_variables(component, platform.context(endpoint), self._extras)
         self._container = self._define_container(start or Start(), endpoint)
         platform.hosted.add(component)
-        if component.spec.uses_data:
-            platform.data.grant_access(self._definition.task_role, component)
+        platform.data.grant_access(self._definition.task_role, component)
         if component in platform.exec_components:
             grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)

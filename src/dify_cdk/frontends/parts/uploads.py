@@ -27,12 +27,14 @@ from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors
 from dify_cdk.frontends.parts.clients import FromCloudFront
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.workers.component_service import ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
 ORIGIN_HEADER = "x-dify-origin"
 _DISCOVERY_NAME = "api-lambda"
 _CACHE_SECONDS = 300
+_THROTTLE = Throttle(requests_per_second=50, burst=50)
 _HTTP_API_READ_SECONDS = 60  # longer than the 30 seconds after which API Gateway answers itself
 
 
@@ -90,11 +92,16 @@ class UploadOrigin(Protocol):
 class HttpApiUploads(Construct):
     """Uploads through an HTTP API that only this distribution can call: it proves itself with a header.
 
+    Everybody can ask the API's own host name, and each header that is new costs a call of the authorizer,
+    whose concurrency is that of the account. It gets none of its own: a new account has 10 in all, of which
+    AWS reserves none. So the stage has a throttle, which requests of the distribution count in as well.
+
     Args:
         platform: Where the services run.
+        throttle: How many requests are let through. Default: 50 a second.
     """
 
-    def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
+    def __init__(self, scope: Construct, id: str, *, platform: Platform, throttle: Throttle | None) -> None:
         super().__init__(scope, id)
         # Stateless: a new value only has to reach CloudFront and the authorizer.
         self._secret = define_secret(
@@ -105,7 +112,7 @@ class HttpApiUploads(Construct):
             "PrivateApi",
             platform=platform,
             authorizer=self._define_authorizer(),
-            throttle=None,
+            throttle=throttle or _THROTTLE,
             default_endpoint=True,
             dual_stack=False,  # CloudFront is the only caller
         )
