@@ -102,8 +102,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
             ``access`` lists more networks than fit, ``uploads`` does not support ``collaboration`` or what
             ``must_support`` asks for, ``upload_throttle`` is given where there is no such API, a variable or
             an image of ``workers`` cannot be used in a Lambda function, another frontend of this kind with
-            ``Uploads.HTTP_API`` stands beside the same workers, another frontend has announced its URL or has the same host name, or the workers are in another
-            stack.
+            ``Uploads.HTTP_API`` stands beside the same workers, another frontend has announced its URL or has
+            the same host name, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
