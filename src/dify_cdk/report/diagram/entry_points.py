@@ -219,6 +219,13 @@ def _edge(source: str, target: str, routes: Sequence[Route]) -> Edge:
         source=source,
         target=target,
         flow=Flow.REQUEST,
-        paths=tuple(dict.fromkeys(path for route in routes for path in route.paths if path)),
+        paths=tuple(dict.fromkeys(text for route in routes for text in _paths(route))),
         default=any(route.default for route in routes),
     )
+
+
+def _paths(route: Route) -> Iterator[str]:
+    """The paths of a route, each with its methods where it takes only some."""
+    found = (one.removeprefix("method ") for one in route.conditions if one.startswith("method "))
+    method = next(found, "")
+    yield from (f"{method} {path}".strip() for path in route.paths if path)

@@ -63,7 +63,8 @@ class Edge:
         source: Id of the node that calls.
         target: Id of the node that is called.
         flow: What goes along it.
-        paths: Path patterns of requests, in order of precedence; empty where the path does not matter.
+        paths: Path patterns of requests, in order of precedence, each with methods in front where only those
+            are meant (``POST /v1/*``); empty where the path does not matter.
         default: Whether requests that nothing else takes go along it.
     """
 

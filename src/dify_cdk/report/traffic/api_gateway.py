@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
 from dify_cdk.report.traffic.containers import SERVICE, container_definitions, task_definition_of
@@ -70,7 +71,14 @@ def api_routes(view: Template, api: Resource) -> tuple[Route, ...]:
     """The routes of an HTTP API, or the methods of a REST API, in the template's order."""
     if api.type == REST_API:
         return tuple(_method(view, api, method) for method in view.naming(api, "RestApiId", METHOD))
-    return tuple(_route(view, api, route) for route in view.naming(api, "ApiId", ROUTE))
+    routes = tuple(_route(view, api, route) for route in view.naming(api, "ApiId", ROUTE))
+    if sum(route.default for route in routes) < 2:
+        return routes
+    # The default route takes what a greedy path without prefix does not, for example the path /.
+    return tuple(
+        replace(route, default=False, paths=(GREEDY,)) if route.variables == GREEDY else route
+        for route in routes
+    )
 
 
 def _functions_of(view: Template, authorizer: Resource | None) -> tuple[Resource, ...]:
@@ -78,8 +86,9 @@ def _functions_of(view: Template, authorizer: Resource | None) -> tuple[Resource
     return () if found is None else (found,)
 
 
-def _named_path(path: str) -> tuple[str, ...]:
-    return () if path == GREEDY else (path,)
+def _is_rest(method: str, path: str) -> bool:
+    """Whether a route takes everything that no other takes, which needs no path in words."""
+    return method == "ANY" and path == GREEDY
 
 
 # --- HTTP APIs ------------------------------------------------------------------------------------------
@@ -89,11 +98,12 @@ def _route(view: Template, api: Resource, route: Resource) -> Route:
     key = view.text(route.properties.get("RouteKey"))
     method, _, path = key.rpartition(" ")
     is_default = key == _DEFAULT_ROUTE
+    is_rest = is_default or _is_rest(method, path)
     authorizer = view.find(route.properties.get("AuthorizerId"), HTTP_AUTHORIZER)
     integration = view.find(route.properties.get("Target"), INTEGRATION)
     return Route(
-        default=is_default or path == GREEDY,
-        paths=() if is_default else _named_path(path),
+        default=is_rest,
+        paths=() if is_rest else (path,),
         conditions=() if method in ("", "ANY") else (f"method {method}",),
         actions=_authorization(view, route),
         destinations=tuple(_destinations(view, route, integration)),
@@ -224,9 +234,10 @@ def _method(view: Template, api: Resource, method: Resource) -> Route:
     authorizer = view.find(method.properties.get("AuthorizerId"), _REST_AUTHORIZER)
     integration = mapping(method.properties.get("Integration"))
     is_fixed = view.text(integration.get("Type")) == "MOCK"
+    is_rest = _is_rest(verb, path)
     return Route(
-        default=path == GREEDY,
-        paths=_named_path(path),
+        default=is_rest,
+        paths=() if is_rest else (path,),
         conditions=() if verb == "ANY" else (f"method {verb}",),
         actions=(*_authorization(view, method), *(("a fixed answer",) if is_fixed else ())),
         destinations=() if is_fixed else (_integrated(view, integration),),
