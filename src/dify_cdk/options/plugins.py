@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dify_cdk._checks import require_index_url
+from dify_cdk._checks import literal_host, require_index_url
 
 _WITHOUT_MARKETPLACE = {
     "MARKETPLACE_ENABLED": "false",
@@ -67,3 +67,7 @@ class Plugins:
                 "PLUGIN_IGNORE_UV_LOCK": "true",
             }
         return variables
+
+    def pip_mirror_host(self) -> str | None:
+        """Host of the package index; None without one or for a token."""
+        return literal_host(self.pip_mirror_url)

@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-from dify_cdk._checks import is_token, require_index_url, require_literal, require_whole
+from dify_cdk._checks import literal_host, require_index_url, require_literal, require_whole
 
 T = TypeVar("T")
 
@@ -20,6 +19,14 @@ _HIGHEST_SYSCALL = 999
 _LONGEST_RUN_SECONDS = 600
 _SHORTEST_WAIT_SECONDS = 60  # Dify's own default of CODE_EXECUTION_READ_TIMEOUT
 _RUNS_AT_ONCE = 4  # MAX_WORKERS in conf/config.yaml of dify-sandbox 0.2.15; the fifth run waits
+
+# On x86-64: ALLOW_SYSCALLS and what is no socket's of ALLOW_NETWORK_SYSCALLS, for Python and for Node.js, in
+# internal/static/python_syscall and nodejs_syscall of dify-sandbox 0.2.15 (a94a466).
+SYSCALLS_WITHOUT_SOCKETS = (
+    *(0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 25, 28, 35, 39, 60, 63, 72, 89, 96),
+    *(102, 105, 106, 110, 116, 131, 138, 186, 201, 202, 204, 217, 228, 230, 231, 233, 234, 257, 262),
+    *(270, 271, 273, 274, 281, 290, 291, 292, 318, 334),
+)
 
 _VERSION = r"(===|==|~=|!=|<=|>=|<|>) *[A-Za-z0-9][A-Za-z0-9.*+!_-]*"
 _REQUIREMENT = re.compile(
@@ -54,10 +61,16 @@ class Sandbox:
             index.
         timeout_seconds: Longest run of one piece of code, 1 to 600 seconds. A task runs four at once and
             queues others, so that Dify waits four times as long for an answer, and at least 60 seconds.
+        network: Whether code may open sockets. With False the kernel ends code that tries: neither the SSRF
+            proxy nor anything else is within its reach, while plain code and templates run as before. The
+            list of syscalls is then that of dify-sandbox 0.2.15 without those of sockets; calls that the
+            image answers with an error, such as making a folder, end the code too. (``ENABLE_NETWORK`` is
+            no way to do this: Dify asks for the network with every piece of code, and is then refused.)
 
     Raises:
         ValueError: If a requirement is malformed or named twice, a syscall number is out of range or
-            repeated, ``timeout_seconds`` is out of range, or the URL is malformed or contains credentials.
+            repeated, ``timeout_seconds`` is out of range, the URL is malformed or contains credentials, or
+            ``allowed_syscalls`` is given with ``network=False``.
 
     Examples:
         >>> sandbox = Sandbox(python_packages=["numpy==2.1.3", "pydantic[email]>=2,<3"])
@@ -67,6 +80,7 @@ class Sandbox:
     allowed_syscalls: Sequence[int] | None = None
     pip_mirror_url: str | None = None
     timeout_seconds: int = 15
+    network: bool = True
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -75,6 +89,11 @@ class Sandbox:
         _check_packages(self.python_packages)
         if self.allowed_syscalls is not None:
             _check_syscalls(self.allowed_syscalls)
+            if not self.network:
+                raise ValueError(
+                    "Sandbox.allowed_syscalls is the whole list: leave the calls of sockets out of it, or "
+                    "network=False out"
+                )
         if self.pip_mirror_url is not None:
             require_index_url("Sandbox.pip_mirror_url", self.pip_mirror_url)
 
@@ -98,9 +117,10 @@ class Sandbox:
     def environment(self) -> dict[str, str]:
         """Variables of the container."""
         variables = {"WORKER_TIMEOUT": str(self.timeout_seconds)}
-        if self.allowed_syscalls is not None:
+        allowed = self.allowed_syscalls if self.network else SYSCALLS_WITHOUT_SOCKETS
+        if allowed is not None:
             # The sandbox stops at a space in the list.
-            variables["ALLOWED_SYSCALLS"] = ",".join(str(number) for number in self.allowed_syscalls)
+            variables["ALLOWED_SYSCALLS"] = ",".join(str(number) for number in allowed)
         if self.pip_mirror_url is not None:
             variables["PIP_MIRROR_URL"] = self.pip_mirror_url
         return variables
@@ -112,9 +132,7 @@ class Sandbox:
 
     def pip_mirror_host(self) -> str | None:
         """Host of the package index, which the proxy has to let through; None without one or for a token."""
-        if self.pip_mirror_url is None or is_token(self.pip_mirror_url):
-            return None
-        return urlsplit(self.pip_mirror_url).hostname
+        return literal_host(self.pip_mirror_url)
 
 
 def _check_packages(packages: Sequence[str]) -> None:

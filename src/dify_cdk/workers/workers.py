@@ -16,6 +16,7 @@ from constructs import Construct, IDependable, IValidation
 from dify_cdk._checks import is_token, require_match
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
+from dify_cdk.closed_network import ENDPOINT_SERVICES
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
 from dify_cdk.dify.components import (
@@ -28,8 +29,8 @@ from dify_cdk.dify.components import (
 )
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
-from dify_cdk.dify.release import DifyRelease
-from dify_cdk.network import ENDPOINT_SERVICES, network_of, tiers_of
+from dify_cdk.dify.release import DifyRelease, ecr_registry
+from dify_cdk.network import network_of, tiers_of
 from dify_cdk.options.bedrock import Bedrock
 from dify_cdk.options.mail import SesMail, SmtpMail
 from dify_cdk.options.plugins import Plugins
@@ -178,6 +179,9 @@ class DifyWorkers(Construct):
         self._warn(scheduler, release)
         if tiers.closed:
             self._warn_of_closed_network(plugins, mail, models)
+        self._let_resolve(
+            f"*.{dns.namespace_name}", self._mirror, plugins.pip_mirror_host(), post.plain.get("SMTP_SERVER")
+        )
         self.node.add_validation(_Announcement(self))
         self.node.add_validation(_Hosts(self))
         self.node.add_validation(_Connections(self))
@@ -235,6 +239,7 @@ class DifyWorkers(Construct):
                 "give the others announce=False"
             )
         self._announced = endpoint
+        self._let_resolve(endpoint.host)
         for service in self._services.values():
             service.task.announce(endpoint)
         if endpoint.internal:  # HTTP nodes may call Dify's own address although it is a private one
@@ -398,28 +403,31 @@ class DifyWorkers(Construct):
                 "DifyReleaseUntested",
                 "this combination of image tags is not one that this version of dify-cdk knows",
             )
-        if platform.tiers.closed and release.registry is None:
-            validations.add_warning(
-                "DifyWorkersClosedNetwork",
-                "the subnets of the tasks have no internet egress, but the images come from Docker Hub: "
-                "pass release=DifyRelease(registry=...)",
-            )
-        if platform.tiers.closed and platform.exec_components and network_of(platform.data.vpc) is None:
-            validations.add_warning(
-                "DifyWorkersExecEndpoint",
-                "the subnets of the tasks have no internet egress, so that ECS Exec needs an interface "
-                "endpoint for ssmmessages in your VPC, which a DifyNetwork would have",
-            )
+
+    def _let_resolve(self, *hosts: str | None) -> None:
+        """Have the network's DNS answer for names that tasks use by what they are told here."""
+        network = network_of(self._platform.data.vpc)
+        for host in hosts:
+            if network is not None and host is not None and not is_token(host):
+                network.resolve(host)
 
     def _warn_of_closed_network(
         self, plugins: Plugins, mail: SesMail | SmtpMail | None, models: Bedrock | None
     ) -> None:
         validations = cdk.Validations.of(self)
+        self._warn_of_registry(self._platform.release)
+        if network_of(self._platform.data.vpc) is None and self._platform.exec_components:
+            validations.add_warning(
+                "DifyWorkersExecEndpoint",
+                "the subnets of the tasks have no internet egress, so that ECS Exec needs an interface "
+                "endpoint for ssmmessages in your VPC, which a DifyNetwork would have",
+            )
         if network_of(self._platform.data.vpc) is None:
             validations.add_warning(
                 "DifyWorkersEndpoints",
                 "the subnets of the tasks have no internet egress, and the VPC is your own: give it a "
-                f"gateway endpoint for s3 and interface endpoints for {', '.join(ENDPOINT_SERVICES)}",
+                f"gateway endpoint for s3 and interface endpoints for {', '.join(ENDPOINT_SERVICES)}, each "
+                "with a policy like those of a DifyNetwork, or tasks can use them with keys of any account",
             )
         if plugins.pip_mirror_url is None:
             validations.add_warning(
@@ -442,6 +450,31 @@ class DifyWorkers(Construct):
         region = cdk.Stack.of(self).region
         if models is not None and models.regions is not None and not is_token([region, *models.regions]):
             self._warn_of_other_regions(region, models.regions)
+
+    def _warn_of_registry(self, release: DifyRelease) -> None:
+        validations = cdk.Validations.of(self)
+        if release.registry is None:
+            validations.add_warning(
+                "DifyWorkersClosedNetwork",
+                "the subnets of the tasks have no internet egress, but the images come from Docker Hub: "
+                "pass release=DifyRelease(registry=...)",
+            )
+        place, network = ecr_registry(release.registry), network_of(self._platform.data.vpc)
+        stack = cdk.Stack.of(self)
+        if place is None or network is None or is_token(release.registry):
+            return
+        if not is_token(stack.region) and place.region != stack.region:
+            validations.add_warning(
+                "DifyWorkersRegistryRegion",
+                f"the endpoints of the network lead to Amazon ECR in {stack.region} only, but the images are "
+                f"in {place.region}: replicate them",
+            )
+        if not is_token(stack.account) and place.account not in (stack.account, *network.trusted_accounts):
+            validations.add_warning(
+                "DifyWorkersRegistryAccount",
+                f"the endpoints of the network let no image of account {place.account} in: pass "
+                f"DifyNetwork(trusted_accounts=[{place.account!r}])",
+            )
 
     def _warn_of_other_regions(self, region: str, allowed: Sequence[str]) -> None:
         if region in allowed:
