@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dify_cdk.frontends.parts.uploads import Uploads
     from dify_cdk.frontends.protocol import DifyFrontend
     from dify_cdk.monitoring import DifyMonitoring
-    from dify_cdk.network import DifyNetwork, Egress
+    from dify_cdk.network.network import DifyNetwork, Egress
     from dify_cdk.options.access import Access
     from dify_cdk.options.alarms import AlarmThresholds
     from dify_cdk.options.bedrock import Bedrock
@@ -58,11 +58,11 @@ _MODULES = {
     "DifyFrontend": "frontends.protocol",
     "DifyHttpApiFrontend": "frontends.http_api",
     "DifyMonitoring": "monitoring",
-    "DifyNetwork": "network",
+    "DifyNetwork": "network.network",
     "DifyRelease": "dify.release",
     "DifyWorkers": "workers.workers",
     "Domain": "options.domain",
-    "Egress": "network",
+    "Egress": "network.network",
     "FunctionSize": "options.function_size",
     "Limits": "dify.limits",
     "LocalBuild": "frontends.parts.lambda_images",

@@ -14,7 +14,6 @@ import pytest
 import dify_cdk
 from dify_cdk import monitoring
 from dify_cdk.cdk_helpers import service_role as _service_role
-from dify_cdk.closed_network import ENDPOINT_SERVICES
 from dify_cdk.data import database
 from dify_cdk.dify import environment
 from dify_cdk.dify.connections import DEFAULT_POOLS
@@ -25,6 +24,7 @@ from dify_cdk.frontends.parts import load_balancer as _alb
 from dify_cdk.frontends.parts import uploads as _uploads
 from dify_cdk.frontends.parts import viewer_function
 from dify_cdk.frontends.parts.access_logs import _LOG_DAYS
+from dify_cdk.network.endpoints import ENDPOINT_SERVICES
 from dify_cdk.options import alarms, sizes
 from dify_cdk.options import function_size as functions
 from dify_cdk.report.cost.prices import load_prices

@@ -20,7 +20,7 @@ from dify_cdk.data.storage import Storage
 from dify_cdk.dify.components import Component, Objects
 from dify_cdk.dify.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
 from dify_cdk.dify.rotation import Renewal, renewal_of, require_count
-from dify_cdk.network import require_two_zones, tiers_of
+from dify_cdk.network.network import require_two_zones, tiers_of
 
 DEFAULT_CAPACITY = DatabaseCapacity()
 DEFAULT_CACHE_SIZE = CacheSize()

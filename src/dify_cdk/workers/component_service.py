@@ -30,7 +30,7 @@ from dify_cdk.dify.environment import (
     secret_variables,
 )
 from dify_cdk.dify.release import DifyRelease
-from dify_cdk.network import Tiers
+from dify_cdk.network.network import Tiers
 from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
 from dify_cdk.workers.ecs_exec import exec_command, grant_exec
 from dify_cdk.workers.security_groups import SecurityGroups

@@ -16,7 +16,7 @@ from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_vpc_execution
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify.environment import BROKER_DATABASE, CACHE_PORT, Purpose
-from dify_cdk.network import Tiers
+from dify_cdk.network.network import Tiers
 
 NAMESPACE = "Dify"
 DIMENSION = "ReplicationGroupId"

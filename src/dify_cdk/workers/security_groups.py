@@ -10,7 +10,7 @@ from dify_cdk.cdk_helpers.prefix_lists import managed_prefix_list, s3_list
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify.components import Component, EgressRule
 from dify_cdk.dify.environment import CACHE_PORT, DATABASE_PORT
-from dify_cdk.network import Egress, Tiers, network_of, public_ranges
+from dify_cdk.network.network import Egress, Tiers, network_of, public_ranges
 
 _HTTPS = 443
 

@@ -16,7 +16,6 @@ from constructs import Construct, IDependable, IValidation
 from dify_cdk._checks import is_token, require_match
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
-from dify_cdk.closed_network import ENDPOINT_SERVICES
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
 from dify_cdk.dify.components import (
@@ -30,7 +29,8 @@ from dify_cdk.dify.components import (
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.release import DifyRelease, ecr_registry
-from dify_cdk.network import network_of, tiers_of
+from dify_cdk.network.endpoints import ENDPOINT_SERVICES
+from dify_cdk.network.network import network_of, tiers_of
 from dify_cdk.options.bedrock import Bedrock
 from dify_cdk.options.mail import SesMail, SmtpMail
 from dify_cdk.options.plugins import Plugins

@@ -16,7 +16,7 @@ from constructs import Construct, IDependable
 from dify_cdk._checks import is_token, require_list, require_match
 from dify_cdk.cdk_helpers.assets import nat_script
 from dify_cdk.cdk_helpers.nag import acknowledge
-from dify_cdk.closed_network import OWN_RANGE_REASON, DnsFirewall, Endpoints, define_endpoints, open_s3
+from dify_cdk.network.endpoints import OWN_RANGE_REASON, DnsFirewall, Endpoints, define_endpoints, open_s3
 
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
 _NOT_PUBLIC = [ipaddress.IPv4Network(text) for text in ("100.64.0.0/10", "169.254.0.0/16")]
