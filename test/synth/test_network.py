@@ -11,8 +11,9 @@ from aws_cdk import aws_ec2 as ec2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress, network
+from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
 from dify_cdk.cdk_helpers.assets import nat_script
+from dify_cdk.network import network
 from dify_cdk.network.network import ZONES_WITHOUT_VPC_LINKS, tiers_of
 from support import Template
 from synth.installation import synthesized
