@@ -157,6 +157,8 @@ def row_for(listener: Listener, request: Request) -> Route | None:
         words = {
             word: value.split(" or ") for word, _, value in (one.partition(" ") for one in row.conditions)
         }
+        if "host" in words and not row.destinations:  # it is for another name than users type
+            return False
         in_path = any(fits(pattern, request.path) for pattern in words.get("path", ["*"]))
         return in_path and request.method in words.get("method", [request.method]) and "query" not in words
 
@@ -283,6 +285,15 @@ def redirect_only() -> Resources:
     return parts
 
 
+def other_host() -> Resources:
+    """Requests for another host name are sent on, before all rules."""
+    redirect = {"Type": "redirect", "RedirectConfig": {"Host": "dify.example.com", "StatusCode": "HTTP_301"}}
+    host = {"Field": "host-header", "HostHeaderConfig": {"Values": ["www.example.com"]}}
+    parts = {**service(**BEHIND_ALB), **balancer({"Conditions": [host], "Actions": [redirect]})}
+    parts["Listener"]["Properties"]["DefaultActions"] = [{**FORWARD, "TargetGroupArn": REF["Targets"]}]
+    return parts
+
+
 def behind_two_balancers() -> Resources:
     outer = resource("ElasticLoadBalancingV2::LoadBalancer", Type="network")
     listener = resource(
@@ -339,6 +350,7 @@ CASES: dict[str, Resources] = {
     "load balancer behind a VPC link": alb_behind_vpc_link(),
     "origin shield": shielded(),
     "redirect only": redirect_only(),
+    "redirect of another host": other_host(),
     "two load balancers": behind_two_balancers(),
     "bucket beside a function": bucket_beside_a_function(),
     "routes that share a path": merged_routes_that_differ(),

@@ -82,6 +82,7 @@ class PublicEndpoint:
         idle_timeout_seconds: How long the hop before the containers keeps a connection that is not in use. A
             container that closes first answers the request that is just on its way with a reset.
         internal: Whether the host has private addresses only.
+        plugin_host: Host name of endpoints of plugins; None for ``host``.
         collaboration: Whether ``api_websocket`` runs behind it.
     """
 
@@ -90,12 +91,18 @@ class PublicEndpoint:
     limits: Limits
     idle_timeout_seconds: int
     internal: bool = False
+    plugin_host: str | None = None
     collaboration: bool = False
 
     @property
     def url(self) -> str:
         """The public URL without a trailing slash."""
         return f"{self.scheme}://{self.host}"
+
+    @property
+    def hosts(self) -> list[str]:
+        """All its host names."""
+        return [self.host, *([self.plugin_host] if self.plugin_host else [])]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -199,7 +206,10 @@ def _keep_alive(template: str) -> Callable[[Context], str | None]:
 
 
 def _endpoint_template(context: Context) -> str | None:
-    return f"{context.endpoint.url}/e/{{hook_id}}" if context.endpoint else None
+    endpoint = context.endpoint
+    if endpoint is None:
+        return None
+    return f"{endpoint.scheme}://{endpoint.plugin_host or endpoint.host}/e/{{hook_id}}"
 
 
 def _at_least(seconds: int) -> Callable[[Context], str | None]:

@@ -157,12 +157,14 @@ class DifyAlbFrontend(Construct):
             # Not the balancer alone: a plugin's call is lost as well when api closes first.
             idle_timeout_seconds=max(self._limits.request_timeout_seconds, PLUGIN_DAEMON_IDLE_SECONDS),
             internal=not public and edge is None,
+            plugin_host=domain.plugin_host_name if domain else None,
             collaboration=collaboration,
         )
         self._services = self._define_services(kind, workers)
         self._connect(workers)
         if name:
-            workers.claim("host name", name.host_name)
+            for host_name in name.host_names:
+                workers.claim("host name", host_name)
             if not edge:
                 name.point_at(targets.LoadBalancerTarget(self._load_balancer.alb))
         elif public:
@@ -258,7 +260,9 @@ class DifyAlbFrontend(Construct):
     def _connect(self, workers: DifyWorkers) -> None:
         """Register what runs here as targets, and the plugin daemon, which belongs to the workers."""
         require_served(_NAME, {*self._services, Component.PLUGIN_DAEMON})
-        groups = self._load_balancer.route(list(self._services.values()), self._login)
+        groups = self._load_balancer.route(
+            list(self._services.values()), self._login, self._endpoint.plugin_host
+        )
         daemon = workers.services[Component.PLUGIN_DAEMON]
         self._load_balancer.allow_to(daemon)
         workers.admit_plugin_targets(groups[Component.PLUGIN_DAEMON])

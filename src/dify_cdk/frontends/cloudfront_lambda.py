@@ -142,6 +142,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         if must_support is not None:
             require_support(_NAME, must_support, supported=self._limits)
         if domain:
+            domain.require_one_host_name(_NAME, "a distribution has the same behaviors under all its names")
             workers.claim("host name", domain.host_name)
         name = DomainName(self, "Domain", domain=domain) if domain else None
         kind = Construct(self, "Lambda")

@@ -132,6 +132,7 @@ class DifyHttpApiFrontend(Construct):
         workers.claim("discovery names of", _NAME)
         self._connect(workers)
         if domain:
+            domain.require_one_host_name(_NAME, "an HTTP API has the same routes under all its names")
             workers.claim("host name", domain.host_name)
             self._take_over(domain, dual_stack=bool(access.ipv6))
         if announce:

@@ -23,6 +23,10 @@ class Domain:
 
     Attributes:
         host_name: Lower-case host name without scheme, port or trailing dot.
+        plugin_host_name: Another host name for endpoints of plugins (``/e/``), which then answer there and
+            nowhere else, so that a page that a plugin makes is of another origin than Dify's console and
+            cannot act for who has it open. ``DifyAlbFrontend`` only. Certificates and records are defined for
+            both names; a certificate that you pass has to cover both. Default: ``host_name``.
         zone: Route 53 hosted zone that contains the host name. Default: no records are defined.
         certificate: Certificate for the host name in the frontend's region. Default: one is defined and
             validated through ``zone``.
@@ -30,29 +34,47 @@ class Domain:
             us-east-1 the one above; in other regions it has to be given.
 
     Raises:
-        ValueError: If the host name is malformed, lies outside the zone, or ``zone`` and both certificates
-            are missing.
+        ValueError: If a host name is malformed or lies outside the zone, both are the same, or ``zone`` and
+            both certificates are missing.
     """
 
     host_name: str
     zone: route53.IHostedZone | None = None
     certificate: acm.ICertificate | None = None
     edge_certificate: acm.ICertificate | None = None
+    plugin_host_name: str | None = None
 
     def __post_init__(self) -> None:
         """Check the host name and that TLS is possible."""
         meaning = "a lower-case host name such as dify.example.com, without scheme, port or path"
         require_match("Domain.host_name", self.host_name, _HOST_NAME, meaning)
+        if self.plugin_host_name is not None:
+            require_match("Domain.plugin_host_name", self.plugin_host_name, _HOST_NAME, meaning)
+            if self.plugin_host_name == self.host_name:
+                raise ValueError("Domain.plugin_host_name must be another one than host_name, or be left out")
         if self.zone is None and self.certificate is None and self.edge_certificate is None:
             raise ValueError(
                 f"Domain {self.host_name} needs zone= or certificate=, or no TLS certificate exists"
             )
         if self.zone is not None:
-            self._require_inside(self.zone.zone_name)
+            zone_name = self.zone.zone_name.removesuffix(".")
+            _require_inside("host_name", self.host_name, zone_name)
+            if self.plugin_host_name is not None:
+                _require_inside("plugin_host_name", self.plugin_host_name, zone_name)
 
-    def _require_inside(self, zone_name: str) -> None:
-        zone_name = zone_name.removesuffix(".")
-        if is_token(zone_name) or is_token(self.host_name):
-            return
-        if self.host_name != zone_name and not self.host_name.endswith(f".{zone_name}"):
-            raise ValueError(f"Domain.host_name {self.host_name!r} must lie in the hosted zone {zone_name!r}")
+    @property
+    def host_names(self) -> list[str]:
+        """All host names, the main one first."""
+        return [self.host_name, *([self.plugin_host_name] if self.plugin_host_name else [])]
+
+    def require_one_host_name(self, frontend: str, reason: str) -> None:
+        """Raise ``ValueError`` if plugins have a host name of their own, which this frontend cannot give."""
+        if self.plugin_host_name is not None:
+            raise ValueError(f"Domain.plugin_host_name cannot be used with {frontend}: {reason}")
+
+
+def _require_inside(name: str, host_name: str, zone_name: str) -> None:
+    if is_token([zone_name, host_name]):
+        return
+    if host_name != zone_name and not host_name.endswith(f".{zone_name}"):
+        raise ValueError(f"Domain.{name} {host_name!r} must lie in the hosted zone {zone_name!r}")

@@ -239,12 +239,12 @@ class DifyWorkers(Construct):
                 "give the others announce=False"
             )
         self._announced = endpoint
-        self._let_resolve(endpoint.host)
+        self._let_resolve(*endpoint.hosts)
         for service in self._services.values():
             service.task.announce(endpoint)
         if endpoint.internal:  # HTTP nodes may call Dify's own address although it is a private one
             proxy = self._services[Component.SSRF_PROXY]
-            proxy.task.replace_command(self._proxy_start(allowed_hosts=[endpoint.host]))
+            proxy.task.replace_command(self._proxy_start(allowed_hosts=endpoint.hosts))
 
     def admit_plugin_targets(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Register the plugin daemon as a target of a load balancer, for ``/e/*``. Frontends call it.

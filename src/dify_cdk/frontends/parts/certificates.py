@@ -17,10 +17,10 @@ _REGION_OF_ARN = re.compile(r"arn:[^:]+:acm:([^:]+):")
 
 
 class DomainName(Construct):
-    """The certificate of a host name and its A and AAAA records.
+    """The certificate of a frontend's host names and their A and AAAA records.
 
     Args:
-        domain: The host name.
+        domain: The host names.
     """
 
     def __init__(self, scope: Construct, id: str, *, domain: Domain) -> None:
@@ -29,8 +29,13 @@ class DomainName(Construct):
 
     @property
     def host_name(self) -> str:
-        """The host name."""
+        """The main host name."""
         return self._domain.host_name
+
+    @property
+    def host_names(self) -> list[str]:
+        """The main host name, and that of plugins if they have their own."""
+        return self._domain.host_names
 
     @property
     def has_certificate(self) -> bool:
@@ -52,6 +57,7 @@ class DomainName(Construct):
             self,
             "Certificate",
             domain_name=self._domain.host_name,
+            subject_alternative_names=self._domain.host_names[1:] or None,
             validation=acm.CertificateValidation.from_dns(self._domain.zone),
         )
 
@@ -85,11 +91,12 @@ class DomainName(Construct):
         """
         if self._domain.zone is None:
             return
-        for id, record in (("A", route53.ARecord), ("Aaaa", route53.AaaaRecord)):
-            record(
-                self,
-                id,
-                zone=self._domain.zone,
-                record_name=f"{self._domain.host_name}.",
-                target=route53.RecordTarget.from_alias(target),
-            )
+        for owner, host_name in zip(("", "Plugin"), self.host_names, strict=False):
+            for id, record in (("A", route53.ARecord), ("Aaaa", route53.AaaaRecord)):
+                record(
+                    self,
+                    f"{owner}{id}",
+                    zone=self._domain.zone,
+                    record_name=f"{host_name}.",
+                    target=route53.RecordTarget.from_alias(target),
+                )

@@ -88,7 +88,7 @@ class Edge(Construct):
             default_behavior=_options(default, function, cached=False),
             additional_behaviors={row.pattern: _options(row, function, cached=row is static) for row in rows},
             certificate=None if name is None else name.edge_certificate,
-            domain_names=None if name is None else [name.host_name],
+            domain_names=None if name is None else name.host_names,
             # CloudFront's own host name has a policy of its own, which cannot be chosen.
             minimum_protocol_version=None
             if name is None

@@ -17,7 +17,13 @@ from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.prefix_lists import CLOUDFRONT, managed_prefix_list
 from dify_cdk.dify.components import Component, HttpHealth
-from dify_cdk.dify.routes import STATIC_PATTERN, STATIC_PRIORITY, RouteClass, alb_rules
+from dify_cdk.dify.routes import (
+    PLUGIN_HOST_PRIORITY,
+    STATIC_PATTERN,
+    STATIC_PRIORITY,
+    RouteClass,
+    alb_rules,
+)
 from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.clients import Clients, Everybody, FromCloudFront, Networks
 from dify_cdk.frontends.parts.cognito import CognitoLogin
@@ -93,13 +99,17 @@ class LoadBalancer(Construct):
         return self._alb
 
     def route(
-        self, services: Sequence[ComponentService], login: CognitoLogin | None = None
+        self,
+        services: Sequence[ComponentService],
+        login: CognitoLogin | None = None,
+        plugin_host: str | None = None,
     ) -> dict[Component, elbv2.ApplicationTargetGroup]:
         """Send each route of the table to the service that answers it, and the rest to web.
 
         Args:
             services: The services to register as targets.
             login: What stands before pages and scripts. Default: nothing.
+            plugin_host: Host name under which plugins answer, and nothing else. Default: they have none.
 
         Returns:
             The target group of every component that a route leads to, for services to register themselves.
@@ -110,7 +120,12 @@ class LoadBalancer(Construct):
         for rule in alb_rules(components):
             forward = elbv2.ListenerAction.forward([groups[rule.route.component]])
             action = login.guard(rule.route.route_class, forward) if login else forward
-            self._define_rule(rule.route.construct_id, rule.priority, rule.patterns, action)
+            own_host = plugin_host if rule.route.component is Component.PLUGIN_DAEMON else None
+            priority = PLUGIN_HOST_PRIORITY if own_host else rule.priority
+            self._define_rule(rule.route.construct_id, priority, rule.patterns, action, host=own_host)
+        if plugin_host:
+            nothing = elbv2.ListenerAction.fixed_response(404)
+            self._define_rule("PluginHost", PLUGIN_HOST_PRIORITY + 1, (), nothing, host=plugin_host)
         if Component.WEB not in groups:
             self._listener.add_action("Default", action=elbv2.ListenerAction.fixed_response(404))
             return groups
@@ -167,14 +182,21 @@ class LoadBalancer(Construct):
         return origin
 
     def _define_rule(
-        self, id: str, priority: int, patterns: Sequence[str], action: elbv2.ListenerAction
+        self,
+        id: str,
+        priority: int,
+        patterns: Sequence[str],
+        action: elbv2.ListenerAction,
+        host: str | None = None,
     ) -> None:
+        paths = [elbv2.ListenerCondition.path_patterns(list(patterns))] if patterns else []
+        hosts = [elbv2.ListenerCondition.host_headers([host])] if host else []
         elbv2.ApplicationListenerRule(
             self,
             id,
             listener=self._listener,
             priority=priority,
-            conditions=[elbv2.ListenerCondition.path_patterns(list(patterns))],
+            conditions=[*hosts, *paths],
             action=action,
         )
 

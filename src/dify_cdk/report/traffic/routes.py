@@ -87,7 +87,10 @@ class Route:
     edge_functions: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
 
     def takes(self, request: Request) -> bool:
-        """Whether requests like it are taken. Conditions about who calls, and by which name, count as met."""
+        """Whether requests like it are taken. Conditions about who calls, and by which name, count as met.
+
+        But not the name where nobody gets any further: such a rule is for other names, or sends them here.
+        """
         if self.variables and not _fills(self.variables, request.path):
             return False
         if self.paths and not self.variables and not _any_matches(self.paths, request.path):
@@ -95,6 +98,8 @@ class Route:
         for condition in self.conditions:
             word, _, values = condition.partition(" ")
             if word == "query" or (word == "method" and request.method not in values.split(" or ")):
+                return False
+            if word == "host" and not self.destinations:
                 return False
             if word == "path" and not _any_matches(values.split(" or "), request.path):
                 return False
