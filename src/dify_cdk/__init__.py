@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
     from dify_cdk.options.throttle import Throttle
     from dify_cdk.options.web_acl import WebAcl
+    from dify_cdk.options.windows import MaintenanceWindows
     from dify_cdk.workers.workers import DifyWorkers
 
 _MODULES = {
@@ -68,6 +69,7 @@ _MODULES = {
     "LocalBuild": "frontends.parts.lambda_images",
     "Login": "options.login",
     "MailSecurity": "options.mail",
+    "MaintenanceWindows": "options.windows",
     "Plugins": "options.plugins",
     "Purpose": "dify.environment",
     "ReadyImages": "frontends.parts.lambda_images",
@@ -114,6 +116,7 @@ __all__ = [
     "LocalBuild",
     "Login",
     "MailSecurity",
+    "MaintenanceWindows",
     "Plugins",
     "Purpose",
     "ReadyImages",

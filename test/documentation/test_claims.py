@@ -15,6 +15,7 @@ import dify_cdk
 from dify_cdk import monitoring
 from dify_cdk.cdk_helpers import service_role as _service_role
 from dify_cdk.data import database
+from dify_cdk.data.database import ENGINE_VERSION
 from dify_cdk.dify import environment
 from dify_cdk.dify.connections import DEFAULT_POOLS
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS
@@ -36,9 +37,6 @@ from documentation.shell import Command, commands
 HTTP_API = FRONTEND_LIMITS["DifyHttpApiFrontend"]
 ALB = FRONTEND_LIMITS["DifyAlbFrontend"]
 DEFAULT = dify_cdk.DifyRelease()
-_ENGINE = re.search(r"AuroraPostgresEngineVersion\.VER_(\d+)_(\d+)", inspect.getsource(database))
-assert _ENGINE is not None
-ENGINE_VERSION = ".".join(_ENGINE.groups())
 ROOM = _authorizer._ENVIRONMENT_BYTES - _authorizer._RESERVED_BYTES
 PRICES = load_prices()
 # What is measured is measured with these; whoever takes newer ones measures again, see CONTRIBUTING.md.

@@ -16,6 +16,7 @@ from dify_cdk._checks import require_literal, require_match, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.data.secrets import define_secret
 from dify_cdk.dify.environment import BROKER_DATABASE, CACHE_PORT
+from dify_cdk.options.windows import MaintenanceWindows
 
 _ENGINE_VERSION = "8.2"
 _MAX_REPLICAS = 5
@@ -62,6 +63,7 @@ class Cache(Construct):
         subnets: Subnets for the nodes.
         size: Node type and replicas.
         removal_policy: What happens to the data and the secrets when the stack is deleted.
+        windows: When AWS may maintain it. Default: when AWS likes.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Cache(Construct):
         subnets: Sequence[ec2.ISubnet],
         size: CacheSize,
         removal_policy: cdk.RemovalPolicy,
+        windows: MaintenanceWindows | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._node_count = 1 + size.replicas
@@ -92,6 +95,8 @@ class Cache(Construct):
             replication_group_description="Dify cache and job queue",
             engine="valkey",
             engine_version=_ENGINE_VERSION,
+            auto_minor_version_upgrade=False,  # as with the database: what runs is what the template says
+            preferred_maintenance_window=windows.maintenance if windows else None,
             cache_node_type=size.node_type,
             num_node_groups=1,
             replicas_per_node_group=size.replicas,

@@ -13,7 +13,13 @@ from constructs import Construct
 from dify_cdk._checks import require_match
 from dify_cdk.cdk_helpers.service_role import RDS, ServiceRole
 from dify_cdk.data.cache import Cache, CacheSize
-from dify_cdk.data.database import MASTER_USER, Database, DatabaseCapacity
+from dify_cdk.data.database import (
+    ENGINE_VERSION,
+    MASTER_USER,
+    Database,
+    DatabaseCapacity,
+    require_engine_version,
+)
 from dify_cdk.data.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
 from dify_cdk.data.secrets import KEY_LENGTH, define_secret, rotated
 from dify_cdk.data.storage import Storage
@@ -21,6 +27,7 @@ from dify_cdk.dify.components import Component, Objects
 from dify_cdk.dify.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
 from dify_cdk.dify.rotation import Renewal, renewal_of, require_count
 from dify_cdk.network.network import require_two_zones, tiers_of
+from dify_cdk.options.windows import MaintenanceWindows
 
 DEFAULT_CAPACITY = DatabaseCapacity()
 DEFAULT_CACHE_SIZE = CacheSize()
@@ -60,6 +67,11 @@ class DifyData(Construct):
             users own stays theirs. Default: an empty cluster.
         master_user: Name of the master user: with a snapshot, the name of the snapshot's. Changing it later
             replaces the cluster.
+        engine_version: Version of Aurora PostgreSQL, 15 to 17. AWS installs no newer minor version by itself:
+            name it here, or take it with a release of this library, and the deployment upgrades. Where a
+            cluster or a snapshot is already newer than the default, name its version, as CloudFormation
+            refuses to go back. Default: ``17.9``.
+        windows: When AWS may back up and maintain database and cache. Default: when AWS likes.
         rotation: How often passwords and keys have been renewed. Raise it by one and deploy to give new
             values to the passwords of the database roles and the master user, the keys between components,
             and the credentials for Amazon SES. Every task and function that reads one is replaced; in the
@@ -73,7 +85,8 @@ class DifyData(Construct):
 
     Raises:
         ValueError: If the VPC has no private subnets, the subnets are in one zone, ``master_user`` is
-            malformed or the name of one of Dify's own roles, ``rotation`` is not a whole number from 0 on, or
+            malformed or the name of one of Dify's own roles, Dify does not run on ``engine_version``,
+            ``rotation`` is not a whole number from 0 on, or
             ``removal_policy`` is another one than those named.
 
     Examples:
@@ -92,6 +105,8 @@ class DifyData(Construct):
         secret_key: secretsmanager.ISecret | None = None,
         snapshot_identifier: str | None = None,
         master_user: str = MASTER_USER,
+        engine_version: str = ENGINE_VERSION,
+        windows: MaintenanceWindows | None = None,
         rotation: int = 0,
         removal_policy: cdk.RemovalPolicy | None = None,
     ) -> None:
@@ -107,6 +122,7 @@ class DifyData(Construct):
         meaning = "1 to 63 letters, digits and underscores, the first one a letter"
         require_match("DifyData.master_user", master_user, "[A-Za-z][A-Za-z0-9_]{0,62}", meaning)
         require_count("DifyData.rotation", rotation)
+        require_engine_version("DifyData.engine_version", engine_version)
         data_subnets = tiers_of(vpc, data=subnets).data
         require_two_zones("DifyData", data_subnets)
         self._vpc = vpc
@@ -123,10 +139,18 @@ class DifyData(Construct):
             snapshot_identifier=snapshot_identifier,
             master_user=master_user,
             rotation=rotation,
+            engine_version=engine_version,
+            windows=windows,
         )
         self._database.cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=RDS).resource)
         self._cache = Cache(
-            self, "Cache", vpc=vpc, subnets=data_subnets, size=cache_size, removal_policy=kept
+            self,
+            "Cache",
+            vpc=vpc,
+            subnets=data_subnets,
+            size=cache_size,
+            removal_policy=kept,
+            windows=windows,
         )
         self._storage = Storage(self, "Storage", removal_policy=kept)
         self._secrets = self._define_secrets(kept, secret_key)

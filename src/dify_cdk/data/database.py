@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import aws_cdk as cdk
 import jsii
@@ -12,11 +13,12 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
-from dify_cdk._checks import is_token, require_between, require_literal, require_whole
+from dify_cdk._checks import is_token, require_between, require_literal, require_match, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.data.secrets import SECRET_REASONS, define_secret, rotated
 from dify_cdk.dify.connections import max_connections
 from dify_cdk.dify.environment import DATABASE_PORT
+from dify_cdk.options.windows import MaintenanceWindows
 
 MASTER_USER = "dify_master"
 
@@ -26,6 +28,12 @@ _MIN_PAUSE_MINUTES = 5
 _MAX_PAUSE_MINUTES = 1440
 _BACKUP_DAYS = 7
 _IDLE_SESSION_MILLISECONDS = "60000"
+
+# Not 18, which has a uuidv7() and a uuidv7(interval) beside the function that Dify's migration makes: its
+# "COMMENT ON FUNCTION uuidv7" then fails, function name "uuidv7" is not unique. See Dify at ad96501e0:
+# api/migrations/versions/2025_07_02_2332-1c9ba48be8e4_add_uuidv7_function_in_sql.py
+ENGINE_VERSION = "17.9"
+_ENGINE_VERSIONS = r"1[5-7]\.\d{1,2}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +117,8 @@ class Database(Construct):
             CloudFormation replace the cluster.
         master_user: Name of the master user: with a snapshot, the name of the snapshot's.
         rotation: How often the master user's password has been renewed.
+        engine_version: Version of Aurora PostgreSQL.
+        windows: When AWS may back up and maintain it. Default: when AWS likes.
     """
 
     def __init__(
@@ -123,6 +133,8 @@ class Database(Construct):
         snapshot_identifier: str | None = None,
         master_user: str = MASTER_USER,
         rotation: int = 0,
+        engine_version: str = ENGINE_VERSION,
+        windows: MaintenanceWindows | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._capacity = capacity
@@ -148,6 +160,8 @@ class Database(Construct):
             removal_policy=removal_policy,
             snapshot_identifier=snapshot_identifier,
             master_user=master_user,
+            engine_version=engine_version,
+            windows=windows,
         )
         acknowledge(
             self._cluster,
@@ -198,27 +212,32 @@ class Database(Construct):
         removal_policy: cdk.RemovalPolicy,
         snapshot_identifier: str | None,
         master_user: str,
+        engine_version: str,
+        windows: MaintenanceWindows | None,
     ) -> rds.DatabaseCluster:
         parameters = {"rds.force_ssl": "1"}
         if capacity.pauses:  # idle pooled connections would keep it awake when the other tasks are stopped
             parameters["idle_session_timeout"] = _IDLE_SESSION_MILLISECONDS
-        # Not 18, which has a uuidv7() and a uuidv7(interval) beside the function that Dify's migration makes:
-        # its "COMMENT ON FUNCTION uuidv7" then fails, function name "uuidv7" is not unique. See Dify at
-        # ad96501e0: api/migrations/versions/2025_07_02_2332-1c9ba48be8e4_add_uuidv7_function_in_sql.py
-        engine = rds.DatabaseClusterEngine.aurora_postgres(version=rds.AuroraPostgresEngineVersion.VER_17_9)
+        # No upgrade but by a deployment: CloudFormation refuses to restore a snapshot of a newer version
+        # than the template's, and to go back to the template's where AWS has gone ahead.
+        window = windows.maintenance if windows else None
+        instance = partial(
+            rds.ClusterInstance.serverless_v2,
+            auto_minor_version_upgrade=False,
+            preferred_maintenance_window=window,
+        )
         readers = [
-            rds.ClusterInstance.serverless_v2(f"Reader{number}", scale_with_writer=True)
-            for number in range(1, capacity.readers + 1)
+            instance(f"Reader{number}", scale_with_writer=True) for number in range(1, capacity.readers + 1)
         ]
         pause = capacity.pause_after_minutes
         cluster = rds.DatabaseCluster(
             self,
             "Cluster",
             credentials=rds.Credentials.from_secret(self._master_secret, master_user),
-            engine=engine,
+            engine=_engine(engine_version),
             vpc=vpc,
             vpc_subnets=ec2.SubnetSelection(subnets=list(subnets)),
-            writer=rds.ClusterInstance.serverless_v2("Writer"),
+            writer=instance("Writer"),
             readers=readers,
             security_groups=[self._security_group],
             serverless_v2_min_capacity=capacity.min_acu,
@@ -228,7 +247,12 @@ class Database(Construct):
             enable_data_api=True,
             storage_encrypted=True,
             copy_tags_to_snapshot=True,
-            backup=rds.BackupProps(retention=cdk.Duration.days(_BACKUP_DAYS)),
+            backup=rds.BackupProps(
+                retention=cdk.Duration.days(_BACKUP_DAYS),
+                preferred_window=windows.backup if windows else None,
+            ),
+            auto_minor_version_upgrade=False,
+            preferred_maintenance_window=window,
             parameters=parameters,
             deletion_protection=removal_policy is not cdk.RemovalPolicy.DESTROY,
             removal_policy=removal_policy,
@@ -243,3 +267,17 @@ class Database(Construct):
                 cluster, {"CloudFormation-Validate::F3021": "a snapshot brings the master user's name"}
             )
         return cluster
+
+
+def _engine(version: str) -> rds.IClusterEngine:
+    major = version.partition(".")[0]
+    return rds.DatabaseClusterEngine.aurora_postgres(
+        version=rds.AuroraPostgresEngineVersion.of(version, major)
+    )
+
+
+def require_engine_version(name: str, version: str) -> None:
+    """Raise ``ValueError`` unless it is a version on which Dify's migration runs."""
+    require_literal(name, version, "the parameter group follows from it")
+    meaning = "a version of Aurora PostgreSQL 15 to 17 such as 17.9; on 18 Dify's migration fails"
+    require_match(name, version, _ENGINE_VERSIONS, meaning)
