@@ -8,12 +8,15 @@ from enum import StrEnum
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
+from dify_cdk.cdk_helpers.metrics import combined, period
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
@@ -193,6 +196,29 @@ class DifyAlbFrontend(Construct):
     def services(self) -> dict[Component, ComponentService]:
         """The services of api and web, and of collaboration if it is on."""
         return dict(self._services)
+
+    @property
+    def functions(self) -> dict[Component, lambda_.IFunction]:
+        """None: everything runs on Fargate."""
+        return {}
+
+    def error_metric(self) -> cloudwatch.MathExpression:
+        """Answers with status 5xx in five minutes, the load balancer's own among them.
+
+        Its own are those of targets that cannot be reached or do not answer in time. Also with ``edge``, as
+        CloudFront's metrics are in us-east-1 only.
+        """
+        errors = [
+            self.load_balancer.metrics.http_code_target(
+                elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=period()
+            ),
+            self.load_balancer.metrics.http_code_elb(elbv2.HttpCodeElb.ELB_5XX_COUNT, period=period()),
+        ]
+        return combined("SUM", errors, "Server errors")
+
+    def latency_metric(self) -> cloudwatch.Metric:
+        """Seconds in which targets begin nine of ten answers, in five minutes."""
+        return self.load_balancer.metrics.target_response_time(statistic="p90", period=period())
 
     def _define_login(self, login: Login, name: DomainName | None, workers: DifyWorkers) -> CognitoLogin:
         if name is None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import aws_cdk as cdk
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
@@ -15,6 +16,7 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
+from dify_cdk.cdk_helpers.metrics import combined, metric, seconds
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import PublicEndpoint
@@ -184,6 +186,23 @@ class DifyCloudFrontLambdaFrontend(Construct):
     def services(self) -> dict[Component, ComponentService]:
         """The small Fargate service of api, and of collaboration if it is on."""
         return dict(self._services)
+
+    def error_metric(self) -> cloudwatch.MathExpression:
+        """Answers of the functions with status 5xx in five minutes.
+
+        Not the distribution's, whose metrics are in us-east-1 only.
+        """
+        return combined("SUM", self._of_functions("Url5xxCount", "Sum"), "Server errors")
+
+    def latency_metric(self) -> cloudwatch.MathExpression:
+        """Seconds in which the slower function gives nine of ten answers, in five minutes."""
+        return seconds(combined("MAX", self._of_functions("UrlRequestLatency", "p90"), "Latency"))
+
+    def _of_functions(self, name: str, statistic: str) -> list[cloudwatch.Metric]:
+        return [
+            metric("AWS/Lambda", name, {"FunctionName": function.function_name}, statistic)
+            for function in self.functions.values()
+        ]
 
     def _behaviors(
         self, signer: cloudfront.EdgeLambda, second: UploadOrigin | None, collaboration: bool
