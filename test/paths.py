@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import Route, served
+from dify_cdk.dify.routes import Route, routes_to
 from support import Template
 
 # By hand from the routes of Dify's own proxy, not from the table the library is built on.
@@ -87,7 +87,7 @@ CARRIES_FILES = [
 
 def route_of(path: str, components: Collection[Component]) -> Route:
     """The route that answers a path when these components are deployed."""
-    return next(route for route in served({*components, Component.WEB}) if route.matches(path))
+    return next(route for route in routes_to({*components, Component.WEB}) if route.matches(path))
 
 
 class Routing:

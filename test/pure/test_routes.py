@@ -17,7 +17,7 @@ from dify_cdk.dify.routes import (
     alb_rules,
     cloudfront_behaviors,
     http_api_routes,
-    served,
+    routes_to,
 )
 from paths import NEVER_PUBLIC, route_of
 
@@ -289,6 +289,6 @@ class TestRenderings:
         assert "/*" not in [pattern for pattern, _ in cloudfront_behaviors(WITH_WEBSOCKET)]
 
     def test_only_the_routes_of_deployed_components_are_served(self) -> None:
-        assert {route.prefix for route in served({Component.PLUGIN_DAEMON})} == {"/e/"}
-        assert {route.component for route in served(FRONTEND)} == FRONTEND
+        assert {route.prefix for route in routes_to({Component.PLUGIN_DAEMON})} == {"/e/"}
+        assert {route.component for route in routes_to(FRONTEND)} == FRONTEND
         assert alb_rules({Component.WEB}) == ()

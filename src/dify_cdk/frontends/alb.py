@@ -198,7 +198,7 @@ class DifyAlbFrontend(Construct):
         return dict(self._services)
 
     @property
-    def functions(self) -> dict[Component, lambda_.IFunction]:
+    def functions(self) -> dict[Component, lambda_.FunctionBase]:
         """None: everything runs on Fargate."""
         return {}
 

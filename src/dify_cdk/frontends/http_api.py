@@ -178,7 +178,7 @@ class DifyHttpApiFrontend(Construct):
         return dict(self._services)
 
     @property
-    def functions(self) -> dict[Component, lambda_.IFunction]:
+    def functions(self) -> dict[Component, lambda_.FunctionBase]:
         """None: everything runs on Fargate."""
         return {}
 

@@ -42,9 +42,9 @@ class DifyFrontend(Protocol):
         ...
 
     @property
-    def functions(self) -> Mapping[Component, lambda_.IFunction]:
+    def functions(self) -> Mapping[Component, lambda_.FunctionBase]:
         """The Lambda functions it runs, by component; empty where there are none."""
-        ...
+        ...  # not IFunction, which pyright takes no class of the CDK for
 
     def error_metric(self) -> cloudwatch.Metric | cloudwatch.MathExpression:
         """How many requests were answered with status 5xx: the sum of a period of five minutes.
