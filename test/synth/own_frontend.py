@@ -75,7 +75,8 @@ class NlbFrontend(Construct):
             )
             for component in (Component.API, Component.WEB)
         }
-        self._services[Component.API].wait_for(workers.migration)
+        for service in self._services.values():
+            workers.hold_back(service)
         self._log = logs.LogGroup(self, "Log", retention=logs.RetentionDays.ONE_MONTH)
         ends = {
             **self._services,

@@ -17,7 +17,7 @@ from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
 from dify_cdk.cdk_helpers.metrics import combined, period
-from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Host, hosted_by
+from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.dify.routes import require_served
@@ -254,9 +254,8 @@ class DifyAlbFrontend(Construct):
                 Host.FRONTEND, {"collaboration"} if self._endpoint.collaboration else ()
             )
         }
-        for component, service in services.items():
-            if component in BACKEND_COMPONENTS:
-                service.wait_for(workers.migration)
+        for service in services.values():
+            workers.hold_back(service)
             if self._edge:  # where they leave another frontend, they do so only when this one is there
                 service.wait_for(self._edge.distribution)
         return services

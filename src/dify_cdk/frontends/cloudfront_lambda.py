@@ -18,7 +18,7 @@ from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
 from dify_cdk.cdk_helpers.metrics import combined, metric, seconds
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
-from dify_cdk.dify.components import Component
+from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
 from dify_cdk.dify.routes import cloudfront_behaviors, require_served
@@ -46,6 +46,7 @@ from dify_cdk.workers.workers import DifyWorkers
 DEFAULT_IMAGES = LocalBuild()
 
 _NAME = "DifyCloudFrontLambdaFrontend"
+_FUNCTIONS = (Component.API, Component.WEB)
 _STACK_NAME_LENGTH = 100  # 128, and room for the name of a stage
 _CONTROL_NAME_LENGTH = 64
 
@@ -142,7 +143,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
             limits=self._limits,
             collaboration=collaboration,
         )
-        sizes = {Component.API: api, Component.WEB: web}
+        sizes = dict(zip(_FUNCTIONS, (api, web), strict=True))
         self._functions = _define_functions(kind, workers, public, sizes, images)
         second = _define_upload_origin(kind, uploads, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
@@ -210,10 +211,10 @@ class DifyCloudFrontLambdaFrontend(Construct):
         """File patterns come before the prefixes that contain them."""
         found = []
         if second is not None:
-            sockets = [pattern for pattern, _ in cloudfront_behaviors([Component.API_WEBSOCKET])]
+            services = [pattern for pattern, _ in cloudfront_behaviors(_services_only(collaboration))]
             found = [
                 Behavior(pattern=pattern, origin=second.origin, keeps_host=second.keeps_host)
-                for pattern in (*upload_patterns(), *(sockets if collaboration else ()))
+                for pattern in (*upload_patterns(), *services)
             ]
         # Built once each: every call makes another origin, access control and pair of permissions.
         signed = {component: _signed_origin(function) for component, function in self._functions.items()}
@@ -254,12 +255,13 @@ class DifyCloudFrontLambdaFrontend(Construct):
         self, kind: Construct, workers: DifyWorkers, second: UploadOrigin | None
     ) -> dict[Component, ComponentService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
-        roomy = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
-        platform = workers.platform.with_size(Component.API, roomy)
-        components = (
-            [Component.API, Component.API_WEBSOCKET] if self._endpoint.collaboration else [Component.API]
-        )
+        platform = workers.platform
+        components = [Component.API, *_services_only(self._endpoint.collaboration)]
         behind_load_balancer = isinstance(second, VpcOriginUploads)
+        for component in components:
+            if not behind_load_balancer or component is Component.API:
+                roomy = with_room_for_proxy(component, platform.sizes[component])
+                platform = platform.with_size(component, roomy)
         services = {
             component: ComponentService(
                 kind,
@@ -272,10 +274,16 @@ class DifyCloudFrontLambdaFrontend(Construct):
             for component in components
         }
         for service in services.values():
-            service.wait_for(workers.migration)
+            workers.hold_back(service)
         if second is not None:
             second.connect(services, workers)
         return services
+
+
+def _services_only(collaboration: bool) -> list[Component]:
+    """What users reach of the frontend and no function runs; without a second origin they cannot."""
+    hosted = hosted_by(Host.FRONTEND, {"collaboration"} if collaboration else ())
+    return [component for component in hosted if component not in _FUNCTIONS]
 
 
 def _signed_origin(function: ComponentFunction) -> cloudfront.IOrigin:

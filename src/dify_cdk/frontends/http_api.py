@@ -148,7 +148,8 @@ class DifyHttpApiFrontend(Construct):
             scheme="https", host=host, limits=self._limits, idle_timeout_seconds=SERVICE_CONNECT_IDLE_SECONDS
         )
         self._services = self._define_services(kind, platform)
-        self._services[Component.API].wait_for(workers.migration)
+        for service in self._services.values():
+            workers.hold_back(service)
         workers.claim("discovery names of", _NAME)
         self._connect(workers)
         if domain:
