@@ -8,6 +8,7 @@ from typing import Any
 
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import Route, routes_to
+from dify_facts import ROUTES
 from support import Template
 
 # By hand from the routes of Dify's own proxy, not from the table the library is built on.
@@ -41,6 +42,11 @@ LEADS_TO = {
     "/triggers/webhook/1": "api",
     "/e/hook": "plugin_daemon",
     "/e/hook/any/path": "plugin_daemon",
+}
+LEADS_TO |= {
+    f"{prefix.removesuffix('/')}/anything": row["component"]
+    for prefix, row in ROUTES.items()
+    if row["component"] != Component.API_WEBSOCKET
 }
 NEVER_AT_API_OR_DAEMON = [
     "/inner/api",

@@ -16,6 +16,7 @@ from dify_cdk import (
     Architecture,
     CloudBuild,
     DifyCloudFrontLambdaFrontend,
+    DifyFrontend,
     DifyWorkers,
     Domain,
     FunctionSize,
@@ -36,6 +37,8 @@ from synth.installation import (
     workers_in,
     zone_in,
 )
+
+SHAPE: type[DifyFrontend] = DifyCloudFrontLambdaFrontend  # for the type checker
 
 API_URL, WEB_URL, UPLOADS = "api function", "web function", "uploads"
 

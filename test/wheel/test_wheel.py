@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+from dify_cdk.dify.limits import FRONTEND_LIMITS
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -249,15 +251,8 @@ def test_an_account_and_a_committed_context_need_no_credentials(
 TYPED_APP = """
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
-from dify_cdk import (
-    Access,
-    DifyAlbFrontend,
-    DifyCloudFrontLambdaFrontend,
-    DifyFrontend,
-    DifyHttpApiFrontend,
-    DifyMonitoring,
-    DifyWorkers,
-)
+import dify_cdk
+from dify_cdk import Access, DifyFrontend, DifyMonitoring, DifyWorkers
 from own_frontend import NlbFrontend
 
 
@@ -270,9 +265,7 @@ def build(stack: cdk.Stack, workers: DifyWorkers, certificate: acm.ICertificate)
     DifyMonitoring(stack, "Wrong", workers=workers, frontend=stack)  # REFUSED
     return [
         own,
-        DifyAlbFrontend(stack, "First", workers=workers, access=access),
-        DifyHttpApiFrontend(stack, "Second", workers=workers, access=access),
-        DifyCloudFrontLambdaFrontend(stack, "Third", workers=workers, access=access),
+        OTHERS
     ]
 """
 TYPE_CHECKERS = {
@@ -291,7 +284,10 @@ def test_type_checkers_take_a_frontend_of_a_users_own_and_nothing_that_is_none(
     folder.mkdir()
     shutil.copy(ROOT / "test" / "synth" / "own_frontend.py", folder)
     # A comment that hides nothing is an error too: so what is to be refused is.
-    (folder / "app.py").write_text(TYPED_APP.replace("REFUSED", ignored))
+    others = "\n".join(
+        f"dify_cdk.{name}(stack, '{name}', workers=workers, access=access)," for name in FRONTEND_LIMITS
+    )
+    (folder / "app.py").write_text(TYPED_APP.replace("REFUSED", ignored).replace("OTHERS", others))
     settings = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error"}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     installed.run(checker, *arguments, cwd=folder)
