@@ -15,7 +15,9 @@ NAME = "dify-cdk"
 PACKAGE = "dify_cdk"
 VERSION = "0.1.0"
 AUTHOR = "The dify-cdk contributors"
-SUMMARY = "Dify on AWS in several architectures: CDK constructs, and a command line that compares them offline"
+SUMMARY = (
+    "Dify on AWS in several architectures: CDK constructs, and a command line that compares them offline"
+)
 
 DEPENDENCIES = [
     # 2.275 is the first release we test: cdk.Validations with acknowledgements, both Lambda permissions
@@ -52,6 +54,7 @@ DEV_DEPENDENCIES = [
     # commit ad96501e0). Tests start these servers as Dify's images do.
     "celery==5.6.3",
     "cfn-lint>=1.58",
+    "cyclonedx-bom",
     "gevent==26.4.0",
     "gevent-websocket==0.10.1",
     "griffe2md",
@@ -76,12 +79,15 @@ DEV_DEPENDENCIES = [
     "uv",
 ]
 
+SBOM = "requirements/dify-cdk.cdx.json"  # written by tools/sbom.py
+
 HATCH = {
     # One copy of the examples in the repository; the wheel has it inside the package.
     "build.targets.wheel.only-include": [f"src/{PACKAGE}", "examples"],
     "build.targets.wheel.sources": {f"src/{PACKAGE}": PACKAGE, "examples": f"{PACKAGE}/_examples"},
     "build.targets.wheel.dev-mode-dirs": ["src"],
-    "build.targets.sdist.only-include": ["src", "examples", "CHANGELOG.md", "LICENSE", "README.md"],
+    "build.targets.wheel.sbom-files": [SBOM],
+    "build.targets.sdist.only-include": ["src", "examples", SBOM, "CHANGELOG.md", "LICENSE", "README.md"],
 }
 
 RUFF = {

@@ -17,6 +17,7 @@ from dify_cdk.options.sizes import (
     sizes_with,
     with_room_for_proxy,
 )
+from dify_facts import COMPONENTS
 
 # GiB of memory that Fargate pairs with CPU units, from its documentation: first, last, step.
 FARGATE = {
@@ -32,8 +33,6 @@ OFFERED = {(256, 512), (256, 1024), (256, 2048)} | {
 }
 
 # Memory in MiB below which a component was seen to be killed or to come close to it.
-from dify_facts import COMPONENTS
-
 FLOORS = {component: row["floor"] for component, row in COMPONENTS.items()}
 SCALING = [component for component, row in COMPONENTS.items() if row["scales"]]
 
