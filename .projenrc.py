@@ -15,7 +15,9 @@ NAME = "dify-cdk"
 PACKAGE = "dify_cdk"
 VERSION = "0.1.0"
 AUTHOR = "The dify-cdk contributors"
-SUMMARY = "Dify on AWS in four architectures: CDK constructs, and a command line that compares them offline"
+SUMMARY = (
+    "Dify on AWS in several architectures: CDK constructs, and a command line that compares them offline"
+)
 
 DEPENDENCIES = [
     # 2.275 is the first release we test: cdk.Validations with acknowledgements, both Lambda permissions
@@ -43,6 +45,7 @@ MONITORING_DEPENDENCIES = ["cdk-monitoring-constructs>=10.3"]
 BUILD_DEPENDENCIES = ["hatchling", "setuptools>=77"]
 
 DEV_DEPENDENCIES = [
+    "basedpyright",  # pyright with its Node, for what users' type checkers say
     "boto3",
     "boto3-stubs[ec2,ecs,iam,logs,rds-data,secretsmanager,servicediscovery,ssm]",
     "build",

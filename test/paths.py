@@ -7,7 +7,8 @@ from collections.abc import Collection
 from typing import Any
 
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import Route, served
+from dify_cdk.dify.routes import Route, routes_to
+from dify_facts import ROUTES
 from support import Template
 
 # By hand from the routes of Dify's own proxy, not from the table the library is built on.
@@ -41,6 +42,11 @@ LEADS_TO = {
     "/triggers/webhook/1": "api",
     "/e/hook": "plugin_daemon",
     "/e/hook/any/path": "plugin_daemon",
+}
+LEADS_TO |= {
+    f"{prefix.removesuffix('/')}/anything": row["component"]
+    for prefix, row in ROUTES.items()
+    if row["component"] != Component.API_WEBSOCKET
 }
 NEVER_AT_API_OR_DAEMON = [
     "/inner/api",
@@ -87,7 +93,7 @@ CARRIES_FILES = [
 
 def route_of(path: str, components: Collection[Component]) -> Route:
     """The route that answers a path when these components are deployed."""
-    return next(route for route in served({*components, Component.WEB}) if route.matches(path))
+    return next(route for route in routes_to({*components, Component.WEB}) if route.matches(path))
 
 
 class Routing:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 
+from dify_cdk.cli.init_app import architectures
 from dify_cdk.cli.synth_example import synthesize
 from dify_cdk.dify.components import BACKEND_COMPONENTS
 from dify_cdk.dify.environment import TABLE, Default
@@ -37,11 +38,11 @@ from dify_defaults import Row, Topic, Verdict, read_table
 
 ROOT = Path(__file__).parents[1]
 IMAGES = Path("docs", "images")
-GUIDES = ("comparison", "operations", "switching", "v1", "v2", "v3", "v4")
-PAGES = ("README.md", "README.ja.md", *(f"docs/{name}.md" for name in GUIDES))
+OWN_FRONTEND = ROOT / "test" / "synth" / "own_frontend.py"
+PAGES = ("README.md", "README.ja.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
 
 REGION = "us-east-1"
-ARCHITECTURES = ("v1", "v2", "v3", "v4")
+ARCHITECTURES = tuple(architectures())
 EXAMPLES = (*ARCHITECTURES, "v4_low_cost")
 
 _PART = re.compile(r"(<!-- generated: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -222,6 +223,11 @@ def _of_quota(amount: float | None, quota: float) -> str:
     return f"**{amount:g}**" if amount > quota else f"{amount:g}"
 
 
+def own_frontend() -> str:
+    """The frontend that a test takes for one of a user's own."""
+    return f"```python\n{OWN_FRONTEND.read_text(encoding='utf-8')}```\n"
+
+
 def renewals() -> str:
     """How each secret is renewed."""
     rows = [[row.secret, row.renewal.value, row.reason] for row in RENEWALS]
@@ -333,17 +339,18 @@ def generate() -> dict[str, str]:
     """Every page and image, by its path, as it should be."""
     prices = load_prices()
     examples = [know(name, prices) for name in EXAMPLES]
-    architectures = examples[: len(ARCHITECTURES)]
+    alone = examples[: len(ARCHITECTURES)]
     parts: dict[str, Callable[[], str]] = {
         "variants": lambda: variants(examples, prices),
-        "comparison": lambda: comparison(architectures, prices),
+        "comparison": lambda: comparison(alone, prices),
         "defaults": defaults,
         "quotas": lambda: quotas(examples),
         "renewals": renewals,
-        "switches": lambda: switches(architectures),
+        "own frontend": own_frontend,
+        "switches": lambda: switches(alone),
     }
     files = {}
-    for known in architectures:
+    for known in alone:
         files[(IMAGES / f"{known.name}.svg").as_posix()] = diagram(known.subject)
         parts[f"limits {known.name}"] = lambda known=known: limits(known)  # type: ignore[misc]
         parts[f"cost {known.name}"] = lambda known=known: cost(known)  # type: ignore[misc]

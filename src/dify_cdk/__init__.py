@@ -1,4 +1,4 @@
-"""Dify on AWS: constructs that compose into four architectures. Names are loaded when first used."""
+"""Dify on AWS: constructs that compose into several architectures. Names are loaded when first used."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from dify_cdk.data.database import Database, DatabaseCapacity
     from dify_cdk.data.storage import Storage
     from dify_cdk.dify.components import Component
-    from dify_cdk.dify.environment import Purpose
+    from dify_cdk.dify.environment import PublicEndpoint, Purpose
     from dify_cdk.dify.limits import Limits
     from dify_cdk.dify.release import DifyRelease
+    from dify_cdk.dify.routes import Route, RouteClass, routes_to
     from dify_cdk.frontends.alb import AlbScheme, CloudFrontEdge, DifyAlbFrontend
     from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
     from dify_cdk.frontends.http_api import DifyHttpApiFrontend
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dify_cdk.options.throttle import Throttle
     from dify_cdk.options.web_acl import WebAcl
     from dify_cdk.options.windows import MaintenanceWindows
+    from dify_cdk.workers.component_service import ComponentService
     from dify_cdk.workers.workers import DifyWorkers
 
 _MODULES = {
@@ -49,6 +51,7 @@ _MODULES = {
     "CloudBuild": "frontends.parts.lambda_images",
     "CloudFrontEdge": "frontends.alb",
     "Component": "dify.components",
+    "ComponentService": "workers.component_service",
     "ComponentSize": "options.sizes",
     "Database": "data.database",
     "DatabaseCapacity": "data.database",
@@ -71,8 +74,11 @@ _MODULES = {
     "MailSecurity": "options.mail",
     "MaintenanceWindows": "options.windows",
     "Plugins": "options.plugins",
+    "PublicEndpoint": "dify.environment",
     "Purpose": "dify.environment",
     "ReadyImages": "frontends.parts.lambda_images",
+    "Route": "dify.routes",
+    "RouteClass": "dify.routes",
     "Sandbox": "options.sandbox",
     "Scaling": "options.sizes",
     "SesMail": "options.mail",
@@ -83,6 +89,7 @@ _MODULES = {
     "Uploads": "frontends.parts.uploads",
     "VaultLock": "data.backup",
     "WebAcl": "options.web_acl",
+    "routes_to": "dify.routes",
 }
 
 __all__ = [
@@ -96,6 +103,7 @@ __all__ = [
     "CloudBuild",
     "CloudFrontEdge",
     "Component",
+    "ComponentService",
     "ComponentSize",
     "Database",
     "DatabaseCapacity",
@@ -118,8 +126,11 @@ __all__ = [
     "MailSecurity",
     "MaintenanceWindows",
     "Plugins",
+    "PublicEndpoint",
     "Purpose",
     "ReadyImages",
+    "Route",
+    "RouteClass",
     "Sandbox",
     "Scaling",
     "SesMail",
@@ -130,6 +141,7 @@ __all__ = [
     "Uploads",
     "VaultLock",
     "WebAcl",
+    "routes_to",
 ]
 
 _OLD_NAMES = {"RoleSize": "ComponentSize"}  # until 1.0

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
 from dify_cdk.cdk_helpers.custom_resources import log_group
+from dify_cdk.cdk_helpers.metrics import Graph, combined, expression, metric, period
 from dify_cdk.data.data import DifyData
-from dify_cdk.frontends.alb import DifyAlbFrontend
-from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
-from dify_cdk.frontends.http_api import DifyHttpApiFrontend
+from dify_cdk.frontends.protocol import DifyFrontend
 from dify_cdk.options.alarms import PERIOD_MINUTES, AlarmThresholds
 from dify_cdk.workers.component_service import ComponentService
 from dify_cdk.workers.queue_metrics import QueueMetrics
@@ -32,9 +29,6 @@ if TYPE_CHECKING:
     from cdk_monitoring_constructs import CustomMetricWithAlarm, MonitoringFacade
 
 DEFAULT_THRESHOLDS = AlarmThresholds()
-
-Frontend = DifyAlbFrontend | DifyHttpApiFrontend | DifyCloudFrontLambdaFrontend
-Graph = cloudwatch.Metric | cloudwatch.MathExpression
 
 _THREE_PERIODS = 3  # shorter peaks pass by themselves
 _TWO_PERIODS = 2  # the cache needs minutes to put another node in a failed one's place
@@ -96,7 +90,7 @@ class DifyMonitoring(Construct):
 
     Args:
         workers: The background half.
-        frontend: The way in.
+        frontend: The way in, one of this package or :class:`DifyFrontend` of your own.
         topic: Where alarms go. Its policy, and that of its key, has to let ``cloudwatch.amazonaws.com``
             publish. Default: an encrypted topic is defined, to which you subscribe.
         thresholds: When an alarm is raised. Default: those of :class:`AlarmThresholds`.
@@ -115,7 +109,7 @@ class DifyMonitoring(Construct):
         id: str,
         *,
         workers: DifyWorkers,
-        frontend: Frontend,
+        frontend: DifyFrontend,
         topic: sns.ITopic | None = None,
         thresholds: AlarmThresholds = DEFAULT_THRESHOLDS,
     ) -> None:
@@ -123,7 +117,7 @@ class DifyMonitoring(Construct):
         require_monitoring()
         self._prefix = cdk.Names.unique_resource_name(self, max_length=_LONGEST_NAME, separator="-")
         self._topic = topic or self._define_topic()
-        services = [*workers.services.values(), *_services_below(frontend)]
+        services = [*workers.services.values(), *frontend.services.values()]
         facade = self._define_facade()
         stops = self._define_stops(workers, services)
         data = workers.platform.data
@@ -189,7 +183,7 @@ class DifyMonitoring(Construct):
                 actions_enabled=True,
                 action=monitoring.SnsAlarmActionStrategy(on_alarm_topic=self._topic, on_ok_topic=self._topic),
             ),
-            metric_factory_defaults=monitoring.MetricFactoryDefaults(period=_period()),
+            metric_factory_defaults=monitoring.MetricFactoryDefaults(period=period()),
             dashboard_factory=monitoring.DefaultDashboardFactory(
                 self,
                 "Dashboards",
@@ -243,7 +237,7 @@ class DifyMonitoring(Construct):
             metric_name="TriggeredRules",
             dimensions_map={"RuleName": rule.ref},
             statistic="Sum",
-            period=_period(_THREE_PERIODS * PERIOD_MINUTES),
+            period=period(_THREE_PERIODS * PERIOD_MINUTES),
             label=id,
         )
 
@@ -294,13 +288,11 @@ def _with_alarm(watch: Watch) -> CustomMetricWithAlarm:
     )
 
 
-def _of_frontend(frontend: Frontend, thresholds: AlarmThresholds) -> list[Watch]:
-    """CloudFront's own metrics are in us-east-1 only: behind it the origin is watched."""
-    errors, latency = _door_metrics(frontend)
+def _of_frontend(frontend: DifyFrontend, thresholds: AlarmThresholds) -> list[Watch]:
     return [
         Watch(
             name="ServerErrors",
-            metric=errors,
+            metric=frontend.error_metric(),
             threshold=thresholds.server_errors,
             text="Dify answers with status 5xx: look at the logs of api and web, and at stopped tasks",
             periods=1,
@@ -308,40 +300,11 @@ def _of_frontend(frontend: Frontend, thresholds: AlarmThresholds) -> list[Watch]
         ),
         Watch(
             name="Latency",
-            metric=latency,
+            metric=frontend.latency_metric(),
             threshold=thresholds.latency_seconds,
             text="Nine of ten answers begin this late: look at CPU of api, at the database and at the models",
         ),
     ]
-
-
-def _door_metrics(frontend: Frontend) -> tuple[Graph, Graph]:
-    """Errors in a period, and the latency in seconds."""
-    if isinstance(frontend, DifyAlbFrontend):
-        return _of_load_balancer(frontend.load_balancer)
-    if isinstance(frontend, DifyHttpApiFrontend):
-        milliseconds = frontend.api.metric_latency(statistic="p90", period=_period())
-        return frontend.api.metric_server_error(statistic="Sum", period=_period()), _seconds(milliseconds)
-    functions = list(frontend.functions.values())
-    errors = [_of_function(function, "Url5xxCount", "Sum") for function in functions]
-    latencies = [_of_function(function, "UrlRequestLatency", "p90") for function in functions]
-    return _combined("SUM", errors, "Server errors"), _seconds(_combined("MAX", latencies, "Latency"))
-
-
-def _of_load_balancer(alb: elbv2.IApplicationLoadBalancer) -> tuple[Graph, Graph]:
-    """The load balancer's own errors are those of targets that cannot be reached or do not answer in time."""
-    period = _period()
-    errors = [
-        alb.metrics.http_code_target(elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=period),
-        alb.metrics.http_code_elb(elbv2.HttpCodeElb.ELB_5XX_COUNT, period=period),
-    ]
-    return _combined("SUM", errors, "Server errors"), alb.metrics.target_response_time(
-        statistic="p90", period=period
-    )
-
-
-def _of_function(function: lambda_.IFunction, name: str, statistic: str) -> cloudwatch.Metric:
-    return _metric("AWS/Lambda", name, {"FunctionName": function.function_name}, statistic)
 
 
 def _of_stops(stops: Mapping[str, Graph], thresholds: AlarmThresholds) -> list[Watch]:
@@ -368,9 +331,9 @@ def _of_stops(stops: Mapping[str, Graph], thresholds: AlarmThresholds) -> list[W
 
 def _of_queue(queue: QueueMetrics, thresholds: AlarmThresholds) -> list[Watch]:
     """With the lowest number of jobs and the highest of workers: so it was all the time."""
-    waiting = queue.metric_waiting_jobs(statistic="Minimum", period=_period())
-    workers = queue.metric_connected_workers(statistic="Maximum", period=_period())
-    unserved = _expression("IF(workers < 1, waiting, 0)", {"workers": workers, "waiting": waiting}, "Jobs")
+    waiting = queue.metric_waiting_jobs(statistic="Minimum", period=period())
+    workers = queue.metric_connected_workers(statistic="Maximum", period=period())
+    unserved = expression("IF(workers < 1, waiting, 0)", {"workers": workers, "waiting": waiting}, "Jobs")
     remedy = "more workers or larger ones with sizes= of DifyWorkers"
     return [
         Watch(
@@ -399,18 +362,18 @@ def _of_services(services: Sequence[ComponentService], thresholds: AlarmThreshol
 
 
 def _of_service(service: ComponentService, thresholds: AlarmThresholds) -> list[Watch]:
-    component, metrics, period = service.component, service.service, _period()
+    component, metrics, step = service.component, service.service, period()
     remedy = "give it a larger size or more tasks with sizes= of DifyWorkers"
     return [
         Watch(
             name=f"{component.construct_id}Cpu",
-            metric=metrics.metric_cpu_utilization(period=period, label=f"{component} CPU, percent"),
+            metric=metrics.metric_cpu_utilization(period=step, label=f"{component} CPU, percent"),
             threshold=thresholds.cpu_percent,
             text=f"{component} is short of CPU: {remedy}",
         ),
         Watch(
             name=f"{component.construct_id}Memory",
-            metric=metrics.metric_memory_utilization(period=period, label=f"{component} memory, percent"),
+            metric=metrics.metric_memory_utilization(period=step, label=f"{component} memory, percent"),
             threshold=thresholds.memory_percent,
             text=f"{component} is short of memory, and is killed at 100 %: {remedy}",
         ),
@@ -422,19 +385,19 @@ def _of_database(data: DifyData, thresholds: AlarmThresholds) -> list[Watch]:
     return [
         Watch(
             name="DatabaseCapacity",
-            metric=_metric("AWS/RDS", "ACUUtilization", of_cluster, "Average"),
+            metric=metric("AWS/RDS", "ACUUtilization", of_cluster, "Average"),
             threshold=thresholds.database_capacity_percent,
             text="The database is near the upper bound of its capacity: raise max_acu of DatabaseCapacity",
         ),
         Watch(
             name="DatabaseUnits",
-            metric=_metric("AWS/RDS", "ServerlessDatabaseCapacity", of_cluster, "Average"),
+            metric=metric("AWS/RDS", "ServerlessDatabaseCapacity", of_cluster, "Average"),
             threshold=None,
             text="",
         ),
         Watch(
             name="DatabaseConnections",
-            metric=_metric("AWS/RDS", "DatabaseConnections", of_cluster, "Maximum"),
+            metric=metric("AWS/RDS", "DatabaseConnections", of_cluster, "Maximum"),
             threshold=None,
             text="",
         ),
@@ -444,10 +407,10 @@ def _of_database(data: DifyData, thresholds: AlarmThresholds) -> list[Watch]:
 def _of_cache(data: DifyData, thresholds: AlarmThresholds) -> list[Watch]:
     def worst(name: str) -> Graph:
         nodes = [
-            _metric("AWS/ElastiCache", name, {"CacheClusterId": node}, "Maximum")
+            metric("AWS/ElastiCache", name, {"CacheClusterId": node}, "Maximum")
             for node in data.cache.node_ids
         ]
-        return _combined("MAX", nodes, name)
+        return combined("MAX", nodes, name)
 
     return [
         Watch(
@@ -466,13 +429,13 @@ def _of_cache(data: DifyData, thresholds: AlarmThresholds) -> list[Watch]:
 
 
 def _of_storage(data: DifyData, thresholds: AlarmThresholds) -> list[Watch]:
-    volume = _metric(
+    volume = metric(
         "AWS/RDS",
         "VolumeBytesUsed",
         {"DBClusterIdentifier": data.database.cluster.cluster_identifier},
         "Average",
     )
-    objects = _metric(
+    objects = metric(
         "AWS/S3",
         "BucketSizeBytes",
         {"BucketName": data.storage.bucket.bucket_name, "StorageType": "StandardStorage"},
@@ -482,24 +445,18 @@ def _of_storage(data: DifyData, thresholds: AlarmThresholds) -> list[Watch]:
     return [
         Watch(
             name="DatabaseSize",
-            metric=_expression(f"bytes / {_GIB}", {"bytes": volume}, "Database, GiB"),
+            metric=expression(f"bytes / {_GIB}", {"bytes": volume}, "Database, GiB"),
             threshold=thresholds.database_gib,
             text="The database has grown: old logs and conversations can be cleaned up by Dify's own tasks",
             periods=1,
         ),
         Watch(
             name="BucketSize",
-            metric=_expression(
-                f"bytes / {_GIB}", {"bytes": objects}, "Bucket, GiB", minutes=_ONE_DAY_MINUTES
-            ),
+            metric=expression(f"bytes / {_GIB}", {"bytes": objects}, "Bucket, GiB", minutes=_ONE_DAY_MINUTES),
             threshold=None,
             text="",
         ),
     ]
-
-
-def _services_below(frontend: Frontend) -> list[ComponentService]:
-    return [child for child in frontend.node.find_all() if isinstance(child, ComponentService)]
 
 
 def _target_arn(target: logs.LogGroup) -> str:
@@ -510,38 +467,3 @@ def _target_arn(target: logs.LogGroup) -> str:
         resource_name=target.log_group_name,
         arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
     )
-
-
-def _period(minutes: int = PERIOD_MINUTES) -> cdk.Duration:
-    return cdk.Duration.minutes(minutes)
-
-
-def _metric(
-    namespace: str, name: str, dimensions: Mapping[str, str], statistic: str, minutes: int = PERIOD_MINUTES
-) -> cloudwatch.Metric:
-    return cloudwatch.Metric(
-        namespace=namespace,
-        metric_name=name,
-        dimensions_map=dict(dimensions),
-        statistic=statistic,
-        period=_period(minutes),
-    )
-
-
-def _expression(
-    expression: str, metrics: Mapping[str, Graph], label: str, minutes: int = PERIOD_MINUTES
-) -> cloudwatch.MathExpression:
-    return cloudwatch.MathExpression(
-        expression=expression, using_metrics=dict(metrics), label=label, period=_period(minutes)
-    )
-
-
-def _combined(function: str, metrics: Sequence[Graph], label: str) -> Graph:
-    """The sum or the highest of several metrics; one that has no data point counts as zero."""
-    names = {f"m{number}": metric for number, metric in enumerate(metrics)}
-    parts = ", ".join(f"FILL({name}, 0)" for name in names)
-    return _expression(f"{function}([{parts}])", names, label)
-
-
-def _seconds(milliseconds: Graph) -> Graph:
-    return _expression("milliseconds / 1000", {"milliseconds": milliseconds}, "Latency, seconds")

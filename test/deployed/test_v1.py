@@ -49,7 +49,7 @@ from deployed.stages import (
 from deployed.targets import Answer, ask, start_targets
 from deployed.world import World
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import served
+from dify_cdk.dify.routes import routes_to
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, route_of
 from support import Template
 
@@ -262,7 +262,7 @@ def test_the_query_arrives(door: Callable[[str], Answer]) -> None:
 
 
 def test_requests_cover_every_prefix_of_the_route_table() -> None:
-    prefixes = {route.prefix for route in served(BEHIND_THE_DOOR)}
+    prefixes = {route.prefix for route in routes_to(BEHIND_THE_DOOR)}
     assert {route_of(path, BEHIND_THE_DOOR).prefix for path in LEADS_TO} == prefixes
 
 

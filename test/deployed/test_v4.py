@@ -53,7 +53,7 @@ from deployed.stages import (
 from deployed.targets import MEBIBYTE, PRETENDED, TLS, Answer, ask, start_targets
 from deployed.world import World
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import STATIC_PATTERN, RouteClass, served
+from dify_cdk.dify.routes import STATIC_PATTERN, RouteClass, routes_to
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, route_of
 from support import Template
 
@@ -297,7 +297,7 @@ def test_a_request_reaches_its_role(door: Door, path: str, role: str) -> None:
 
 
 def test_requests_cover_every_prefix_of_the_route_table() -> None:
-    prefixes = {route.prefix for route in served(BEHIND_THE_DOOR)}
+    prefixes = {route.prefix for route in routes_to(BEHIND_THE_DOOR)}
     assert {route_of(path, BEHIND_THE_DOOR).prefix for path in PATHS} == prefixes
 
 

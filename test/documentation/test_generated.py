@@ -13,7 +13,7 @@ import pytest
 from dify_cdk.dify.environment import TABLE, Default
 from dify_defaults import Verdict, read_table
 from documentation.pages import PAGES, ROOT, name_of
-from support import Example
+from support import VARIANTS, Example
 
 START = re.compile(r"<!-- generated: ([\w ]+) -->")
 MADE_SO = "python3 dev.py docs writes it anew"
@@ -61,7 +61,7 @@ def test_no_part_is_empty(files: dict[str, str]) -> None:
 
 def test_images_are_complete_and_known(files: dict[str, str]) -> None:
     images = {name for name in files if name.endswith(".svg")}
-    assert images == {f"docs/images/v{number}.svg" for number in (1, 2, 3, 4)}
+    assert images == {f"docs/images/{name}.svg" for name in VARIANTS}
     assert {name_of(path) for path in (ROOT / "docs" / "images").iterdir()} == images
     for name in images:
         assert ET.fromstring(files[name]).tag == "{http://www.w3.org/2000/svg}svg"

@@ -1,4 +1,4 @@
-"""Apps of valid arguments at random, one for each seed: network, data, workers and all three doors."""
+"""Apps of valid arguments at random, one for each seed: network, data, workers and every frontend."""
 
 from __future__ import annotations
 

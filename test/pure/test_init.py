@@ -9,6 +9,7 @@ import pytest
 from dify_cdk.cdk_helpers.assets import examples_dir
 from dify_cdk.cli import init_app as _init
 from dify_cdk.cli.init_app import InitError, architectures, variants, write_app
+from support import VARIANTS
 
 NAMES = {"app.py", "cdk.json", "requirements.txt", "README.md", ".gitignore"}
 
@@ -98,5 +99,5 @@ def test_there_is_a_first_variant() -> None:
 
 
 def test_an_architecture_is_an_example_without_a_word_behind_its_number() -> None:
-    assert architectures() == ["v1", "v2", "v3", "v4"]
+    assert architectures() == VARIANTS
     assert set(architectures()) < set(variants())

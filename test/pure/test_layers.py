@@ -165,7 +165,7 @@ class C:
         ]
 
     def test_it_reads_the_whole_package(self) -> None:
-        assert {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"} == FRONTENDS
+        assert {"frontends.alb", "frontends.http_api", "frontends.cloudfront_lambda"} <= FRONTENDS
         assert {"dify.routes", "frontends.alb", "report.inventory", "cli"} <= MODULES.keys()
         assert {one.own for one in MODULES["workers.workers"]} >= {"data.data", "workers.component_service"}
         assert len(HANDLERS) >= 4
@@ -208,8 +208,9 @@ class TestLayers:
         """``from dify_cdk import DifyData`` inside would hide a dependency from the rule above."""
         assert [one.line for one in MODULES[module] if one.module == "dify_cdk"] == []
 
-    @pytest.mark.parametrize("module", sorted(FRONTENDS))
-    def test_frontends_never_import_one_another(self, module: str) -> None:
+    @pytest.mark.parametrize("module", SUBMODULES)
+    def test_nothing_knows_a_frontend_by_name(self, module: str) -> None:
+        """Neither one of the others nor what takes any of them, which takes the protocol."""
         assert {one.own for one in MODULES[module]} & FRONTENDS == set()
 
     @pytest.mark.parametrize("room", [*ROOMS, REPORT])

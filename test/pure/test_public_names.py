@@ -25,7 +25,7 @@ early = "aws_cdk" in sys.modules
 names = {}
 for name in dify_cdk.__all__:
     value = getattr(dify_cdk, name)
-    own = vars(value).get("__doc__") or ""
+    own = value.__doc__ or ""
     names[name] = {"home": value.__module__, "name": value.__name__, "doc": inspect.cleandoc(own)}
 star = {}
 exec("from dify_cdk import *", star)

@@ -15,18 +15,13 @@ from dify_cdk.cli.mirror_script import images
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, ReleaseTag
 from dify_cdk.dify.digests import LAMBDA_ADAPTER, RELEASES_FILE
 from dify_cdk.dify.release import DifyRelease
+from dify_facts import COMPONENTS
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ecs as ecs
     from aws_cdk import aws_secretsmanager as secretsmanager
 
-IMAGES = {
-    **dict.fromkeys(BACKEND_COMPONENTS, "langgenius/dify-api:1.17.1"),
-    Component.WEB: "langgenius/dify-web:1.17.1",
-    Component.PLUGIN_DAEMON: "langgenius/dify-plugin-daemon:0.6.10-local",
-    Component.SANDBOX: "langgenius/dify-sandbox:0.2.15",
-    Component.SSRF_PROXY: "ubuntu/squid:6.6-24.04_beta",
-}
+IMAGES = {component: row["image"] for component, row in COMPONENTS.items()}
 SECRET = cast("secretsmanager.ISecret", SimpleNamespace())
 IMAGE = cast("ecs.ContainerImage", SimpleNamespace())
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"

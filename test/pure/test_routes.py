@@ -10,69 +10,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dify_facts
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import (
     ROUTES,
-    RouteClass,
     alb_rules,
     cloudfront_behaviors,
     http_api_routes,
-    served,
+    routes_to,
 )
 from paths import NEVER_PUBLIC, route_of
 
-# Written down from Dify 1.17.1's own nginx configuration, not from the table under test.
-ROLE_OF_PREFIX = {
-    "/console/api": Component.API,
-    "/api": Component.API,
-    "/v1": Component.API,
-    "/openapi": Component.API,
-    "/files": Component.API,
-    "/mcp": Component.API,
-    "/triggers": Component.API,
-    "/socket.io/": Component.API_WEBSOCKET,
-    "/e/": Component.PLUGIN_DAEMON,
-    "/explore": Component.WEB,
-    "/": Component.WEB,
-}
-
-# A contract with deployed listeners: a rule keeps its priority for ever, a new one takes a free number.
-PRIORITIES = {
-    "/console/api": 1000,
-    "/api": 2000,
-    "/v1": 3000,
-    "/openapi": 4000,
-    "/files": 5000,
-    "/mcp": 6000,
-    "/triggers": 7000,
-    "/socket.io/": 8000,
-    "/e/": 9000,
-    "/explore": 10000,
-    "/": 50000,
-}
-
-# Also a contract: the ids of listener rules and integrations follow from it.
-CONSTRUCT_IDS = {
-    "/console/api": "ConsoleApi",
-    "/api": "Api",
-    "/v1": "V1",
-    "/openapi": "Openapi",
-    "/files": "Files",
-    "/mcp": "Mcp",
-    "/triggers": "Triggers",
-    "/socket.io/": "SocketIo",
-    "/e/": "E",
-    "/explore": "Explore",
-    "/": "Default",
-}
-
-CLASSES = {
-    RouteClass.OPEN: {"/v1", "/openapi", "/files", "/mcp", "/triggers", "/e/"},
-    RouteClass.API: {"/console/api", "/api", "/socket.io/"},
-    RouteClass.PAGE: {"/explore", "/"},
-}
-
-LONG_REQUESTS = {"/console/api", "/api", "/v1", "/openapi", "/mcp", "/e/"}
+ROLE_OF_PREFIX = {prefix: Component(row["component"]) for prefix, row in dify_facts.ROUTES.items()}
+LONG_REQUESTS = {prefix for prefix, row in dify_facts.ROUTES.items() if row["long"]}
 
 UPLOADS = [
     "/console/api/files/upload",
@@ -197,7 +147,9 @@ class TestTable:
         assert {route.prefix: route.component for route in ROUTES} == ROLE_OF_PREFIX
 
     def test_priorities_never_change(self) -> None:
-        assert {route.prefix: route.priority for route in ROUTES} == PRIORITIES
+        assert {route.prefix: route.priority for route in ROUTES} == {
+            prefix: row["priority"] for prefix, row in dify_facts.ROUTES.items()
+        }
 
     def test_priorities_rise_with_room_between_them_and_fit_a_listener(self) -> None:
         priorities = [route.priority for route in ROUTES]
@@ -206,11 +158,13 @@ class TestTable:
         assert 1 <= priorities[0] <= priorities[-1] <= 50000
 
     def test_construct_ids_never_change(self) -> None:
-        assert {route.prefix: route.construct_id for route in ROUTES} == CONSTRUCT_IDS
+        assert {route.prefix: route.construct_id for route in ROUTES} == {
+            prefix: row["id"] for prefix, row in dify_facts.ROUTES.items()
+        }
 
     def test_login_classes(self) -> None:
-        found = {name: {r.prefix for r in ROUTES if r.route_class is name} for name in RouteClass}
-        assert found == CLASSES
+        found = {route.prefix: route.route_class for route in ROUTES}
+        assert found == {prefix: row["login"] for prefix, row in dify_facts.ROUTES.items()}
 
     def test_long_requests_are_marked(self) -> None:
         assert {route.prefix for route in ROUTES if route.long_requests} == LONG_REQUESTS
@@ -289,6 +243,6 @@ class TestRenderings:
         assert "/*" not in [pattern for pattern, _ in cloudfront_behaviors(WITH_WEBSOCKET)]
 
     def test_only_the_routes_of_deployed_components_are_served(self) -> None:
-        assert {route.prefix for route in served({Component.PLUGIN_DAEMON})} == {"/e/"}
-        assert {route.component for route in served(FRONTEND)} == FRONTEND
+        assert {route.prefix for route in routes_to({Component.PLUGIN_DAEMON})} == {"/e/"}
+        assert {route.component for route in routes_to(FRONTEND)} == FRONTEND
         assert alb_rules({Component.WEB}) == ()

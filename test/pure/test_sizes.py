@@ -17,6 +17,7 @@ from dify_cdk.options.sizes import (
     sizes_with,
     with_room_for_proxy,
 )
+from dify_facts import COMPONENTS
 
 # GiB of memory that Fargate pairs with CPU units, from its documentation: first, last, step.
 FARGATE = {
@@ -32,17 +33,8 @@ OFFERED = {(256, 512), (256, 1024), (256, 2048)} | {
 }
 
 # Memory in MiB below which a component was seen to be killed or to come close to it.
-FLOORS = {
-    Component.API: (512, 2048),
-    Component.API_WEBSOCKET: (256, 1024),
-    Component.WEB: (256, 512),
-    Component.WORKER: (1024, 2048),
-    Component.BEAT: (256, 1024),
-    Component.PLUGIN_DAEMON: (512, 2048),
-    Component.SANDBOX: (256, 512),
-    Component.SSRF_PROXY: (256, 512),
-    Component.MIGRATION: (512, 1024),
-}
+FLOORS = {component: row["floor"] for component, row in COMPONENTS.items()}
+SCALING = [component for component, row in COMPONENTS.items() if row["scales"]]
 
 NUMBER_TOKEN = -1.8881545897087503e289
 SMALL = ComponentSize(cpu_units=256, memory_mib=1024)
@@ -156,10 +148,10 @@ class TestScaling:
     @pytest.mark.parametrize("component", Component)
     def test_only_components_whose_cpu_tells_their_load_scale(self, component: Component) -> None:
         size = ComponentSize(cpu_units=512, memory_mib=2048, tasks=Scaling(max_tasks=2))
-        if component in (Component.API, Component.WEB, Component.WORKER):
+        if component in SCALING:
             assert sizes_with({component: size})[component] is size
             return
-        with pytest.raises(ValueError, match=rf"^sizes of {component}: only api, web, worker can scale"):
+        with pytest.raises(ValueError, match=rf"^sizes of {component}: only {', '.join(SCALING)} can scale"):
             sizes_with({component: size})
 
     @pytest.mark.parametrize("most", [1, 4, 1000, NUMBER_TOKEN])

@@ -7,10 +7,23 @@ from collections.abc import Callable
 import aws_cdk as cdk
 import pytest
 
-from dify_cdk import Access, AlbScheme, Component, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain
+import dify_facts
+from dify_cdk import (
+    Access,
+    AlbScheme,
+    Component,
+    DifyAlbFrontend,
+    DifyData,
+    DifyFrontend,
+    DifyNetwork,
+    DifyWorkers,
+    Domain,
+)
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing
 from support import Template
 from synth.installation import certificate_in, data_in, synthesized, workers_in, zone_in
+
+SHAPE: type[DifyFrontend] = DifyAlbFrontend  # for the type checker
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +50,9 @@ def test_rules_hold_at_most_five_values_and_have_their_own_priorities(v1: Templa
 def test_each_target_group_asks_for_health_where_the_component_answers(v1: Template) -> None:
     groups = v1.properties("AWS::ElasticLoadBalancingV2::TargetGroup").values()
     checks = {group["Port"]: (group["HealthCheckPath"], group["Matcher"]["HttpCode"]) for group in groups}
-    assert checks == {5001: ("/health", "200"), 3000: ("/favicon.ico", "200"), 5002: ("/health/check", "200")}
+    reached = {row["component"] for row in dify_facts.ROUTES.values()} - {Component.API_WEBSOCKET}
+    expected = (dify_facts.COMPONENTS[Component(name)]["users_reach"] for name in reached)
+    assert checks == {port: (path, "200") for port, path in expected}
 
 
 def test_balancer_is_closed_to_others_and_logs(v1: Template) -> None:

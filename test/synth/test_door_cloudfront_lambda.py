@@ -19,6 +19,7 @@ from dify_cdk import (
     CloudBuild,
     DatabaseCapacity,
     DifyCloudFrontLambdaFrontend,
+    DifyFrontend,
     DifyWorkers,
     Domain,
     FunctionSize,
@@ -43,6 +44,8 @@ from synth.installation import (
     zone_in,
 )
 from synth.running import idle_seconds_before
+
+SHAPE: type[DifyFrontend] = DifyCloudFrontLambdaFrontend  # for the type checker
 
 API_URL, WEB_URL, UPLOADS = "api function", "web function", "uploads"
 

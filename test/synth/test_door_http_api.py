@@ -17,6 +17,7 @@ from dify_cdk import (
     ComponentSize,
     DifyAlbFrontend,
     DifyData,
+    DifyFrontend,
     DifyHttpApiFrontend,
     DifyNetwork,
     DifyWorkers,
@@ -27,6 +28,8 @@ from dify_cdk import (
 from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON
 from support import Template, strings
 from synth.installation import OFFICE, synthesized, workers_in, zone_in
+
+SHAPE: type[DifyFrontend] = DifyHttpApiFrontend  # for the type checker
 
 
 class Routing:

@@ -10,16 +10,11 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 
-from dify_cdk import (
-    Access,
-    DifyAlbFrontend,
-    DifyCloudFrontLambdaFrontend,
-    DifyFrontend,
-    DifyHttpApiFrontend,
-)
+import dify_cdk
+from dify_cdk import Access, DifyFrontend
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import TABLE, Context, DataEndpoints, PublicEndpoint, plain_variables
-from dify_cdk.dify.limits import Limits
+from dify_cdk.dify.limits import FRONTEND_LIMITS, Limits
 from support import VARIANTS, Template, normalise
 from synth.installation import synthesized, workers_in
 
@@ -99,16 +94,15 @@ def test_doors_share_no_id_but_of_what_can_be_updated_in_place(
 
 
 def test_doors_of_every_kind_stand_side_by_side(stack: cdk.Stack) -> None:
-    """One announces itself; each has the shape of a frontend, which the type checker reads here as well."""
+    """One announces itself; each has its limits."""
     workers = workers_in(stack)
     access = Access(ipv4=["203.0.113.0/24"])
     doors: list[DifyFrontend] = [
-        DifyAlbFrontend(stack, "First", workers=workers, access=access),
-        DifyHttpApiFrontend(stack, "Second", workers=workers, access=access, announce=False),
-        DifyCloudFrontLambdaFrontend(stack, "Third", workers=workers, access=access, announce=False),
+        getattr(dify_cdk, name)(stack, name, workers=workers, access=access, announce=number == 0)
+        for number, name in enumerate(FRONTEND_LIMITS)
     ]
     assert len({door.url for door in doors}) == len(doors)
-    assert [door.limits.streaming for door in doors] == [True, False, True]
+    assert [door.limits.streaming for door in doors] == [one.streaming for one in FRONTEND_LIMITS.values()]
     template = synthesized(stack)
     daemon = template.services()["plugin_daemon"]
     assert len(daemon["LoadBalancers"]) == 1

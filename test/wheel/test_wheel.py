@@ -24,6 +24,8 @@ from typing import Any
 
 import pytest
 
+from dify_cdk.dify.limits import FRONTEND_LIMITS
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -263,3 +265,48 @@ def test_an_account_and_a_committed_context_need_no_credentials(
         if row["Type"] == "AWS::EC2::Subnet"
     ]
     assert set(subnets) == set(zones[:2])
+
+
+TYPED_APP = """
+import aws_cdk as cdk
+from aws_cdk import aws_certificatemanager as acm
+import dify_cdk
+from dify_cdk import Access, DifyFrontend, DifyMonitoring, DifyWorkers
+from own_frontend import NlbFrontend
+
+
+def build(stack: cdk.Stack, workers: DifyWorkers, certificate: acm.ICertificate) -> list[DifyFrontend]:
+    access = Access.anyone()
+    own = NlbFrontend(
+        stack, "Own", workers=workers, host_name="x.org", certificate=certificate, networks=[]
+    )
+    DifyMonitoring(stack, "Monitoring", workers=workers, frontend=own)
+    DifyMonitoring(stack, "Wrong", workers=workers, frontend=stack)  # REFUSED
+    return [
+        own,
+        OTHERS
+    ]
+"""
+TYPE_CHECKERS = {
+    "mypy": (("--strict", "."), "type: ignore[arg-type]"),
+    "basedpyright": ((), "pyright: ignore[reportArgumentType]"),
+}
+
+
+@pytest.mark.parametrize("checker", TYPE_CHECKERS)
+def test_type_checkers_take_a_frontend_of_a_users_own_and_nothing_that_is_none(
+    installed: Installed, checker: str
+) -> None:
+    installed.pip_install("--quiet", checker)
+    arguments, ignored = TYPE_CHECKERS[checker]
+    folder = installed.folder / f"typed-{checker}"
+    folder.mkdir()
+    shutil.copy(ROOT / "test" / "synth" / "own_frontend.py", folder)
+    # A comment that hides nothing is an error too: so what is to be refused is.
+    others = "\n".join(
+        f"dify_cdk.{name}(stack, '{name}', workers=workers, access=access)," for name in FRONTEND_LIMITS
+    )
+    (folder / "app.py").write_text(TYPED_APP.replace("REFUSED", ignored).replace("OTHERS", others))
+    settings = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error"}
+    (folder / "pyrightconfig.json").write_text(json.dumps(settings))
+    installed.run(checker, *arguments, cwd=folder)

@@ -178,7 +178,7 @@ class AlbRule:
     route: Route
 
 
-def served(components: Collection[Component]) -> tuple[Route, ...]:
+def routes_to(components: Collection[Component]) -> tuple[Route, ...]:
     """The routes that lead to one of these components; what they leave out falls to the default."""
     return tuple(route for route in ROUTES if route.component in components)
 
@@ -190,7 +190,7 @@ def alb_rules(components: Collection[Component]) -> tuple[AlbRule, ...]:
         ValueError: If a route has more patterns than one rule can hold.
     """
     rules = []
-    for route in served(components):
+    for route in routes_to(components):
         if route.component is Component.WEB:
             continue
         if len(route.patterns) > _ROUTES_PER_RULE:
@@ -201,13 +201,16 @@ def alb_rules(components: Collection[Component]) -> tuple[AlbRule, ...]:
 
 def http_api_routes(components: Collection[Component]) -> tuple[tuple[str, Route], ...]:
     """``(path, route)`` for an HTTP API, which prefers the most specific path whatever the order."""
-    return tuple((path, route) for route in served(components) for path in route.http_api_paths)
+    return tuple((path, route) for route in routes_to(components) for path in route.http_api_paths)
 
 
 def cloudfront_behaviors(components: Collection[Component]) -> tuple[tuple[str, Route], ...]:
     """``(path pattern, route)`` for a distribution in order of precedence, without the default behavior."""
     return tuple(
-        (pattern, route) for route in served(components) if route.prefix != "/" for pattern in route.patterns
+        (pattern, route)
+        for route in routes_to(components)
+        if route.prefix != "/"
+        for pattern in route.patterns
     )
 
 

@@ -8,13 +8,16 @@ from enum import StrEnum
 import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudfront as cloudfront
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
-from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Host, hosted_by
+from dify_cdk.cdk_helpers.metrics import combined, period
+from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.dify.routes import require_served
@@ -202,6 +205,29 @@ class DifyAlbFrontend(Construct):
         """The services of api and web, and of collaboration if it is on."""
         return dict(self._services)
 
+    @property
+    def functions(self) -> dict[Component, lambda_.FunctionBase]:
+        """None: everything runs on Fargate."""
+        return {}
+
+    def error_metric(self) -> cloudwatch.MathExpression:
+        """Answers with status 5xx in five minutes, the load balancer's own among them.
+
+        Its own are those of targets that cannot be reached or do not answer in time. Also with ``edge``, as
+        CloudFront's metrics are in us-east-1 only.
+        """
+        errors = [
+            self.load_balancer.metrics.http_code_target(
+                elbv2.HttpCodeTarget.TARGET_5XX_COUNT, period=period()
+            ),
+            self.load_balancer.metrics.http_code_elb(elbv2.HttpCodeElb.ELB_5XX_COUNT, period=period()),
+        ]
+        return combined("SUM", errors, "Server errors")
+
+    def latency_metric(self) -> cloudwatch.Metric:
+        """Seconds in which targets begin nine of ten answers, in five minutes."""
+        return self.load_balancer.metrics.target_response_time(statistic="p90", period=period())
+
     def limit_log_readers(self, *readers: str) -> None:
         """Let nobody but these read the access logs, which hold secrets in paths and queries for 90 days.
 
@@ -250,9 +276,8 @@ class DifyAlbFrontend(Construct):
                 Host.FRONTEND, {"collaboration"} if self._endpoint.collaboration else ()
             )
         }
-        for component, service in services.items():
-            if component in BACKEND_COMPONENTS:
-                service.wait_for(workers.migration)
+        for service in services.values():
+            workers.hold_back(service)
             if self._edge:  # where they leave another frontend, they do so only when this one is there
                 service.wait_for(self._edge.distribution)
         return services

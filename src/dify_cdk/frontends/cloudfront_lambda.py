@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import aws_cdk as cdk
 from aws_cdk import aws_cloudfront as cloudfront
 from aws_cdk import aws_cloudfront_origins as origins
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
@@ -15,8 +16,9 @@ from constructs import Construct
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
+from dify_cdk.cdk_helpers.metrics import combined, metric, seconds
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
-from dify_cdk.dify.components import Component
+from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
 from dify_cdk.dify.routes import cloudfront_behaviors, require_served
@@ -46,6 +48,7 @@ from dify_cdk.workers.workers import DifyWorkers
 DEFAULT_IMAGES = LocalBuild()
 
 _NAME = "DifyCloudFrontLambdaFrontend"
+_FUNCTIONS = (Component.API, Component.WEB)
 _STACK_NAME_LENGTH = 100  # 128, and room for the name of a stage
 _CONTROL_NAME_LENGTH = 64
 
@@ -152,7 +155,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
             limits=self._limits,
             collaboration=collaboration,
         )
-        sizes = {Component.API: api, Component.WEB: web}
+        sizes = dict(zip(_FUNCTIONS, (api, web), strict=True))
         self._functions = _define_functions(kind, workers, public, sizes, images)
         second = _define_upload_origin(kind, uploads, upload_throttle, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
@@ -211,16 +214,33 @@ class DifyCloudFrontLambdaFrontend(Construct):
         """
         limit_log_readers(self, _NAME, readers)
 
+    def error_metric(self) -> cloudwatch.MathExpression:
+        """Answers of the functions with status 5xx in five minutes.
+
+        Not the distribution's, whose metrics are in us-east-1 only.
+        """
+        return combined("SUM", self._of_functions("Url5xxCount", "Sum"), "Server errors")
+
+    def latency_metric(self) -> cloudwatch.MathExpression:
+        """Seconds in which the slower function gives nine of ten answers, in five minutes."""
+        return seconds(combined("MAX", self._of_functions("UrlRequestLatency", "p90"), "Latency"))
+
+    def _of_functions(self, name: str, statistic: str) -> list[cloudwatch.Metric]:
+        return [
+            metric("AWS/Lambda", name, {"FunctionName": function.function_name}, statistic)
+            for function in self.functions.values()
+        ]
+
     def _behaviors(
         self, signer: cloudfront.EdgeLambda, second: UploadOrigin | None, collaboration: bool
     ) -> list[Behavior]:
         """File patterns come before the prefixes that contain them."""
         found = []
         if second is not None:
-            sockets = [pattern for pattern, _ in cloudfront_behaviors([Component.API_WEBSOCKET])]
+            services = [pattern for pattern, _ in cloudfront_behaviors(_services_only(collaboration))]
             found = [
                 Behavior(pattern=pattern, origin=second.origin, keeps_host=second.keeps_host)
-                for pattern in (*upload_patterns(), *(sockets if collaboration else ()))
+                for pattern in (*upload_patterns(), *services)
             ]
         # Built once each: every call makes another origin, access control and pair of permissions.
         signed = {component: _signed_origin(function) for component, function in self._functions.items()}
@@ -261,12 +281,13 @@ class DifyCloudFrontLambdaFrontend(Construct):
         self, kind: Construct, workers: DifyWorkers, second: UploadOrigin | None
     ) -> dict[Component, ComponentService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
-        size = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
-        platform = workers.platform.with_size(Component.API, size)
-        components = (
-            [Component.API, Component.API_WEBSOCKET] if self._endpoint.collaboration else [Component.API]
-        )
+        platform = workers.platform
+        components = [Component.API, *_services_only(self._endpoint.collaboration)]
         behind_load_balancer = isinstance(second, VpcOriginUploads)
+        for component in components:
+            if not behind_load_balancer or component is Component.API:
+                roomy = with_room_for_proxy(component, platform.sizes[component])
+                platform = platform.with_size(component, roomy)
         services = {
             component: ComponentService(
                 kind,
@@ -279,10 +300,16 @@ class DifyCloudFrontLambdaFrontend(Construct):
             for component in components
         }
         for service in services.values():
-            service.wait_for(workers.migration)
+            workers.hold_back(service)
         if second is not None:
             second.connect(services, workers)
         return services
+
+
+def _services_only(collaboration: bool) -> list[Component]:
+    """What users reach of the frontend and no function runs; without a second origin they cannot."""
+    hosted = hosted_by(Host.FRONTEND, {"collaboration"} if collaboration else ())
+    return [component for component in hosted if component not in _FUNCTIONS]
 
 
 def _signed_origin(function: ComponentFunction) -> cloudfront.IOrigin:

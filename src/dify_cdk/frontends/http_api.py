@@ -7,10 +7,13 @@ from pathlib import Path
 
 import aws_cdk as cdk
 from aws_cdk import aws_apigatewayv2 as apigateway
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
 from dify_cdk._checks import require_between, require_literal
+from dify_cdk.cdk_helpers.metrics import period, seconds
 from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import FRONTEND_LIMITS, Limits, require_support
@@ -128,7 +131,8 @@ class DifyHttpApiFrontend(Construct):
             scheme="https", host=host, limits=self._limits, idle_timeout_seconds=SERVICE_CONNECT_IDLE_SECONDS
         )
         self._services = self._define_services(kind, platform)
-        self._services[Component.API].wait_for(workers.migration)
+        for service in self._services.values():
+            workers.hold_back(service)
         workers.claim("discovery names of", _NAME)
         self._connect(workers)
         if domain:
@@ -157,6 +161,19 @@ class DifyHttpApiFrontend(Construct):
     def services(self) -> dict[Component, ComponentService]:
         """The services of api and web."""
         return dict(self._services)
+
+    @property
+    def functions(self) -> dict[Component, lambda_.FunctionBase]:
+        """None: everything runs on Fargate."""
+        return {}
+
+    def error_metric(self) -> cloudwatch.Metric:
+        """Answers with status 5xx in five minutes."""
+        return self.api.metric_server_error(statistic="Sum", period=period())
+
+    def latency_metric(self) -> cloudwatch.MathExpression:
+        """Seconds in which nine of ten answers come, in five minutes."""
+        return seconds(self.api.metric_latency(statistic="p90", period=period()))
 
     def _define_services(self, kind: Construct, platform: Platform) -> dict[Component, ComponentService]:
         components = hosted_by(Host.FRONTEND)

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import aws_cdk as cdk
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from dify_cdk.dify.components import Component
 from dify_cdk.dify.limits import Limits
+from dify_cdk.workers.component_service import ComponentService
 from dify_cdk.workers.workers import DifyWorkers
 
 
 class DifyFrontend(Protocol):
-    """A construct that hosts api and web and routes every path of the route table."""
+    """A construct that hosts api and web and routes every path of the route table.
+
+    Any class with these members is one: write your own where none of this package fits. Subclass nothing but
+    ``Construct``, a type checker compares the members.
+
+    Example:
+        >>> frontend: DifyFrontend = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access)
+    """
 
     @property
     def url(self) -> str:
@@ -21,7 +33,31 @@ class DifyFrontend(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """What this way in carries."""
+        """What this frontend supports."""
+        ...
+
+    @property
+    def services(self) -> Mapping[Component, ComponentService]:
+        """The ECS services it runs, by component; those of ``DifyWorkers`` are not among them."""
+        ...
+
+    @property
+    def functions(self) -> Mapping[Component, lambda_.FunctionBase]:
+        """The Lambda functions it runs, by component; empty where there are none."""
+        ...  # not IFunction, which pyright takes no class of the CDK for
+
+    def error_metric(self) -> cloudwatch.Metric | cloudwatch.MathExpression:
+        """How many requests were answered with status 5xx: the sum of a period of five minutes.
+
+        In the region of the stack, where alarms look.
+        """
+        ...
+
+    def latency_metric(self) -> cloudwatch.Metric | cloudwatch.MathExpression:
+        """In how many seconds nine of ten answers began or came: the percentile ``p90`` of five minutes.
+
+        In the region of the stack, where alarms look.
+        """
         ...
 
 

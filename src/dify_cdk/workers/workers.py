@@ -221,6 +221,16 @@ class DifyWorkers(Construct):
         """The service of each background component."""
         return dict(self._services)
 
+    def hold_back(self, service: ComponentService) -> None:
+        """Let a service start only when the database is ready for it; one that has no data starts at once.
+
+        Frontends call it for each service of theirs.
+        """
+        if service.component in BACKEND_COMPONENTS:
+            service.wait_for(self.migration)
+        elif service.component.spec.uses_data:
+            service.wait_for(self._platform.data.initialization)
+
     def announce(self, endpoint: PublicEndpoint) -> None:
         """Tell the background components the public URL of Dify and what the frontend there supports.
 
@@ -366,11 +376,8 @@ class DifyWorkers(Construct):
             )
             for component in hosted_by(Host.WORKERS, {"scheduler"} if with_scheduler else ())
         }
-        for component, service in services.items():
-            if component in BACKEND_COMPONENTS:
-                service.wait_for(self.migration)
-            elif component.spec.uses_data:
-                service.wait_for(self._platform.data.initialization)
+        for service in services.values():
+            self.hold_back(service)
         tasks = self._platform.sizes[Component.WORKER].tasks
         if isinstance(tasks, Scaling):
             services[Component.WORKER].follow_queue(

@@ -23,7 +23,7 @@ from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
 from dify_cdk.data.secrets import define_secret
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors
+from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors, http_api_routes
 from dify_cdk.frontends.parts.clients import FromCloudFront
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi
@@ -32,7 +32,7 @@ from dify_cdk.workers.component_service import ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
 ORIGIN_HEADER = "x-dify-origin"
-_DISCOVERY_NAME = "api-lambda"
+_DISCOVERY_SUFFIX = "lambda"
 _CACHE_SECONDS = 300
 _THROTTLE = Throttle(requests_per_second=50, burst=50)
 _HTTP_API_READ_SECONDS = 60  # longer than the 30 seconds after which API Gateway answers itself
@@ -134,15 +134,17 @@ class HttpApiUploads(Construct):
         return False
 
     def connect(self, services: Mapping[Component, ComponentService], workers: DifyWorkers) -> None:
-        """CloudFront chose the path already, so that two routes are enough. Its function set the headers."""
-        workers.claim("discovery name", _DISCOVERY_NAME)
-        api = services[Component.API]
-        api.join_service_connect(_DISCOVERY_NAME)
+        """CloudFront chose the paths already: one route leads to api. Its function set the headers."""
+        workers.claim("discovery names of", "Uploads.HTTP_API")
         daemon = workers.services[Component.PLUGIN_DAEMON]
-        ends = {
-            "/e/{proxy+}": self._api.integrate(daemon, workers.admit_plugin_discovery(), {}),
-            "/{proxy+}": self._api.integrate(api, _DISCOVERY_NAME, {}),
-        }
+        found = {Component.PLUGIN_DAEMON: self._api.integrate(daemon, workers.admit_plugin_discovery(), {})}
+        for component, service in services.items():
+            name = f"{component.dns_label}-{_DISCOVERY_SUFFIX}"
+            service.join_service_connect(name)
+            found[component] = self._api.integrate(service, name, {})
+        api = found.pop(Component.API)
+        paths = {path: found[route.component] for path, route in http_api_routes(found)}
+        ends = {**paths, "/{proxy+}": api}
         for path, integration in ends.items():
             self._api.api.add_routes(path=path, methods=[apigateway.HttpMethod.ANY], integration=integration)
         self._api.finish()
