@@ -12,7 +12,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IDependable
 
-from dify_cdk._checks import is_token, require_list
+from dify_cdk._arguments import checked
+from dify_cdk._checks import is_token, require_literal_list
 from dify_cdk.cdk_helpers.assets import nat_script
 from dify_cdk.cdk_helpers.nag import acknowledge
 
@@ -100,6 +101,7 @@ class Tiers:
     way_out: list[IDependable]
 
 
+@checked
 class DifyNetwork(Construct):
     """A VPC with data, app and (unless isolated) public subnets in each zone.
 
@@ -421,7 +423,7 @@ def _any_zone(number: int) -> str:
 def _check_zones(zones: Sequence[str] | None, region: str) -> None:
     if zones is None:
         return
-    require_list("DifyNetwork.zones", zones, "zone names or ids")
+    require_literal_list("DifyNetwork.zones", zones)
     if is_token(list(zones)):
         return
     if len(zones) not in (2, _MAX_ZONES) or len(set(zones)) != len(zones):

@@ -8,6 +8,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_literal, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.data.data import DifyData
@@ -27,6 +28,7 @@ _RESTORE_POLICIES = (
 )
 
 
+@checked
 class DifyBackup(Construct):
     """A daily backup of database and bucket at the same hour, in a vault that outlives the stack.
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_match
-from dify_cdk.dify.components import Component, ReleaseTag, require_components
+from dify_cdk.dify.components import Component, ReleaseTag
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ecs as ecs
@@ -59,6 +60,7 @@ def ecr_registry(registry: str | None) -> EcrRegistry | None:
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class DifyRelease:
     """The pinned image of every component.
@@ -93,7 +95,6 @@ class DifyRelease:
         """Check tags and registry."""
         for name in ReleaseTag:
             require_match(f"DifyRelease.{name}", getattr(self, name), _TAG, "an image tag such as 1.17.1")
-        require_components("DifyRelease.images", self.images)
         if self.registry is not None:
             meaning = "a registry and optional path without scheme or trailing slash"
             require_match(

@@ -13,6 +13,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_between, require_literal
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
@@ -47,6 +48,7 @@ class AlbScheme(StrEnum):
     """
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudFrontEdge:
     """CloudFront before a load balancer that has private addresses only.
@@ -68,6 +70,7 @@ class CloudFrontEdge:
     web_acl: WebAcl | None = None
 
 
+@checked
 class DifyAlbFrontend(Construct):
     """An application load balancer that leads to api, web and the plugin daemon's endpoints.
 

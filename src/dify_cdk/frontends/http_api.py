@@ -10,6 +10,7 @@ from aws_cdk import aws_apigatewayv2 as apigateway
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_between, require_literal
 from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
@@ -34,6 +35,7 @@ _CLIENT_ADDRESS = {"CF-Connecting-IP": "$context.identity.sourceIp"}
 _HOOK_URL = {"Dify-Hook-Url": "https://${context.domainName}${request.path}"}
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Throttle:
     """How many requests an HTTP API lets through; the others are answered with 429.
@@ -57,6 +59,7 @@ class Throttle:
         require_between("Throttle.burst", self.burst, 1, 5_000)
 
 
+@checked
 class DifyHttpApiFrontend(Construct):
     """An HTTP API that leads to api, web and the plugin daemon's endpoints through a VPC link.
 

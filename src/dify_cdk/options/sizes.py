@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_literal, require_one_of, require_whole
-from dify_cdk.dify.components import Component, Host, Replicas, components_with, require_components
+from dify_cdk.dify.components import Component, Host, Replicas, components_with
 
 _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
     {
@@ -34,6 +35,7 @@ class Architecture(StrEnum):
     ARM64 = "arm64"
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
     """A number of tasks that follows their load: ECS holds their average CPU near a target.
@@ -86,6 +88,7 @@ class Scaling:
             )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spot:
     """Spare capacity for the tasks beyond a base: up to 70 percent cheaper, and AWS can take it back.
@@ -120,6 +123,7 @@ class Spot:
         require_whole("Spot.on_demand_base", self.on_demand_base, 0, _MAX_TASKS)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComponentSize:
     """Size and number of the tasks of one component.
@@ -221,7 +225,6 @@ def sizes_with(own: Mapping[Component, ComponentSize]) -> dict[Component, Compon
         ValueError: If more than one task of a singleton is asked for, a component shall scale that does
             not, or the migration shall run on Spot.
     """
-    require_components("sizes", own)
     for component, size in own.items():
         _require_runnable(component, size)
     return {**DEFAULT_SIZES, **own}

@@ -13,6 +13,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct, IDependable, IValidation
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_match
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
@@ -24,7 +25,6 @@ from dify_cdk.dify.components import (
     Component,
     Host,
     hosted_by,
-    require_components,
 )
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
@@ -62,6 +62,7 @@ _DNS_TTL_SECONDS = 10
 _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
+@checked
 class DifyWorkers(Construct):
     """The background components on Fargate, the migration before them, and everybody's private names.
 
@@ -130,7 +131,6 @@ class DifyWorkers(Construct):
         self._announced: PublicEndpoint | None = None
         self._claimed: set[tuple[str, str]] = set()
         self._queue: QueueMetrics | None = None
-        require_components("environment", environment or {})
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()

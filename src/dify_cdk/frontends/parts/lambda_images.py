@@ -10,6 +10,7 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk.cdk_helpers.assets import docker_dir
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.release import DifyRelease
@@ -28,6 +29,7 @@ class LambdaImages(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalBuild:
     """Images are built by Docker on the machine that deploys, and pushed as CDK assets.
@@ -50,6 +52,7 @@ class LocalBuild:
         )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudBuild:
     """Images are built in AWS CodeBuild while the stack is deployed: no Docker on any machine of yours.
@@ -84,6 +87,7 @@ class CloudBuild:
         return build.to_lambda_docker_image_code()
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadyImages:
     """Images that lie in Amazon ECR already, built from the Dockerfiles of this package.
