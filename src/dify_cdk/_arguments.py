@@ -15,7 +15,7 @@ from functools import cache, wraps
 from importlib import import_module
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ForwardRef, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T", bound=type)
 Convert = Callable[[str, Any], Any]
@@ -45,6 +45,7 @@ _MODULES = {
 """What annotations call modules that a file may import for type checkers only."""
 
 _MADE_BY = {
+    "ContainerImage": "ecs.ContainerImage.from_registry(name)",
     "IBackupVault": "backup.BackupVault.from_backup_vault_arn(scope, id, arn)",
     "ICertificate": "acm.Certificate.from_certificate_arn(scope, id, arn)",
     "ICluster": "ecs.Cluster.from_cluster_attributes(scope, id, ...)",
@@ -116,8 +117,14 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 
 @cache
 def _converter_of(function: Callable[..., Any], name: str) -> Convert:
+    return converter(annotation_of(function, name))
+
+
+def annotation_of(function: Callable[..., Any], name: str) -> Any:
+    """The type of an argument, which the file may import for type checkers only."""
     annotation = _signature(function).parameters[name].annotation
-    return converter(_resolved(annotation, sys.modules[function.__module__].__dict__))
+    module = sys.modules[function.__module__].__dict__
+    return eval(annotation, {}, _Names(module)) if isinstance(annotation, str) else annotation
 
 
 class _Names(dict[str, object]):
@@ -129,12 +136,6 @@ class _Names(dict[str, object]):
         if name == "Construct":
             return import_module("constructs").Construct
         raise KeyError(name)
-
-
-def _resolved(annotation: object, module: Mapping[str, object]) -> Any:
-    if isinstance(annotation, str):
-        return eval(annotation, {}, _Names(module))
-    return annotation
 
 
 @cache
@@ -154,7 +155,7 @@ def converter(kind: Any) -> Convert:
 
 def _forward(argument: Any) -> Any:
     """What a text within an annotation stands for, as aliases have it."""
-    return eval(argument.__forward_arg__, {}, _Names()) if isinstance(argument, ForwardRef) else argument
+    return eval(argument, {}, _Names()) if isinstance(argument, str) else argument
 
 
 @dataclass(frozen=True)
@@ -257,10 +258,11 @@ def _is_one(kind: Any, value: object) -> bool:
     return isinstance(value, kind)
 
 
-def _classes_of(value: object) -> Iterator[type]:
-    """Its class; those of an object that the CDK knows by several interfaces only."""
-    delegates = getattr(type(value), "__name__", "") == "InterfaceDynamicProxy"
-    yield from map(type, vars(value)["_delegates"]) if delegates else (type(value),)
+def _classes_of(value: object) -> tuple[type, ...]:
+    """Its class; those of an object that the CDK knows by interfaces only."""
+    if type(value).__name__ == "InterfaceDynamicProxy":
+        return tuple(map(type, vars(value)["_delegates"]))
+    return (type(value),)
 
 
 @cache
@@ -279,7 +281,7 @@ def _named(kind: Any) -> str:
     words = {str: "text", bool: "True or False"}
     if kind in words:
         return words[kind]
-    name = getattr(kind, "__name__", str(kind))
+    name = getattr(kind, "__name__", str(kind)).removeprefix("_").removesuffix("Proxy")
     module = getattr(kind, "__module__", "")
     short = {path: alias for alias, path in _MODULES.items()}.get(module)
     full = f"{short}.{name}" if short else name
@@ -302,7 +304,7 @@ def _shown(value: object, kind: Any = None) -> str:
     if value is None or isinstance(value, (str, int, float, bytes, list, tuple, set, dict)):
         text = repr(value)
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-    return _named(type(value))
+    return _named(_classes_of(value)[-1])
 
 
 def _advice(kinds: Sequence[Any], value: object) -> str:
@@ -322,7 +324,7 @@ def _instead(kind: Any, value: object) -> Iterator[str]:
     elif _is_one(float, value):
         yield from [repr(str(value))] if kind is str else []
         yield from [f"cdk.Duration.seconds({value})"] if name == "Duration" else []
-    elif name == "Secret" and hasattr(type(value), "secret_arn"):
+    elif name == "Secret" and any(hasattr(one, "secret_arn") for one in _classes_of(value)):
         yield "ecs.Secret.from_secrets_manager(...) with it"
     yield from _parts(kind, value)
 
