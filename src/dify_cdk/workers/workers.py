@@ -45,7 +45,7 @@ from dify_cdk.options.sizes import (
     with_room_for_proxy,
 )
 from dify_cdk.workers.bedrock_grants import grant_models
-from dify_cdk.workers.component_service import START_SECONDS, ComponentService, Extras, Platform, Start
+from dify_cdk.workers.component_service import START_SECONDS, ComponentService, Environment, Platform, Start
 from dify_cdk.workers.ecs_exec import require_exec
 from dify_cdk.workers.migration import Migration
 from dify_cdk.workers.queue_metrics import QueueMetrics
@@ -118,7 +118,7 @@ class DifyWorkers(Construct):
         architecture: Architecture = Architecture.X86_64,
         sizes: Mapping[Component, ComponentSize] | None = None,
         scheduler: ComponentSize | None = DEFAULT_SCHEDULER,
-        environment: Extras | None = None,
+        environment: Environment | None = None,
         sandbox: Sandbox = DEFAULT_SANDBOX,
         plugins: Plugins = DEFAULT_PLUGINS,
         models: Bedrock | None = None,
