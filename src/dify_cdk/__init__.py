@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dify_cdk.data.backup import DifyBackup
+    from dify_cdk.data.backup import DifyBackup, VaultLock
     from dify_cdk.data.cache import Cache, CacheSize
     from dify_cdk.data.data import DifyData
     from dify_cdk.data.database import Database, DatabaseCapacity
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from dify_cdk.dify.release import DifyRelease
     from dify_cdk.frontends.alb import AlbScheme, CloudFrontEdge, DifyAlbFrontend
     from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
-    from dify_cdk.frontends.http_api import DifyHttpApiFrontend, Throttle
+    from dify_cdk.frontends.http_api import DifyHttpApiFrontend
     from dify_cdk.frontends.parts.lambda_images import CloudBuild, LocalBuild, ReadyImages
     from dify_cdk.frontends.parts.uploads import Uploads
     from dify_cdk.frontends.protocol import DifyFrontend
     from dify_cdk.monitoring import DifyMonitoring
-    from dify_cdk.network import DifyNetwork, Egress
+    from dify_cdk.network.network import DifyNetwork, Egress
     from dify_cdk.options.access import Access
     from dify_cdk.options.alarms import AlarmThresholds
     from dify_cdk.options.bedrock import Bedrock
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dify_cdk.options.plugins import Plugins
     from dify_cdk.options.sandbox import Sandbox
     from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
+    from dify_cdk.options.throttle import Throttle
     from dify_cdk.options.web_acl import WebAcl
     from dify_cdk.workers.component_service import Environment
     from dify_cdk.workers.workers import DifyWorkers
@@ -61,11 +62,11 @@ _MODULES = {
     "DifyFrontend": "frontends.protocol",
     "DifyHttpApiFrontend": "frontends.http_api",
     "DifyMonitoring": "monitoring",
-    "DifyNetwork": "network",
+    "DifyNetwork": "network.network",
     "DifyRelease": "dify.release",
     "DifyWorkers": "workers.workers",
     "Domain": "options.domain",
-    "Egress": "network",
+    "Egress": "network.network",
     "Environment": "workers.component_service",
     "FunctionSize": "options.function_size",
     "Limits": "dify.limits",
@@ -81,8 +82,9 @@ _MODULES = {
     "SmtpMail": "options.mail",
     "Spot": "options.sizes",
     "Storage": "data.storage",
-    "Throttle": "frontends.http_api",
+    "Throttle": "options.throttle",
     "Uploads": "frontends.parts.uploads",
+    "VaultLock": "data.backup",
     "WebAcl": "options.web_acl",
 }
 
@@ -129,6 +131,7 @@ __all__ = [
     "Storage",
     "Throttle",
     "Uploads",
+    "VaultLock",
     "WebAcl",
 ]
 

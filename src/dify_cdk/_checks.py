@@ -103,6 +103,11 @@ def require_index_url(name: str, url: str) -> None:
         raise ValueError(f"{name} must be a URL such as https://pip.example.com/simple, got {url!r}")
     if "@" in parts.netloc:
         raise ValueError(
-            f"{name} must not carry credentials, which everybody who may read the task definition would "
+            f"{name} must not hold credentials, which everybody who may read the task definition would "
             f"see; got a URL for {parts.hostname} that does"
         )
+
+
+def literal_host(url: str | None) -> str | None:
+    """Host of a URL; None without one, and for a URL that is known only at deployment."""
+    return None if url is None or is_token(url) else urlsplit(url).hostname

@@ -42,7 +42,8 @@ names = {}
 for name in dify_cdk.__all__:
     value = getattr(dify_cdk, name)
     if not inspect.isclass(value):  # a name for a type, whose docstring is no object's
-        names[name] = {"home": f"dify_cdk.{dify_cdk._MODULES[name]}", "name": name, "doc": "A name for a type of arguments."}
+        home = f"dify_cdk.{dify_cdk._MODULES[name]}"
+        names[name] = {"home": home, "name": name, "doc": "A name for a type of arguments."}
         continue
     own = vars(value).get("__doc__") or ""
     names[name] = {"home": value.__module__, "name": value.__name__, "doc": inspect.cleandoc(own)}

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import ctypes.util
 import os
+import platform
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 
 from dify_cdk.dify.components import Component
 from dify_cdk.options import sandbox
-from dify_cdk.options.sandbox import Sandbox
+from dify_cdk.options.sandbox import SYSCALLS_WITHOUT_SOCKETS, Sandbox
 from dify_defaults import known_names
 
 
@@ -66,6 +70,69 @@ def test_syscalls_and_mirror_need_no_other_start() -> None:
         "PIP_MIRROR_URL": "https://pip.example.com/simple",
     }
     assert set(wanted.environment()) <= known_names(Component.SANDBOX)
+
+
+# --- without a network ----------------------------------------------------------------------------------
+
+# Numbers on x86-64 of the system calls that open a way to another program, by hand.
+WAYS = {
+    **{"socket": 41, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47},
+    **{"bind": 49, "listen": 50, "socketpair": 53, "accept4": 288, "sendmmsg": 307, "io_uring_setup": 425},
+    **{"clone": 56, "fork": 57, "vfork": 58, "execve": 59, "execveat": 322, "ptrace": 101, "clone3": 435},
+}
+FILTERED = """
+import ctypes, sys
+seccomp = ctypes.CDLL("libseccomp.so.2")
+seccomp.seccomp_init.restype = ctypes.c_void_p
+kill_process, allow = ctypes.c_uint32(0x80000000), ctypes.c_uint32(0x7FFF0000)
+rules = ctypes.c_void_p(seccomp.seccomp_init(kill_process))
+for number in sys.argv[1].split(","):
+    assert seccomp.seccomp_rule_add_array(rules, allow, int(number), 0, None) == 0
+assert seccomp.seccomp_load(rules) == 0
+exec(sys.argv[2])
+"""
+CODE = """
+import base64, datetime, hashlib, json, math, random, re, statistics, time, uuid
+time.sleep(0.01)
+found = {"year": datetime.datetime.now().year, "hash": hashlib.sha256(str(uuid.uuid4()).encode()).hexdigest()}
+print("<<RESULT>>" + base64.b64encode(json.dumps(found).encode()).decode())
+"""
+
+
+def run_filtered(code: str, numbers: str) -> subprocess.CompletedProcess[str]:
+    """Python code under the filter that the sandbox sets before it runs code."""
+    if platform.machine() != "x86_64" or ctypes.util.find_library("seccomp") is None:
+        pytest.skip("needs libseccomp on x86-64")
+    command = [sys.executable, "-I", "-c", FILTERED, numbers, code]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_the_list_without_sockets_has_no_way_to_another_program() -> None:
+    assert not {*WAYS.values()} & {*SYSCALLS_WITHOUT_SOCKETS}
+
+
+def test_code_runs_without_a_network() -> None:
+    done = run_filtered(CODE, Sandbox(network=False).environment()["ALLOWED_SYSCALLS"])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("<<RESULT>>")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import socket; socket.socket()",
+        "import urllib.request; urllib.request.urlopen('http://127.0.0.1')",
+        "import os; os.fork()",
+        "import subprocess; subprocess.run(['true'])",
+    ],
+)
+def test_code_that_opens_a_socket_ends_without_a_network(code: str) -> None:
+    done = run_filtered(f"{code}; print('done')", Sandbox(network=False).environment()["ALLOWED_SYSCALLS"])
+    assert (done.returncode, done.stdout) == (-signal.SIGSYS, "")
+
+
+def test_a_network_is_there_by_default() -> None:
+    assert "ALLOWED_SYSCALLS" not in Sandbox().environment()
 
 
 PACKAGES = [
@@ -165,6 +232,10 @@ def test_fails_when_a_requirement_is_malformed(package: str) -> None:
         ({"allowed_syscalls": [-1]}, "between 0 and 999, got -1; it replaces the image's list"),
         ({"allowed_syscalls": [1000]}, "between 0 and 999, got 1000; it replaces the image's list"),
         ({"allowed_syscalls": [1, 2, 1]}, "must name each syscall once, got 1 several times"),
+        (
+            {"allowed_syscalls": [0], "network": False},
+            "is the whole list: leave the calls of sockets out of it",
+        ),
         ({"pip_mirror_url": ""}, "must be a URL such as https://pip.example.com/simple, got ''"),
         ({"pip_mirror_url": "pip.example.com"}, "must be a URL such as"),
         ({"pip_mirror_url": "file:///packages"}, "must be a URL such as"),
@@ -179,7 +250,7 @@ def test_fails_when_an_option_is_malformed(options: dict[str, Any], message: str
 
 
 def test_fails_when_the_mirror_carries_credentials_and_does_not_repeat_them() -> None:
-    with pytest.raises(ValueError, match="must not carry credentials") as caught:
+    with pytest.raises(ValueError, match="must not hold credentials") as caught:
         Sandbox(pip_mirror_url="https://aws:secret1@pip.example.com/simple")
     assert "secret1" not in str(caught.value)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ec2 as ec2
+from aws_cdk.assertions import Annotations, Match
 
 from dify_cdk import (
     Access,
@@ -21,10 +23,11 @@ from dify_cdk import (
     DifyWorkers,
     Egress,
     Plugins,
+    SmtpMail,
 )
 from dify_cdk.cli.mirror_script import mirror_script
 from dify_cdk.dify.components import BACKEND_COMPONENTS
-from iam import allows, statements_of, text
+from iam import ACCOUNT, allows, statements_of, text
 from support import REGION, Template, strings
 from synth.installation import synthesized
 
@@ -137,7 +140,7 @@ def test_all_images_come_from_the_registry_inside(closed: Template) -> None:
         image = text(container["Image"])
         assert image.startswith(f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify/"), component
         execution = closed.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
-        repository = image.partition("/")[2].rpartition(":")[0]
+        repository = re.split("[:@]", image.partition("/")[2])[0]
         arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
         assert allows(statements_of(closed, execution), "ecr:BatchGetImage", arn), component
 
@@ -145,8 +148,10 @@ def test_all_images_come_from_the_registry_inside(closed: Template) -> None:
 def test_the_mirror_command_copies_to_where_the_example_looks(closed: Template) -> None:
     registry = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify"
     script = mirror_script(registry=registry, versions=[DifyRelease().version], tool="crane")
-    copied = {line.split()[-1] for line in script.splitlines() if line.startswith("crane copy ")}
-    assert {text(container["Image"]) for container in closed.containers().values()} <= copied
+    lines = [line.split() for line in script.splitlines() if line.startswith("mirror ")]
+    copied = {target for _, _, target, *_ in lines}
+    pinned = {f"{target.rpartition(':')[0]}@{digest[0]}" for _, _, target, *digest in lines if digest}
+    assert {text(container["Image"]) for container in closed.containers().values()} <= copied | pinned
     assert f"{registry}/langgenius/dify-api:{DifyRelease().version}" in copied
 
 
@@ -233,3 +238,178 @@ def test_an_imported_network_is_told_which_endpoints_it_needs(stack: cdk.Stack) 
 def test_complete_networks_are_told_nothing(stack: cdk.Stack) -> None:
     vpc = DifyNetwork(stack, "Network", egress=Egress.ISOLATED).vpc
     assert warnings_of(workers_in(stack, vpc, plugins=Plugins(pip_mirror_url=MIRROR))) == []
+
+
+def warnings_for_registry(app: cdk.App, registry: str, accounts: tuple[str, ...] = ()) -> str:
+    stack = cdk.Stack(app, "Own", env=cdk.Environment(account=ACCOUNT, region=REGION))
+    network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED, trusted_accounts=accounts)
+    data = DifyData(stack, "Data", vpc=network.vpc)
+    workers = DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry))
+    access = Access(ipv4=["10.8.0.0/16"])
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, scheme=AlbScheme.INTERNAL)
+    found = Annotations.from_stack(stack).find_warning("*", Match.any_value())
+    return " ".join(str(one.entry.data) for one in found)
+
+
+def test_warns_of_a_registry_that_the_endpoints_do_not_lead_to(app: cdk.App) -> None:
+    found = warnings_for_registry(app, "999988887777.dkr.ecr.eu-west-1.amazonaws.com/dify")
+    assert "DifyNetwork(trusted_accounts=['999988887777'])" in found
+    assert "lead to Amazon ECR in us-east-1 only, but the images are in eu-west-1" in found
+
+
+@pytest.mark.parametrize(("account", "trusted"), [(ACCOUNT, ()), ("444455556666", ("444455556666",))])
+def test_a_registry_of_this_region_that_is_trusted_gives_no_warning(
+    app: cdk.App, account: str, trusted: tuple[str, ...]
+) -> None:
+    found = warnings_for_registry(app, f"{account}.dkr.ecr.{REGION}.amazonaws.com/dify", trusted)
+    assert "Amazon ECR" not in found
+    assert "trusted_accounts" not in found
+
+
+# --- endpoints: who may use them, and for what ----------------------------------------------------------
+
+TRUSTED, FOREIGN = "444455556666", "999988887777"
+OWNED = ("s3", "ecr.api", "ecr.dkr", "logs", "secretsmanager", "ssm")
+REQUESTS = {
+    "s3": ("s3:PutObject", "arn:aws:s3:::some-bucket/key"),
+    "ecr.api": ("ecr:BatchGetImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/dify"),
+    "ecr.dkr": ("ecr:BatchGetImage", f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/dify"),
+    "logs": ("logs:PutLogEvents", "arn:aws:logs:us-east-1:1:log-group:x"),
+    "secretsmanager": ("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:us-east-1:1:secret:x"),
+    "ssm": ("ssm:PutParameter", "arn:aws:ssm:us-east-1:1:parameter/x"),
+    "ssmmessages": ("ssmmessages:OpenDataChannel", "*"),
+    "bedrock": ("bedrock:ListFoundationModels", "*"),
+    "bedrock-runtime": ("bedrock:InvokeModel", "arn:aws:bedrock:us-east-1::foundation-model/x"),
+    "bedrock-agent-runtime": ("bedrock:Retrieve", "arn:aws:bedrock:us-east-1:1:knowledge-base/x"),
+}
+
+
+def policies(template: Template) -> dict[str, list[Any]]:
+    """The statements of every endpoint of a template, by service."""
+    found = {}
+    for properties in template.properties("AWS::EC2::VPCEndpoint").values():
+        service = text(properties["ServiceName"]).removeprefix(f"com.amazonaws.{REGION}.")
+        statements = properties["PolicyDocument"]["Statement"]
+        assert all(
+            one["Principal"] == {"AWS": "*"} and "Condition" in one
+            for one in statements
+            if one["Sid"] != "ImageLayers"
+        )
+        found[service] = statements
+    return found
+
+
+def passes(statements: list[Any], service: str, caller: str, owner: str) -> bool:
+    """Whether an endpoint passes on a request by a principal of one account for what another owns."""
+    action, resource = REQUESTS[service]
+    context = {"aws:PrincipalAccount": caller, "aws:ResourceAccount": owner}
+    return allows(statements, action, resource, context)
+
+
+def test_every_endpoint_serves_its_own_account_only(closed: Template) -> None:
+    found = policies(closed)
+    assert set(found) == {*ENDPOINTS, "s3"} == set(REQUESTS)
+    for service, statements in found.items():
+        assert passes(statements, service, ACCOUNT, ACCOUNT), service
+        assert not passes(statements, service, FOREIGN, FOREIGN), service
+        assert not passes(statements, service, FOREIGN, ACCOUNT), service
+        assert passes(statements, service, ACCOUNT, FOREIGN) is (service not in OWNED), service
+        action, resource = REQUESTS[service]
+        assert not allows(statements, action, resource, {}), service  # nobody, such as an anonymous request
+
+
+def test_s3_gives_the_layers_of_images_and_takes_nothing(closed: Template) -> None:
+    layer = f"arn:aws:s3:::prod-{REGION}-starport-layer-bucket/layer"
+    signed_by_ecr = {"aws:PrincipalAccount": FOREIGN, "aws:ResourceAccount": FOREIGN}
+    statements = policies(closed)["s3"]
+    assert allows(statements, "s3:GetObject", layer, signed_by_ecr)
+    assert not allows(statements, "s3:PutObject", layer, signed_by_ecr)
+    assert not allows(statements, "s3:GetObject", "arn:aws:s3:::some-bucket/key", signed_by_ecr)
+
+
+def test_trusted_accounts_are_served_too(stack: cdk.Stack) -> None:
+    DifyNetwork(stack, "Network", egress=Egress.ISOLATED, trusted_accounts=[TRUSTED])
+    for service, statements in policies(synthesized(stack)).items():
+        assert passes(statements, service, ACCOUNT, TRUSTED), service
+        assert passes(statements, service, TRUSTED, TRUSTED), service
+        assert not passes(statements, service, FOREIGN, TRUSTED), service
+
+
+def test_nothing_that_answers_cloudformation_stands_in_the_closed_network(closed: Template) -> None:
+    """It would have to reach a bucket of AWS by a URL that AWS signed, which the endpoint refuses."""
+    functions = closed.properties("AWS::Lambda::Function")
+    inside = {id for id, function in functions.items() if "VpcConfig" in function}
+    tokens = [
+        resource["Properties"]["ServiceToken"]
+        for resource in closed.resources.values()
+        if "ServiceToken" in resource.get("Properties", {})
+    ]
+    assert tokens
+    assert [token for token in tokens if token.get("Fn::GetAtt", [""])[0] in inside] == []
+
+
+# --- names ----------------------------------------------------------------------------------------------
+
+
+def answers(template: Template) -> Callable[[str], bool]:
+    """Whether the DNS of the network answers for a name."""
+    lists = template.properties("AWS::Route53Resolver::FirewallDomainList")
+    (group,) = template.properties("AWS::Route53Resolver::FirewallRuleGroup").values()
+    rules = sorted(group["FirewallRules"], key=lambda rule: rule["Priority"])
+
+    def answered(name: str) -> bool:
+        for rule in rules:
+            patterns = map(text, lists[rule["FirewallDomainListId"]["Fn::GetAtt"][0]]["Domains"])
+            if any(pattern in ("*", name) or fits(pattern, name) for pattern in patterns):
+                return bool(rule["Action"] == "ALLOW")
+        raise AssertionError(name)
+
+    def fits(pattern: str, name: str) -> bool:
+        return pattern.startswith("*.") and name.endswith(pattern[1:])
+
+    return answered
+
+
+def test_names_are_answered_by_default(closed: Template) -> None:
+    assert closed.of_type("AWS::Route53Resolver::FirewallRuleGroup") == {}
+
+
+def test_dns_answers_for_what_tasks_use_and_nothing_else(stack: cdk.Stack) -> None:
+    network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED, dns_domains=["idp.example.internal"])
+    workers = DifyWorkers(
+        stack,
+        "Workers",
+        data=DifyData(stack, "Data", vpc=network.vpc),
+        namespace="dify.internal",
+        plugins=Plugins(pip_mirror_url=MIRROR),
+        mail=SmtpMail(host="smtp.example.internal", sender="dify@example.com"),
+    )
+    access = Access(ipv4=["10.8.0.0/16"])
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, scheme=AlbScheme.INTERNAL)
+    template = synthesized(stack)
+    answered = answers(template)
+    names = ["db.cluster-x.us-east-1.rds.amazonaws.com", "ip-10-0-0-1.us-west-2.compute.internal"]
+    names += ["idp.example.internal", "pypi.example.internal", "smtp.example.internal", "api.dify.internal"]
+    assert [name for name in names if not answered(name)] == []
+    foreign = ["example.com", "secret.attacker.example", "4.3.2.1.in-addr.arpa", "amazonaws.com.example"]
+    assert [name for name in foreign if answered(name)] == []
+    (association,) = template.properties("AWS::Route53Resolver::FirewallRuleGroupAssociation").values()
+    assert association["VpcId"] == {"Ref": next(iter(template.of_type("AWS::EC2::VPC")))}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"trusted_accounts": [TRUSTED]}, "trusted_accounts has no effect on a network that has a way"),
+        ({"dns_domains": []}, "dns_domains has no effect on a network that has a way"),
+        ({"trusted_accounts": ["1234"], "egress": Egress.ISOLATED}, "of 12 digits, got '1234'"),
+        ({"trusted_accounts": TRUSTED, "egress": Egress.ISOLATED}, "must be a list of account ids"),
+        ({"dns_domains": ["https://x"], "egress": Egress.ISOLATED}, "must be domains such as"),
+        ({"dns_domains": ["*"], "egress": Egress.ISOLATED}, "must be domains such as"),
+    ],
+)
+def test_fails_when_what_closes_the_network_is_malformed(
+    stack: cdk.Stack, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        DifyNetwork(stack, "Network", **arguments)

@@ -9,12 +9,14 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from aws_cdk import aws_ec2 as ec2
 
-from dify_cdk import Access, AlbScheme, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
+from dify_cdk import Access, AlbScheme, Component, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
 from support import VARIANTS, Template
 from synth.installation import synthesized
 
 VPC_CIDR = "10.0.0.0/16"
+OFFICES = Access(ipv4=["10.8.0.0/16"])
 
 # Dify's call graph, by hand from what each component calls; not from the table the library is built on.
 CALLS = [
@@ -150,8 +152,7 @@ def _closed(app: cdk.App) -> Template:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="us-west-2"))
     network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
     workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
-    access = Access(ipv4=["10.8.0.0/16"])
-    DifyAlbFrontend(stack, "Frontend", workers=workers, access=access, scheme=AlbScheme.INTERNAL)
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICES, scheme=AlbScheme.INTERNAL)
     return synthesized(stack)
 
 
@@ -201,6 +202,73 @@ def test_sandbox_calls_out_only_to_the_proxy_and_https(groups: Groups) -> None:
     (proxy,) = groups.of("ssrf_proxy")
     ports = {(rule.peer == proxy, rule.low, rule.high) for rule in groups.egress[sandbox]}
     assert ports == {(True, 3128, 3128), (False, 443, 443)}
+
+
+# Addresses by who is there; what a component opens itself, past the proxy.
+PRIVATE = ["10.0.0.2", "10.200.1.1", "172.16.0.1", "172.31.255.254", "192.168.0.1", "192.168.255.255"]
+SHARED = ["100.64.0.1", "100.127.255.254"]
+LINK_LOCAL = ["169.254.169.254", "169.254.170.2", "169.254.0.1"]
+PUBLIC = ["8.8.8.8", "9.255.255.255", "11.0.0.0", "52.94.0.1", "172.15.255.255", "172.32.0.1", "192.167.1.1"]
+
+
+def reaches(groups: Groups, caller: str, address: str, port: int) -> bool:
+    """Whether a component may open a connection to an address, as far as its own rules say."""
+    rules = [rule for group in groups.of(caller) for rule in groups.egress[group]]
+    return any(
+        rule.low <= port <= rule.high and ipaddress.ip_address(address) in ipaddress.ip_network(rule.peer)
+        for rule in rules
+        if rule.peer[:1].isdigit()
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_code_reaches_public_addresses_only(templates: Callable[[str], Template], variant: str) -> None:
+    groups = Groups(templates(variant))
+    assert [one for one in PUBLIC if not reaches(groups, "sandbox", one, 443)] == []
+    assert [one for one in PUBLIC + PRIVATE if reaches(groups, "sandbox", one, 80)] == []
+    assert [one for one in PRIVATE + SHARED + LINK_LOCAL if reaches(groups, "sandbox", one, 443)] == []
+    assert all(reaches(groups, "ssrf_proxy", one, 80) for one in PUBLIC)  # or the test proves nothing
+
+
+def test_code_reaches_an_endpoint_in_a_vpc_of_others(stack: cdk.Stack) -> None:
+    vpc = ec2.Vpc.from_vpc_attributes(
+        stack,
+        "Vpc",
+        vpc_id="vpc-1",
+        vpc_cidr_block="10.1.0.0/16",
+        availability_zones=["us-east-1a", "us-east-1b"],
+        private_subnet_ids=["subnet-1", "subnet-2"],
+        private_subnet_route_table_ids=["rtb-1", "rtb-2"],
+    )
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=vpc))
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICES, scheme=AlbScheme.INTERNAL)
+    assert reaches(Groups(synthesized(stack)), "sandbox", "100.64.0.1", 443)
+
+
+def with_an_endpoint(stack: cdk.Stack) -> tuple[DifyWorkers, ec2.InterfaceVpcEndpoint]:
+    vpc = DifyNetwork(stack, "Network").vpc
+    workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=vpc))
+    DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICES, scheme=AlbScheme.INTERNAL)
+    logs = ec2.InterfaceVpcEndpointAwsService.CLOUDWATCH_LOGS
+    return workers, vpc.add_interface_endpoint("Logs", service=logs)
+
+
+def test_fails_when_the_sandbox_cannot_reach_an_endpoint_that_it_needs(stack: cdk.Stack) -> None:
+    with_an_endpoint(stack)
+    with pytest.raises(
+        RuntimeError, match=r"Network/Vpc/Logs: sandbox, whose rules end at private addresses"
+    ):
+        synthesized(stack)
+
+
+def test_an_endpoint_that_lets_the_sandbox_in_is_reached(stack: cdk.Stack) -> None:
+    workers, endpoint = with_an_endpoint(stack)
+    group = workers.platform.security_groups.group(Component.SANDBOX)
+    endpoint.connections.allow_default_port_from(group)
+    groups = Groups(synthesized(stack))
+    (sandbox,) = groups.of("sandbox")
+    (logs,) = [id for id in groups.ingress if "VpcLogs" in id]
+    assert logs in [rule.peer for rule in groups.egress[sandbox] if rule.low == rule.high == 443]
 
 
 def test_closed_network_has_no_way_to_the_world(app: cdk.App) -> None:

@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from dify_cdk._arguments import checked
-from dify_cdk._checks import is_token, require_index_url, require_literal, require_whole
+from dify_cdk._checks import literal_host, require_index_url, require_literal, require_whole
 
 T = TypeVar("T")
 
@@ -21,6 +20,14 @@ _HIGHEST_SYSCALL = 999
 _LONGEST_RUN_SECONDS = 600
 _SHORTEST_WAIT_SECONDS = 60  # Dify's own default of CODE_EXECUTION_READ_TIMEOUT
 _RUNS_AT_ONCE = 4  # MAX_WORKERS in conf/config.yaml of dify-sandbox 0.2.15; the fifth run waits
+
+# On x86-64: ALLOW_SYSCALLS and what is no socket's of ALLOW_NETWORK_SYSCALLS, for Python and for Node.js, in
+# internal/static/python_syscall and nodejs_syscall of dify-sandbox 0.2.15 (a94a466).
+SYSCALLS_WITHOUT_SOCKETS = (
+    *(0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 25, 28, 35, 39, 60, 63, 72, 89, 96),
+    *(102, 105, 106, 110, 116, 131, 138, 186, 201, 202, 204, 217, 228, 230, 231, 233, 234, 257, 262),
+    *(270, 271, 273, 274, 281, 290, 291, 292, 318, 334),
+)
 
 _VERSION = r"(===|==|~=|!=|<=|>=|<|>) *[A-Za-z0-9][A-Za-z0-9.*+!_-]*"
 _REQUIREMENT = re.compile(
@@ -36,31 +43,38 @@ _END = "#END"  # never a requirement
 @checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sandbox:
-    """Extra Python packages and syscalls for code that runs in workflows, without an own image.
+    """Extra Python packages and syscalls for code that runs in workflows, without an image of your own.
 
-    The sandbox installs the packages with pip each time a task starts, while it answers health checks
-    already: code that needs one fails until pip is done. If pip fails, the task stops and ECS starts
-    another. Packages that take long or must be the same for months belong into an own image. A name
-    without a version takes the newest each time.
+    The sandbox installs the packages with pip each time a task starts, and already passes its health check
+    meanwhile: code that needs one fails until pip is done. If pip fails, the task stops and ECS starts
+    another. A requirement without a version installs the newest one each time. Packages that take long to
+    install, or must stay the same for months, belong in an image of your own.
 
     Attributes:
-        python_packages: Requirements as in a ``requirements.txt``: a name, and if wanted extras, versions
-            and an environment marker, such as ``numpy==2.1.3``. Each name once, no options, no URLs.
-            They replace the image's own list. Default: keep that.
+        python_packages: Requirements as in a ``requirements.txt``: a name, optionally with extras, versions
+            and an environment marker, such as ``numpy==2.1.3``. Each name once, no options, no URLs. They
+            replace the image's own list. Default: the image's list.
         allowed_syscalls: Numbers of all syscalls that Python code may use, on x86-64. The list
             **replaces** the image's own, network calls included: it is not added to it. Default: the
             image's list.
         pip_mirror_url: Package index for pip instead of the public one, which cannot be reached in a
-            network without a way out. pip calls it through the proxy, which lets it through only if it is
-            public or named as an exception, and does not check its certificate. Default: the public index.
+            network without internet egress. pip calls it through the SSRF proxy, which lets this one host
+            through even if its address is private, and does not check its certificate. Default: the public
+            index.
         timeout_seconds: Longest run of one piece of code, 1 to 600 seconds. A task runs four at once and
-            lets others wait, so that Dify waits four times as long for an answer, a minute at least.
+            queues others, so that Dify waits four times as long for an answer, and at least 60 seconds.
+        network: Whether code may open sockets. With False the kernel ends code that tries: neither the SSRF
+            proxy nor anything else is within its reach, while plain code and templates run as before. The
+            list of syscalls is then that of dify-sandbox 0.2.15 without those of sockets; calls that the
+            image answers with an error, such as making a folder, end the code too. (``ENABLE_NETWORK`` is
+            no way to do this: Dify asks for the network with every piece of code, and is then refused.)
 
     Raises:
-        ValueError: If a requirement is malformed or named twice, or a number is no syscall or repeated, or
-            the URL is malformed or carries credentials.
+        ValueError: If a requirement is malformed or named twice, a syscall number is out of range or
+            repeated, ``timeout_seconds`` is out of range, the URL is malformed or contains credentials, or
+            ``allowed_syscalls`` is given with ``network=False``.
 
-    Example:
+    Examples:
         >>> sandbox = Sandbox(python_packages=["numpy==2.1.3", "pydantic[email]>=2,<3"])
     """
 
@@ -68,6 +82,7 @@ class Sandbox:
     allowed_syscalls: Sequence[int] | None = None
     pip_mirror_url: str | None = None
     timeout_seconds: int = 15
+    network: bool = True
 
     def __post_init__(self) -> None:
         """Check every value."""
@@ -76,6 +91,11 @@ class Sandbox:
         _check_packages(self.python_packages)
         if self.allowed_syscalls is not None:
             _check_syscalls(self.allowed_syscalls)
+            if not self.network:
+                raise ValueError(
+                    "Sandbox.allowed_syscalls is the whole list: leave the calls of sockets out of it, or "
+                    "network=False out"
+                )
         if self.pip_mirror_url is not None:
             require_index_url("Sandbox.pip_mirror_url", self.pip_mirror_url)
 
@@ -99,23 +119,22 @@ class Sandbox:
     def environment(self) -> dict[str, str]:
         """Variables of the container."""
         variables = {"WORKER_TIMEOUT": str(self.timeout_seconds)}
-        if self.allowed_syscalls is not None:
+        allowed = self.allowed_syscalls if self.network else SYSCALLS_WITHOUT_SOCKETS
+        if allowed is not None:
             # The sandbox stops at a space in the list.
-            variables["ALLOWED_SYSCALLS"] = ",".join(str(number) for number in self.allowed_syscalls)
+            variables["ALLOWED_SYSCALLS"] = ",".join(str(number) for number in allowed)
         if self.pip_mirror_url is not None:
             variables["PIP_MIRROR_URL"] = self.pip_mirror_url
         return variables
 
     def environment_of_callers(self) -> dict[str, str]:
-        """Variables of those who wait for it."""
+        """Variables of the components that call it."""
         wait = max(_SHORTEST_WAIT_SECONDS, _RUNS_AT_ONCE * self.timeout_seconds)
         return {"CODE_EXECUTION_READ_TIMEOUT": str(wait)}
 
     def pip_mirror_host(self) -> str | None:
         """Host of the package index, which the proxy has to let through; None without one or for a token."""
-        if self.pip_mirror_url is None or is_token(self.pip_mirror_url):
-            return None
-        return urlsplit(self.pip_mirror_url).hostname
+        return literal_host(self.pip_mirror_url)
 
 
 def _check_packages(packages: Sequence[str]) -> None:
@@ -125,7 +144,7 @@ def _check_packages(packages: Sequence[str]) -> None:
         if found is None:
             raise ValueError(
                 "Sandbox.python_packages must hold requirements such as 'numpy==2.1.3' or 'pydantic[email]', "
-                f"without options or URLs, got {package!r}; build an own image for anything else"
+                f"without options or URLs, got {package!r}; build an image of your own for anything else"
             )
         if found["marker"] is None:
             names.append(re.sub(r"[-_.]+", "-", found["name"]).lower())

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import jsii
 from aws_cdk import aws_ec2 as ec2
-from constructs import Construct
+from constructs import Construct, IValidation
 
 from dify_cdk.cdk_helpers.prefix_lists import managed_prefix_list, s3_list
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify.components import Component, EgressRule
 from dify_cdk.dify.environment import CACHE_PORT, DATABASE_PORT
-from dify_cdk.network import Tiers, network_of
+from dify_cdk.network.network import Egress, Tiers, network_of, public_ranges
 
 _HTTPS = 443
 
 
-class Mesh(Construct):
+class SecurityGroups(Construct):
     """A security group for each component, and every permitted connection between them and to data.
 
     The guarantee comes from the callee: only callers named in its ingress reach it. Sandbox and proxy are
@@ -22,9 +23,11 @@ class Mesh(Construct):
     plugin daemon. All rules live here, whatever frontend is in use: switching frontends changes none.
     Each rule is a resource of its own on the caller's side, so that data may live in another stack.
 
-    In a network with a way out, api, worker, plugin daemon and proxy may connect anywhere, and the sandbox
-    to the proxy and to port 443, on which Fargate also fetches image, secrets and logs through the task's
-    own interface. In a closed network everyone is limited to the VPC and to S3.
+    In a network with internet egress, api, worker, plugin daemon and proxy may connect anywhere, and the
+    sandbox to the proxy and to port 443, on which Fargate also fetches image, secrets and logs through the
+    task's own interface: in a :class:`DifyNetwork` to public addresses only, in any other VPC, which may
+    have endpoints anywhere, to private ones too. In a closed network everyone is limited to the VPC and to
+    S3.
 
     Args:
         data: Database, cache and network.
@@ -49,6 +52,7 @@ class Mesh(Construct):
             self._allow(Component.PLUGIN_DAEMON, "ModelEndpoints", network.model_endpoints, _HTTPS)
         for caller in (one for one in Component if one.spec.egress is EgressRule.PROXY):
             self._let_out_by_proxy(caller)
+        self.node.add_validation(_Endpoints(self, self._vpc))
 
     def group(self, component: Component) -> ec2.SecurityGroup:
         """The security group that every task of a component wears."""
@@ -74,10 +78,12 @@ class Mesh(Construct):
             group.add_egress_rule(inside, ec2.Port.all_tcp(), "Other roles, data and endpoints")
         elif self._closed:
             group.add_egress_rule(inside, ec2.Port.tcp(_HTTPS), "Endpoints: image, secrets, logs")
-        if self._s3 is None:
-            group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(_HTTPS), "AWS: image, secrets, logs")
-        else:
+        if self._s3 is not None:
             group.add_egress_rule(self._s3, ec2.Port.tcp(_HTTPS), "S3: image layers, files")
+            return group
+        own = component.spec.egress is EgressRule.PROXY and network_of(self._vpc) is not None
+        for range in public_ranges() if own else ("0.0.0.0/0",):
+            group.add_egress_rule(ec2.Peer.ipv4(range), ec2.Port.tcp(_HTTPS), "AWS: image, secrets, logs")
         return group
 
     def _allow(self, caller: Component, callee_name: str, callee: ec2.ISecurityGroup, port: int) -> None:
@@ -105,4 +111,38 @@ class Mesh(Construct):
             from_port=proxy.port,
             to_port=proxy.port,
             description="Code that calls out",
+        )
+
+
+@jsii.implements(IValidation)
+class _Endpoints:
+    """Says at synthesis which endpoints of the VPC a component needs to start, and must not reach."""
+
+    def __init__(self, groups: SecurityGroups, vpc: ec2.IVpc) -> None:
+        self._groups = groups
+        self._vpc = vpc
+
+    def validate(self) -> list[str]:
+        """The errors."""
+        network = network_of(self._vpc)
+        if network is None or network.egress is Egress.ISOLATED:
+            return []
+        endpoints = [one for one in self._vpc.node.children if isinstance(one, ec2.InterfaceVpcEndpoint)]
+        return [
+            f"{endpoint.node.path}: {component}, whose rules end at private addresses, cannot reach it and "
+            "would not start: endpoint.connections.allow_default_port_from("
+            f"workers.platform.security_groups.group(Component.{component.name}))"
+            for component in Component
+            if component.spec.egress is EgressRule.PROXY
+            for endpoint in endpoints
+            if not self._reaches(component, endpoint)
+        ]
+
+    def _reaches(self, component: Component, endpoint: ec2.InterfaceVpcEndpoint) -> bool:
+        wanted = [group.security_group_id for group in endpoint.connections.security_groups]
+        rules = self._groups.group(component).node.children
+        return any(
+            rule.destination_security_group_id in wanted
+            for rule in rules
+            if isinstance(rule, ec2.CfnSecurityGroupEgress)
         )

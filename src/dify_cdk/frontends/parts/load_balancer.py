@@ -22,7 +22,7 @@ from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.clients import Clients, Everybody, FromCloudFront, Networks
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.names import global_name
-from dify_cdk.network import DifyNetwork, network_of, require_two_zones
+from dify_cdk.network.network import DifyNetwork, network_of, require_two_zones
 from dify_cdk.options.access import ANYONE_IPV4, ANYONE_IPV6
 from dify_cdk.workers.component_service import ComponentService, Platform
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -13,11 +14,13 @@ from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IDependable
 
 from dify_cdk._arguments import checked
-from dify_cdk._checks import is_token, require_literal_list
+from dify_cdk._checks import is_token, require_literal_list, require_match
 from dify_cdk.cdk_helpers.assets import nat_script
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.network.endpoints import OWN_RANGE_REASON, DnsFirewall, Endpoints, define_endpoints, open_s3
 
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
+_NOT_PUBLIC = [ipaddress.IPv4Network(text) for text in ("100.64.0.0/10", "169.254.0.0/16")]
 
 DATA_GROUP = "Data"
 APP_GROUP = "App"
@@ -49,37 +52,24 @@ DEFAULT_ZONES = {
     "ap-northeast-1": ("apne1-az1", "apne1-az2"),
     "ca-central-1": ("cac1-az1", "cac1-az2"),
 }
+_DOMAIN = r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 _ZONE_ID = re.compile(r"[a-z]{2,6}\d+-az\d+")
 
-_PLATFORM_ENDPOINTS = {
-    "EcrApi": "ecr.api",
-    "EcrDocker": "ecr.dkr",
-    "Logs": "logs",
-    "SecretsManager": "secretsmanager",
-    "Ssm": "ssm",
-    "SsmMessages": "ssmmessages",
-}
-_MODEL_ENDPOINTS = {
-    "Bedrock": "bedrock",
-    "BedrockRuntime": "bedrock-runtime",
-    "BedrockAgentRuntime": "bedrock-agent-runtime",
-}
-ENDPOINT_SERVICES = (*_PLATFORM_ENDPOINTS.values(), *_MODEL_ENDPOINTS.values())
-"""Services of the interface endpoints in a network without a way out; S3 has a gateway endpoint."""
-
-_OWN_RANGE_REASON = {"AwsSolutions-EC23": "only the VPC's own address space is let in"}
+_PATH_HASH = re.compile(r"[0-9A-F]{8}$")  # what the CDK puts behind the construct path
 
 
 class Egress(StrEnum):
-    """How the application reaches the internet."""
+    """How tasks reach the internet."""
 
     NAT_GATEWAYS = "nat_gateways"
-    """One NAT gateway a zone: no single point of failure, a fixed hourly price each."""
+    """One NAT gateway in each zone: no single point of failure; each is paid by the hour and by the GB."""
     NAT_INSTANCE = "nat_instance"
-    """One small instance with an Elastic IP: cheap, but a reboot, or a deployment that finds a newer system
-    image and replaces it, cuts the way out for a minute or two."""
+    """One small EC2 instance with an Elastic IP: cheap, but a reboot interrupts egress for a minute or two.
+
+    So does a deployment that finds a newer system image or brings another start script: both replace it.
+    """
     ISOLATED = "isolated"
-    """No way out: AWS services through endpoints, images from a private registry."""
+    """No internet egress: AWS services through VPC endpoints, images from a private registry."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +80,7 @@ class Tiers:
         app: Where tasks run.
         data: Where the database and the cache live.
         public: Where a public load balancer stands; may be empty.
-        closed: Whether the app subnets have no way out to the internet.
+        closed: Whether the app subnets have no internet egress.
         way_out: What has to exist before a task can reach the internet, or the endpoints.
     """
 
@@ -105,27 +95,39 @@ class Tiers:
 class DifyNetwork(Construct):
     """A VPC with data, app and (unless isolated) public subnets in each zone.
 
-    Defines the VPC, its subnets, the Elastic IPs of the way out, a gateway endpoint for S3 (free) and, when
-    isolated, interface endpoints in two groups: what every task needs to start, open to the VPC, and Amazon
-    Bedrock, open only to the components that :meth:`model_endpoints` is told of.
+    Defines the VPC, its subnets, the Elastic IPs of the egress, a gateway endpoint for S3 (free) and, with
+    ``Egress.ISOLATED``, interface endpoints in two groups: those that every task needs to start, open to the
+    VPC, and those of Amazon Bedrock, whose security group :attr:`model_endpoints` lets in nobody at first;
+    ``DifyWorkers`` adds the plugin daemon.
 
-    The data subnets come first in the address space with fixed sizes, so that a later change of ``egress``
-    or a third zone moves none of them: database and cache stay where they are.
+    The data subnets come first in the address space with fixed sizes. So ``egress`` can change later, and a
+    third zone can be added, while database and cache stay in their subnets.
 
     Args:
-        egress: The way out. Default: one NAT gateway a zone.
-        cidr: Address space of the VPC, a literal private network of /16 to /19.
-        ipv6: Whether a public load balancer gets IPv6 addresses as well. Only the public subnets are given
-            an IPv6 range; tasks and data stay on IPv4. Default: IPv4 only.
+        egress: How tasks reach the internet. Default: one NAT gateway in each zone.
+        cidr: Address space of the VPC: a literal private IPv4 network (RFC 1918) of /16 to /19. It cannot
+            change later.
+        ipv6: Whether a public load balancer gets IPv6 addresses as well. Only the public subnets get an IPv6
+            range; tasks and data stay on IPv4. Default: IPv4 only.
         zones: Two or three availability zones, by name such as ``us-east-1a`` or by id such as ``use1-az1``.
-            They cannot change later. Default: the first two of the region; in regions with a zone without
-            VPC links and CloudFront VPC origins, which v2, v3 and v4 need, two others by id.
+            Those that are in use cannot change later; a third can be added. Default: the first two of the
+            region; in regions that have a zone without VPC links and CloudFront VPC origins, which v2, v3 and
+            v4 need, two zones that have them.
+        trusted_accounts: Ids of AWS accounts with which the endpoints of ``Egress.ISOLATED`` deal beside the
+            stack's own: that of your registry, or that of roles which plugins assume. Default: none; nobody
+            inside can use keys of another account, or reach its buckets, logs, secrets and images.
+        dns_domains: With ``Egress.ISOLATED``, domains that are answered beside those of AWS, of the VPC and
+            of Dify's own services, such as ``example.internal`` or ``*.example.internal``; every other name
+            does not exist for anything in the VPC. Route 53 Resolver DNS Firewall does it, which costs by
+            queries. Default: no filter: public names are answered, and a query can carry data out.
 
     Raises:
-        ValueError: If ``cidr`` is no private network of a size that fits, or ``zones`` are fewer than two,
-            more than three, repeated, names and ids mixed, or in another region than the stack.
+        ValueError: If ``cidr`` is not a private network of such a size, ``ipv6`` is set with
+            ``Egress.ISOLATED``, ``trusted_accounts`` or ``dns_domains`` are set without it or are malformed,
+            or ``zones`` are fewer than two, more than three, repeated, names and ids mixed, or in another
+            region than the stack.
 
-    Example:
+    Examples:
         >>> network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
     """
 
@@ -138,9 +140,13 @@ class DifyNetwork(Construct):
         cidr: str = "10.0.0.0/16",
         ipv6: bool = False,
         zones: Sequence[str] | None = None,
+        trusted_accounts: Sequence[str] = (),
+        dns_domains: Sequence[str] | None = None,
     ) -> None:
         super().__init__(scope, id)
         prefix_length = _check_cidr(cidr)
+        _check_closed(egress, trusted_accounts, dns_domains)
+        self._trusted_accounts = tuple(trusted_accounts)
         region = cdk.Stack.of(self).region
         _check_zones(zones, region)
         chosen = list(DEFAULT_ZONES.get(region, ()) if zones is None else zones)
@@ -168,9 +174,10 @@ class DifyNetwork(Construct):
         self._ipv6 = ipv6
         if ipv6:
             self._add_ipv6()
-        self._vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
+        s3 = self._vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         self._way_out = self._attach_address()
-        self._model_endpoints = self._define_endpoints() if egress is Egress.ISOLATED else None
+        self._closed = self._close(s3) if egress is Egress.ISOLATED else None
+        self._dns = None if dns_domains is None else self._filter_dns(dns_domains)
         acknowledge(
             self._vpc,
             {"AwsSolutions-VPC7": "flow logs cost per GB and are the owner's choice: vpc.add_flow_log()"},
@@ -183,7 +190,7 @@ class DifyNetwork(Construct):
 
     @property
     def egress(self) -> Egress:
-        """The way out."""
+        """How tasks reach the internet."""
         return self._egress
 
     @property
@@ -193,17 +200,22 @@ class DifyNetwork(Construct):
 
     @property
     def public_addresses(self) -> list[str]:
-        """The Elastic IPs from which the application calls out (tokens); empty when isolated."""
+        """The Elastic IPs from which tasks call the internet (tokens); empty with ``Egress.ISOLATED``."""
         return [address.attr_public_ip for address in self._addresses]
 
     @property
     def model_endpoints(self) -> ec2.ISecurityGroup | None:
-        """Security group of the Amazon Bedrock endpoints; None unless isolated."""
-        return self._model_endpoints
+        """Security group of the Amazon Bedrock endpoints; None without ``Egress.ISOLATED``."""
+        return self._closed.models if self._closed else None
+
+    @property
+    def trusted_accounts(self) -> Sequence[str]:
+        """The accounts, beside its own, that endpoints of a closed network deal with."""
+        return self._trusted_accounts
 
     @property
     def way_out(self) -> list[IDependable]:
-        """What, beside the routes, has to exist before a task can reach the internet or the endpoints."""
+        """What a task depends on, beside routes, to reach the internet or the endpoints."""
         return self._way_out
 
     def _define_way_out(self) -> ec2.NatProvider | None:
@@ -271,7 +283,7 @@ class DifyNetwork(Construct):
         provider.connections.allow_from(
             ec2.Peer.ipv4(self._vpc.vpc_cidr_block), ec2.Port.all_traffic(), "The VPC"
         )
-        acknowledge(provider.security_group, _OWN_RANGE_REASON)
+        acknowledge(provider.security_group, OWN_RANGE_REASON)
         reasons = {
             "AwsSolutions-EC28": "one replaceable instance: detailed monitoring costs more than it tells",
             "AwsSolutions-EC29": "the instance keeps no state and may be replaced at any time",
@@ -279,6 +291,7 @@ class DifyNetwork(Construct):
         }
         for instance in provider.gateway_instances:
             acknowledge(instance, reasons)
+            _replace_with_script(instance)
         association = ec2.CfnEIPAssociation(
             self,
             "AddressAssociation",
@@ -291,31 +304,26 @@ class DifyNetwork(Construct):
         )
         return [association]
 
-    def _define_endpoints(self) -> ec2.SecurityGroup:
-        """Endpoints in two groups, because what reaches a model must not be open to the sandbox."""
-        platform = ec2.SecurityGroup(
+    def resolve(self, domain: str) -> None:
+        """Let the DNS of the VPC answer for a domain, where ``dns_domains`` filters it."""
+        if self._dns is not None:
+            self._dns.allow(domain)
+
+    def _filter_dns(self, domains: Sequence[str]) -> DnsFirewall:
+        return DnsFirewall(self, "DnsFirewall", vpc_id=self._vpc.vpc_id, domains=domains)
+
+    def _close(self, s3: ec2.GatewayVpcEndpoint) -> Endpoints:
+        """Let nothing out but through endpoints, and those only to the stack's and the trusted accounts."""
+        allowed = [cdk.Aws.ACCOUNT_ID, *self._trusted_accounts]
+        open_s3(s3, allowed)
+        endpoints = define_endpoints(
             self,
-            "PlatformEndpoints",
             vpc=self._vpc,
-            allow_all_outbound=False,
-            description="What every task needs to start",
+            subnets=ec2.SubnetSelection(subnet_group_name=APP_GROUP),
+            accounts=allowed,
         )
-        platform.add_ingress_rule(ec2.Peer.ipv4(self._vpc.vpc_cidr_block), ec2.Port.HTTPS, "Every task")
-        acknowledge(platform, _OWN_RANGE_REASON)
-        models = ec2.SecurityGroup(
-            self, "ModelEndpoints", vpc=self._vpc, allow_all_outbound=False, description="Amazon Bedrock"
-        )
-        for group, services in ((platform, _PLATFORM_ENDPOINTS), (models, _MODEL_ENDPOINTS)):
-            for name, service in services.items():
-                endpoint = self._vpc.add_interface_endpoint(
-                    name,
-                    service=ec2.InterfaceVpcEndpointAwsService(service),
-                    security_groups=[group],
-                    open=False,
-                    subnets=ec2.SubnetSelection(subnet_group_name=APP_GROUP),
-                )
-                self._way_out.append(endpoint)
-        return models
+        self._way_out += endpoints.all
+        return endpoints
 
 
 def tiers_of(
@@ -328,8 +336,8 @@ def tiers_of(
 
     Args:
         vpc: The VPC.
-        app: Where tasks shall run instead. Default: as above.
-        data: Where database and cache shall live instead. Default: as above.
+        app: Subnets for tasks instead. Default: as above.
+        data: Subnets for database and cache instead. Default: as above.
 
     Raises:
         ValueError: If the VPC has no private subnets.
@@ -354,6 +362,18 @@ def tiers_of(
         closed=closed,
         way_out=[*routes, *(network.way_out if network else ())],
     )
+
+
+def public_ranges() -> list[str]:
+    """IPv4 without the private, shared and link-local ranges: fewer networks than a security group takes."""
+    found = [ipaddress.IPv4Network("0.0.0.0/0")]
+    for private in (*_PRIVATE, *_NOT_PUBLIC):
+        found = [
+            part
+            for network in found
+            for part in (network.address_exclude(private) if private.subnet_of(network) else [network])
+        ]
+    return [str(network) for network in sorted(found)]
 
 
 def network_of(vpc: ec2.IVpc) -> DifyNetwork | None:
@@ -392,6 +412,19 @@ def _subnets(egress: Egress, prefix_length: int) -> list[ec2.SubnetConfiguration
     return configuration
 
 
+def _check_closed(egress: Egress, accounts: Sequence[str], domains: Sequence[str] | None) -> None:
+    for name, given in (("trusted_accounts", bool(accounts)), ("dns_domains", domains is not None)):
+        if given and egress is not Egress.ISOLATED:
+            raise ValueError(f"DifyNetwork.{name} has no effect on a network that has a way to the internet")
+    require_literal_list("DifyNetwork.trusted_accounts", accounts)
+    for account in accounts:
+        require_match("DifyNetwork.trusted_accounts", account, r"\d{12}", "ids of accounts, of 12 digits")
+    require_literal_list("DifyNetwork.dns_domains", domains or ())
+    for domain in domains or ():
+        meaning = "domains such as example.internal or *.example.internal"
+        require_match("DifyNetwork.dns_domains", domain, _DOMAIN, meaning)
+
+
 def _check_cidr(cidr: str) -> int:
     """The prefix length of the address space."""
     if is_token(cidr):
@@ -413,6 +446,20 @@ def _check_cidr(cidr: str) -> int:
             f"DifyNetwork.cidr must be a private network, got {cidr!r}, whose addresses belong to others"
         )
     return network.prefixlen
+
+
+def _replace_with_script(instance: ec2.Instance) -> None:
+    """Let another script make another instance, which runs it.
+
+    CloudFormation only stops and starts an instance whose user data changes, and cloud-init runs user data
+    at the first start. ``user_data_causes_replacement`` of an instance also changes its logical id; the L2 of
+    NAT instances does not pass it on.
+    """
+    machine = instance.node.default_child
+    assert isinstance(machine, ec2.CfnInstance)
+    id = cdk.Stack.of(machine).get_logical_id(machine)
+    digest = hashlib.sha256(id.encode() + nat_script().read_bytes()).hexdigest()
+    machine.override_logical_id(_PATH_HASH.sub("", id) + digest[:8].upper())
 
 
 def _any_zone(number: int) -> str:
