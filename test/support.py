@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dify_cdk.cdk_helpers.assets import examples_dir
 from dify_cdk.cli.synth_example import SynthesizedStack
@@ -20,6 +20,16 @@ Example = Callable[..., tuple[SynthesizedStack, ...]]
 """The fixture ``example``: the stacks of an example, by its name and region."""
 DATA = Path(__file__).parent / "data"
 TEMPLATES = DATA / "templates"
+
+T = TypeVar("T")
+
+
+def around_stand_ins(kind: type[T], **arguments: Any) -> T:
+    """A value object around objects that stand for constructs, which its checks of types would refuse."""
+    value = object.__new__(kind)
+    kind.__init__.__wrapped__(value, **arguments)  # type: ignore[attr-defined]
+    return value
+
 
 _DIGEST = re.compile(r"\b[0-9a-f]{64}\b")
 

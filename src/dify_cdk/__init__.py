@@ -37,8 +37,11 @@ if TYPE_CHECKING:
     from dify_cdk.options.throttle import Throttle
     from dify_cdk.options.web_acl import WebAcl
     from dify_cdk.options.windows import MaintenanceWindows
-    from dify_cdk.workers.component_service import ComponentService
+    from dify_cdk.workers.component_service import ComponentService, Environment
     from dify_cdk.workers.workers import DifyWorkers
+
+    RoleSize = ComponentSize
+    __version__: str
 
 _MODULES = {
     "Access": "options.access",
@@ -67,6 +70,7 @@ _MODULES = {
     "DifyWorkers": "workers.workers",
     "Domain": "options.domain",
     "Egress": "network.network",
+    "Environment": "workers.component_service",
     "FunctionSize": "options.function_size",
     "Limits": "dify.limits",
     "LocalBuild": "frontends.parts.lambda_images",
@@ -119,6 +123,7 @@ __all__ = [
     "DifyWorkers",
     "Domain",
     "Egress",
+    "Environment",
     "FunctionSize",
     "Limits",
     "LocalBuild",
@@ -147,12 +152,16 @@ __all__ = [
 _OLD_NAMES = {"RoleSize": "ComponentSize"}  # until 1.0
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name when it is used: ``import dify_cdk`` alone starts no Node."""
-    name = _OLD_NAMES.get(name, name)
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+if not TYPE_CHECKING:  # a type checker would take every name for one of them
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is used: ``import dify_cdk`` alone starts no Node."""
+        if name == "__version__":
+            return import_module("importlib.metadata").version("dify-cdk")
+        name = _OLD_NAMES.get(name, name)
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -26,24 +26,17 @@ def is_token(value: object) -> bool:
 
 
 def require_between(name: str, value: float, low: float, high: float) -> None:
-    """Raise ``ValueError`` unless it is a number and ``low <= value <= high``."""
-    require_number(name, value)
+    """Raise ``ValueError`` unless ``low <= value <= high``."""
     if low <= value <= high or is_token(value):
         return
     raise ValueError(f"{name} must be between {low:g} and {high:g}, got {value!r}")
 
 
 def require_whole(name: str, value: float, low: int, high: int) -> None:
-    """Raise ``ValueError`` unless it is a whole number and ``low <= value <= high``."""
+    """Raise ``ValueError`` unless the number is whole and ``low <= value <= high``."""
     require_between(name, value, low, high)
     if not is_token(value) and not isinstance(value, int):
         raise ValueError(f"{name} must be a whole number, got {value!r}")
-
-
-def require_number(name: str, value: object) -> None:
-    """Raise ``ValueError`` for anything but a number: a context value from the command line is text."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{name} must be a number, got {value!r}")
 
 
 def require_one_of(name: str, value: object, allowed: Collection[object]) -> None:
@@ -56,7 +49,7 @@ def require_one_of(name: str, value: object, allowed: Collection[object]) -> Non
 
 def require_match(name: str, value: str, pattern: str, meaning: str) -> None:
     """Raise ``ValueError`` unless the whole value matches; ``meaning`` says in words what is allowed."""
-    if is_token(value) or (isinstance(value, str) and re.fullmatch(pattern, value)):
+    if is_token(value) or re.fullmatch(pattern, value):
         return
     raise ValueError(f"{name} must be {meaning}, got {value!r}")
 
@@ -67,17 +60,15 @@ def require_literal(name: str, value: object, reason: str) -> None:
         raise ValueError(f"{name} must be literal: {reason}")
 
 
-def require_list(name: str, values: Sequence[str], meaning: str) -> None:
-    """Raise ``ValueError`` for a single text, and for a list whose length is known only at deployment."""
-    if isinstance(values, str):
-        raise ValueError(f"{name} must be a list of {meaning}, got the text {values!r}; write [{values!r}]")
+def require_literal_list(name: str, values: Sequence[str]) -> None:
+    """Raise ``ValueError`` for a list whose length is known only at deployment."""
     if any(value.startswith("#{Token[") for value in values):
         raise ValueError(f"{name} must be a literal list, only its entries may be known at deployment")
 
 
 def require_cidrs(name: str, values: Sequence[str], version: int) -> None:
     """Raise ``ValueError`` unless each value is a network of the IP version, such as ``203.0.113.0/24``."""
-    require_list(name, values, "networks")
+    require_literal_list(name, values)
     for value in values:
         if not is_token(value):
             _require_cidr(name, value, version)

@@ -16,6 +16,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.metrics import Graph, combined, expression, metric, period
 from dify_cdk.data.data import DifyData
@@ -76,6 +77,7 @@ class Watch:
     missing: cloudwatch.TreatMissingData = cloudwatch.TreatMissingData.NOT_BREACHING
 
 
+@checked
 class DifyMonitoring(Construct):
     """Alarms that say when users notice something or soon will, one topic for them, and one dashboard.
 

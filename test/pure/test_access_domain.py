@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
+from support import around_stand_ins
 
 if TYPE_CHECKING:
     from aws_cdk import aws_certificatemanager as acm
@@ -88,8 +89,8 @@ class TestAccess:
     @pytest.mark.parametrize("entries", [[TOKEN], [OFFICE, TOKEN], [f"{TOKEN}/24"]])
     def test_entries_known_at_deployment_pass(self, entries: list[str]) -> None:
         assert Access(ipv4=entries).all_ipv4 == tuple(entries)
-        assert Access(ipv6=[TOKEN]).ipv6 == [TOKEN]
-        assert Access(countries=[TOKEN]).countries == [TOKEN]
+        assert Access(ipv6=[TOKEN]).ipv6 == (TOKEN,)
+        assert Access(countries=[TOKEN]).countries == (TOKEN,)
 
     @pytest.mark.parametrize("empty", [{}, {"also": ["198.51.100.7"]}], ids=["nothing", "only_itself"])
     def test_fails_when_nobody_may_enter(self, empty: dict[str, list[str]]) -> None:
@@ -152,9 +153,7 @@ class TestAccess:
     def test_fails_when_a_list_is_a_single_text(self, field: str) -> None:
         text = {"ipv4": OFFICE, "ipv6": "2001:db8::/32", "also": "198.51.100.7", "countries": "JP"}[field]
         networks = {"ipv4": [OFFICE], field: text}
-        with pytest.raises(
-            ValueError, match=rf"^Access\.{field} must be a list of .*, got the text '{text}'"
-        ):
+        with pytest.raises(TypeError, match=rf"^Access\.{field} must be a list, .*: write \['{text}'\]$"):
             Access(**networks)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("address", ["198.51.100.7/32", "198.51.100.0/24", "2001:db8::1", "office"])
@@ -186,22 +185,24 @@ class TestDomain:
     @given(st.lists(LABELS, min_size=1, max_size=4))
     def test_every_name_in_the_zone_passes(self, labels: list[str]) -> None:
         host = ".".join([*labels, "example.com"])
-        assert Domain(host_name=host, zone=zone()).host_name == host
+        assert around_stand_ins(Domain, host_name=host, zone=zone()).host_name == host
 
     def test_the_zone_s_own_name_passes(self) -> None:
-        assert Domain(host_name="example.com", zone=zone()).host_name == "example.com"
+        assert around_stand_ins(Domain, host_name="example.com", zone=zone()).host_name == "example.com"
 
     def test_a_zone_may_be_written_with_its_final_dot(self) -> None:
-        assert Domain(host_name="dify.example.com", zone=zone("example.com.")).zone is not None
+        assert (
+            around_stand_ins(Domain, host_name="dify.example.com", zone=zone("example.com.")).zone is not None
+        )
 
     def test_a_certificate_alone_is_enough(self) -> None:
-        assert Domain(host_name="dify.example.com", certificate=CERTIFICATE).zone is None
+        assert around_stand_ins(Domain, host_name="dify.example.com", certificate=CERTIFICATE).zone is None
 
     @pytest.mark.parametrize(
         ("host", "zone_name"), [(TOKEN, "example.com"), ("dify.example.com", TOKEN), (f"dify.{TOKEN}", TOKEN)]
     )
     def test_names_known_at_deployment_pass(self, host: str, zone_name: str) -> None:
-        assert Domain(host_name=host, zone=zone(zone_name)).host_name == host
+        assert around_stand_ins(Domain, host_name=host, zone=zone(zone_name)).host_name == host
 
     @pytest.mark.parametrize(
         "host",
@@ -223,14 +224,14 @@ class TestDomain:
     )
     def test_fails_when_the_host_name_is_none(self, host: str) -> None:
         with pytest.raises(ValueError, match=r"^Domain\.host_name must be a lower-case host name such as "):
-            Domain(host_name=host, zone=zone())
+            around_stand_ins(Domain, host_name=host, zone=zone())
 
     @pytest.mark.parametrize("host", ["dify.example.org", "evilexample.com", "com", "example.com.org"])
     def test_fails_when_the_host_name_lies_outside_the_zone(self, host: str) -> None:
         with pytest.raises(
             ValueError, match=r"must lie in the hosted zone 'example\.com'$|must be a lower-case"
         ):
-            Domain(host_name=host, zone=zone())
+            around_stand_ins(Domain, host_name=host, zone=zone())
 
     def test_fails_when_there_is_no_way_to_a_certificate(self) -> None:
         with pytest.raises(ValueError, match=r"^Domain dify\.example\.com needs zone= or certificate="):

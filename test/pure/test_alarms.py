@@ -34,5 +34,5 @@ def test_fails_when_a_percentage_is_never_reached(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["80", True])
 def test_fails_when_a_threshold_is_no_number(value: Any) -> None:
-    with pytest.raises(ValueError, match=rf"^AlarmThresholds\.cpu_percent must be a number, got {value!r}$"):
+    with pytest.raises(TypeError, match=rf"^AlarmThresholds\.cpu_percent must be a number, got {value!r}"):
         AlarmThresholds(cpu_percent=value)

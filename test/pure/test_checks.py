@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -87,12 +86,6 @@ class TestRequireBetween:
         else:
             assert low <= value <= high or is_token(value)
 
-    @pytest.mark.parametrize("value", ["5", None, True, [5]])
-    def test_fails_when_it_is_no_number(self, value: Any) -> None:
-        with pytest.raises(ValueError, match=r"^Size\.n must be a number, got ") as caught:
-            require_between("Size.n", value, 1, 10)
-        assert str(caught.value).endswith(repr(value))
-
 
 class TestRequireWhole:
     @pytest.mark.parametrize("value", [1, 10, NUMBER])
@@ -126,8 +119,8 @@ class TestRequireMatch:
     def test_passes(self, value: str) -> None:
         require_match("Size.name", value, "a+", "one or more a")
 
-    @pytest.mark.parametrize("value", ["", "b", "ab", "ba", "a\n", None, 1])
-    def test_fails_unless_the_whole_value_matches(self, value: Any) -> None:
+    @pytest.mark.parametrize("value", ["", "b", "ab", "ba", "a\n"])
+    def test_fails_unless_the_whole_value_matches(self, value: str) -> None:
         with pytest.raises(ValueError, match=r"^Size\.name must be one or more a, got ") as caught:
             require_match("Size.name", value, "a+", "one or more a")
         assert str(caught.value).endswith(repr(value))
@@ -146,11 +139,6 @@ class TestRequireCidrs:
     )
     def test_passes(self, values: list[str], version: int) -> None:
         require_cidrs("Access.x", values, version)
-
-    def test_fails_when_the_list_is_a_single_text(self) -> None:
-        message = r"^Access\.x must be a list of networks, got the text '203.*'; write \['203.*'\]$"
-        with pytest.raises(ValueError, match=message):
-            require_cidrs("Access.x", "203.0.113.0/24", 4)
 
     @pytest.mark.parametrize(
         ("value", "version", "message"),

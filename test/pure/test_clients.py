@@ -17,9 +17,9 @@ GATEWAY = "${Token[TOKEN.12]}"
         (Access.anyone(), Everybody()),
         (Access(countries=["JP"]), Everybody()),
         (Access(countries=["JP"], also=[GATEWAY]), Everybody()),
-        (Access(ipv4=[OFFICE], countries=["JP"]), Networks(ipv4=[OFFICE])),
-        (Access(ipv6=["2001:db8::/32"]), Networks(ipv6=["2001:db8::/32"])),
-        (Access(ipv4=[OFFICE], also=[GATEWAY]), Networks(ipv4=[OFFICE], addresses=[GATEWAY])),
+        (Access(ipv4=[OFFICE], countries=["JP"]), Networks(ipv4=(OFFICE,))),
+        (Access(ipv6=["2001:db8::/32"]), Networks(ipv6=("2001:db8::/32",))),
+        (Access(ipv4=[OFFICE], also=[GATEWAY]), Networks(ipv4=(OFFICE,), addresses=(GATEWAY,))),
     ],
 )
 def test_an_access_without_networks_lets_every_address_in(access: Access, clients: PublicClients) -> None:
@@ -27,5 +27,5 @@ def test_an_access_without_networks_lets_every_address_in(access: Access, client
 
 
 def test_single_addresses_are_networks_of_one_where_only_networks_can_be_written() -> None:
-    clients = Networks(ipv4=[OFFICE], addresses=[GATEWAY])
+    clients = Networks(ipv4=(OFFICE,), addresses=(GATEWAY,))
     assert clients.all_ipv4 == (OFFICE, f"{GATEWAY}/32")

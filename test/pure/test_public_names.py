@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import dify_cdk
+
+if TYPE_CHECKING:  # mypy fails where an ignored error is none: it has to find each of these
+    from aws_cdk import aws_ecs as ecs
+
+    from dify_cdk import Component, ComponentSize, Environment, RoleSize
+    from dify_cdk import DifyWorker as Typo  # type: ignore[attr-defined]  # noqa: F401
+
+    def mixed(secret: ecs.Secret) -> Environment:
+        variables: Environment = {Component.API: {"LOG_TZ": "UTC", "KEY": secret}}
+        return variables
+
+    def old_name() -> ComponentSize:
+        return RoleSize(cpu_units=256, memory_mib=512)
+
 
 INIT = ast.parse(Path(dify_cdk.__file__).read_text(encoding="utf-8"))
 
@@ -25,6 +41,10 @@ early = "aws_cdk" in sys.modules
 names = {}
 for name in dify_cdk.__all__:
     value = getattr(dify_cdk, name)
+    if not inspect.isclass(value):  # a name for a type, whose docstring is no object's
+        home = f"dify_cdk.{dify_cdk._MODULES[name]}"
+        names[name] = {"home": home, "name": name, "doc": "A name for a type of arguments."}
+        continue
     own = value.__doc__ or ""
     names[name] = {"home": value.__module__, "name": value.__name__, "doc": inspect.cleandoc(own)}
 star = {}
@@ -51,7 +71,7 @@ def names(loaded: dict[str, object]) -> dict[str, dict[str, str]]:
 
 def for_type_checkers() -> dict[str, str]:
     """Name to module of the imports that only type checkers follow."""
-    (block,) = [node for node in INIT.body if isinstance(node, ast.If)]
+    block = next(node for node in INIT.body if isinstance(node, ast.If))
     return {
         alias.asname or alias.name: node.module or ""
         for node in block.body
@@ -107,3 +127,7 @@ def test_an_old_name_still_works() -> None:
 def test_fails_when_a_name_is_unknown(name: str) -> None:
     with pytest.raises(AttributeError, match=rf"^module 'dify_cdk' has no attribute '{name}'$"):
         getattr(dify_cdk, name)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert dify_cdk.__version__ == importlib.metadata.version("dify-cdk")

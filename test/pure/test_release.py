@@ -16,6 +16,7 @@ from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, ReleaseTag
 from dify_cdk.dify.digests import LAMBDA_ADAPTER, RELEASES_FILE
 from dify_cdk.dify.release import DifyRelease
 from dify_facts import COMPONENTS
+from support import around_stand_ins
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ecs as ecs
@@ -158,13 +159,16 @@ def test_a_registry_goes_before_every_repository(registry: str) -> None:
 
 
 def test_the_pinned_name_stays_readable_beside_an_own_image() -> None:
-    release = DifyRelease(images={Component.API: IMAGE})
+    release = around_stand_ins(DifyRelease, images={Component.API: IMAGE})
     assert release.image_name(Component.API) == IMAGES[Component.API]
 
 
 def test_credentials_go_with_docker_hub_and_private_registries() -> None:
-    assert DifyRelease(credentials=SECRET).credentials is SECRET
-    assert DifyRelease(credentials=SECRET, registry="mirror.example/example").credentials is SECRET
+    assert around_stand_ins(DifyRelease, credentials=SECRET).credentials is SECRET
+    assert (
+        around_stand_ins(DifyRelease, credentials=SECRET, registry="mirror.example/example").credentials
+        is SECRET
+    )
 
 
 def test_tags_known_at_deployment_pass() -> None:
@@ -215,7 +219,7 @@ def test_fails_when_an_ecr_registry_has_credentials(registry: str) -> None:
     with pytest.raises(
         ValueError, match=r"credentials cannot be used with an Amazon ECR registry, remove it$"
     ):
-        DifyRelease(registry=registry, credentials=SECRET)
+        around_stand_ins(DifyRelease, registry=registry, credentials=SECRET)
 
 
 def test_fails_when_an_own_image_is_for_no_component() -> None:

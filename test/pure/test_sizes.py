@@ -122,11 +122,6 @@ class TestSizesWith:
             sizes_with({Component.BEAT: unknown})
         assert not re.search(r"\de\+?\d|\d{20}", str(caught.value))
 
-    def test_fails_when_a_size_is_for_no_component(self) -> None:
-        """A misspelled component would silently keep its default."""
-        with pytest.raises(ValueError, match="workr"):
-            sizes_with({"workr": SMALL})  # type: ignore[dict-item]
-
 
 class TestScaling:
     def test_bounds_and_target_are_kept(self) -> None:

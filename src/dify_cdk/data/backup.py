@@ -10,6 +10,7 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_literal, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.data.data import DifyData
@@ -32,6 +33,7 @@ _RESTORE_POLICIES = (
 _SHORTEST_GRACE_DAYS = 3
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VaultLock:
     """AWS Backup Vault Lock: what deletes a recovery point before its time has to remove the lock first.
@@ -69,6 +71,7 @@ class VaultLock:
         return backup.LockConfiguration(min_retention=cdk.Duration.days(self.min_days), changeable_for=grace)
 
 
+@checked
 class DifyBackup(Construct):
     """A daily backup of database and bucket at the same hour, in a vault that outlives the stack.
 

@@ -12,6 +12,7 @@ from aws_cdk import aws_elasticache as elasticache
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_literal, require_match, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.data.secrets import define_secret
@@ -22,6 +23,7 @@ _ENGINE_VERSION = "8.2"
 _MAX_REPLICAS = 5
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheSize:
     """Node type and replica count of the cache.
@@ -51,6 +53,7 @@ class CacheSize:
         require_match("CacheSize.node_type", self.node_type, r"cache\.[a-z0-9-]+\.[a-z0-9]+", meaning)
 
 
+@checked
 @jsii.implements(ec2.IConnectable)
 class Cache(Construct):
     """A Valkey replication group with TLS, a token, and cluster mode disabled.

@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_match
 from dify_cdk.cdk_helpers.service_role import RDS, ServiceRole
 from dify_cdk.data.cache import Cache, CacheSize
@@ -43,6 +44,7 @@ _GENERATED = {  # purpose to what the console shows
 }
 
 
+@checked
 class DifyData(Construct):
     """The stateful part of Dify, the same for every frontend.
 

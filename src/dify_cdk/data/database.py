@@ -13,6 +13,7 @@ from aws_cdk import aws_rds as rds
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_between, require_literal, require_match, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.data.secrets import SECRET_REASONS, define_secret, rotated
@@ -36,6 +37,7 @@ ENGINE_VERSION = "17.9"
 _ENGINE_VERSIONS = r"1[5-7]\.\d{1,2}"
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatabaseCapacity:
     """How far Aurora Serverless v2 scales, in Aurora capacity units (ACU, about 2 GiB of memory each).
@@ -100,6 +102,7 @@ class DatabaseCapacity:
         return self.min_acu == 0
 
 
+@checked
 @jsii.implements(ec2.IConnectable)
 class Database(Construct):
     """An Aurora PostgreSQL cluster with the Data API, encrypted, backed up for seven days.

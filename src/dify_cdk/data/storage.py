@@ -7,12 +7,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
 
 _NONCURRENT_DAYS = 90
 _UPLOAD_DAYS = 7
 
 
+@checked
 class Storage(Construct):
     """A private, versioned, encrypted bucket. Replaced and deleted objects stay readable for 90 days.
 

@@ -453,17 +453,6 @@ def hosted_by(host: Host, options: Collection[str] = ()) -> tuple[Component, ...
     )
 
 
-def require_components(name: str, keys: Iterable[object]) -> None:
-    """Check the keys of a mapping by component: a misspelled one would have no effect.
-
-    Raises:
-        ValueError: If one of them is no component.
-    """
-    for key in keys:
-        if key not in set(Component):
-            raise ValueError(f"{name} must be by component, {key!r} is none of {', '.join(Component)}")
-
-
 def private_host(component: Component, namespace: str) -> str:
     """The full private name of a component: bare names do not resolve on Fargate.
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from dify_cdk._arguments import checked
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, private_url
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
 from dify_cdk.dify.limits import Limits
@@ -71,6 +72,7 @@ class DataEndpoints:
     region: str
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublicEndpoint:
     """Where users reach Dify, and what the way there supports: what a frontend tells Dify about itself.

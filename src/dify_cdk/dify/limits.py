@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from dify_cdk._arguments import checked
 
+
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """What one frontend supports between a browser and Dify.

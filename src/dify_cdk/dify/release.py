@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_match
-from dify_cdk.dify.components import Component, ReleaseTag, require_components
+from dify_cdk.dify.components import Component, ReleaseTag
 from dify_cdk.dify.digests import DIGEST, KNOWN_DIGESTS, TESTED_COMBINATIONS
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ _DIGEST_MEANING = "a digest, sha256: and 64 hexadecimal digits"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class DifyRelease:
     """The pinned image of every component: a release of Dify.
@@ -105,11 +107,9 @@ class DifyRelease:
         """Check tags, digests and registry."""
         for name in ReleaseTag:
             _require_tag(name, getattr(self, name))
-        require_components("DifyRelease.digests", self.digests or {})
         for component, digest in (self.digests or {}).items():
             require_match(f"DifyRelease.digests[{component}]", digest, DIGEST, _DIGEST_MEANING)
         self._given_digests()
-        require_components("DifyRelease.images", self.images)
         if self.registry is not None:
             meaning = "a registry and optional path without scheme or trailing slash"
             require_match(

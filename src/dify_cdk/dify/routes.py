@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
+from dify_cdk._arguments import checked
 from dify_cdk.dify.components import Component
 
 
@@ -24,6 +25,7 @@ class RouteClass(StrEnum):
     """Opened by people: may be redirected to a login page."""
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
     """One row of the table.

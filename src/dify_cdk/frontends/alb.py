@@ -15,6 +15,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_between, require_literal
 from dify_cdk.cdk_helpers.metrics import combined, period
 from dify_cdk.dify.components import Component, Host, hosted_by
@@ -51,6 +52,7 @@ class AlbScheme(StrEnum):
     """
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudFrontEdge:
     """CloudFront before a load balancer that has private addresses only.
@@ -72,6 +74,7 @@ class CloudFrontEdge:
     web_acl: WebAcl | None = None
 
 
+@checked
 class DifyAlbFrontend(Construct):
     """An application load balancer that leads to api, web and the plugin daemon's endpoints.
 

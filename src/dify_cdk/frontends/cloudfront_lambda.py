@@ -13,6 +13,7 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
@@ -66,6 +67,7 @@ _IDLE_SECONDS = {  # of the hop before the Fargate services
 }
 
 
+@checked
 class DifyCloudFrontLambdaFrontend(Construct):
     """CloudFront before Lambda functions that run Dify's api and web images, with streaming.
 

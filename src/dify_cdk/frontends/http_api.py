@@ -12,6 +12,7 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_between, require_literal
 from dify_cdk.cdk_helpers.metrics import period, seconds
 from dify_cdk.dify.components import Component, Host, hosted_by
@@ -38,6 +39,7 @@ _CLIENT_ADDRESS = {"CF-Connecting-IP": "$context.identity.sourceIp"}
 _HOOK_URL = {"Dify-Hook-Url": "https://${context.domainName}${request.path}"}
 
 
+@checked
 class DifyHttpApiFrontend(Construct):
     """An HTTP API that leads to api, web and the plugin daemon's endpoints through a VPC link.
 

@@ -13,7 +13,8 @@ import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from constructs import Construct, IDependable
 
-from dify_cdk._checks import is_token, require_list, require_match
+from dify_cdk._arguments import checked
+from dify_cdk._checks import is_token, require_literal_list, require_match
 from dify_cdk.cdk_helpers.assets import nat_script
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.network.endpoints import OWN_RANGE_REASON, DnsFirewall, Endpoints, define_endpoints, open_s3
@@ -90,6 +91,7 @@ class Tiers:
     way_out: list[IDependable]
 
 
+@checked
 class DifyNetwork(Construct):
     """A VPC with data, app and (unless isolated) public subnets in each zone.
 
@@ -414,10 +416,10 @@ def _check_closed(egress: Egress, accounts: Sequence[str], domains: Sequence[str
     for name, given in (("trusted_accounts", bool(accounts)), ("dns_domains", domains is not None)):
         if given and egress is not Egress.ISOLATED:
             raise ValueError(f"DifyNetwork.{name} has no effect on a network that has a way to the internet")
-    require_list("DifyNetwork.trusted_accounts", accounts, "account ids")
+    require_literal_list("DifyNetwork.trusted_accounts", accounts)
     for account in accounts:
         require_match("DifyNetwork.trusted_accounts", account, r"\d{12}", "ids of accounts, of 12 digits")
-    require_list("DifyNetwork.dns_domains", domains or (), "domains")
+    require_literal_list("DifyNetwork.dns_domains", domains or ())
     for domain in domains or ():
         meaning = "domains such as example.internal or *.example.internal"
         require_match("DifyNetwork.dns_domains", domain, _DOMAIN, meaning)
@@ -468,7 +470,7 @@ def _any_zone(number: int) -> str:
 def _check_zones(zones: Sequence[str] | None, region: str) -> None:
     if zones is None:
         return
-    require_list("DifyNetwork.zones", zones, "zone names or ids")
+    require_literal_list("DifyNetwork.zones", zones)
     if is_token(list(zones)):
         return
     if len(zones) not in (2, _MAX_ZONES) or len(set(zones)) != len(zones):

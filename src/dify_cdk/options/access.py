@@ -6,12 +6,14 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dify_cdk._checks import is_token, require_cidrs, require_list, require_match
+from dify_cdk._arguments import checked
+from dify_cdk._checks import is_token, require_cidrs, require_literal_list, require_match
 
 ANYONE_IPV4 = "0.0.0.0/0"
 ANYONE_IPV6 = "::/0"
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """Who may reach Dify: a client from one of the networks and, if countries are listed, in one of them.
@@ -46,10 +48,10 @@ class Access:
         """Check every entry."""
         require_cidrs("Access.ipv4", self.ipv4, 4)
         require_cidrs("Access.ipv6", self.ipv6, 6)
-        require_list("Access.also", self.also, "addresses")
+        require_literal_list("Access.also", self.also)
         for address in self.also:
             _require_address(address)
-        require_list("Access.countries", self.countries, "country codes")
+        require_literal_list("Access.countries", self.countries)
         for code in self.countries:
             require_match("Access.countries", code, "[A-Z]{2}", "two-letter country codes such as JP")
         if self._everyone:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from dify_cdk._checks import is_token, require_number
+from dify_cdk._arguments import checked
+from dify_cdk._checks import is_token
 
 PERIOD_MINUTES = 5
 """Metrics are looked at in steps of this length."""
@@ -12,6 +13,7 @@ PERIOD_MINUTES = 5
 _PERCENT = 100
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmThresholds:
     """When each alarm is raised. None raises no alarm and keeps the graph on the dashboard.
@@ -68,7 +70,6 @@ class AlarmThresholds:
             value = getattr(self, field.name)
             if value is None or is_token(value):
                 continue
-            require_number(f"AlarmThresholds.{field.name}", value)
             if not value > 0:
                 raise ValueError(
                     f"AlarmThresholds.{field.name} must be above 0, got {value!r}; None raises no alarm"

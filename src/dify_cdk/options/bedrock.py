@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dify_cdk._checks import is_token, require_list, require_match
+from dify_cdk._arguments import checked
+from dify_cdk._checks import is_token, require_literal_list, require_match
 
 _INVOKE = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")  # Converse uses the same two
 _PROFILE_AREAS = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
@@ -25,6 +26,7 @@ class Statement:
     resources: tuple[str, ...]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bedrock:
     """What plugins may do with Amazon Bedrock, through the plugin daemon's task role.
@@ -144,7 +146,7 @@ class Bedrock:
 def _check(name: str, values: Sequence[str] | None, pattern: str, meaning: str) -> None:
     if values is None:
         return
-    require_list(f"Bedrock.{name}", values, meaning)
+    require_literal_list(f"Bedrock.{name}", values)
     for value in values:
         if not is_token(value):
             require_match(f"entries of Bedrock.{name}", value, pattern, meaning)

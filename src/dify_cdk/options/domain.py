@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_match
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _HOST_NAME = r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Domain:
     """A custom domain of a frontend, for example ``dify.example.com``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_between
 
 _MIN_MEMORY, _MAX_MEMORY = 128, 10_240
@@ -11,6 +12,7 @@ _MAX_SECONDS = 900
 _MAX_WARM_MINUTES = 15
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionSize:
     """Memory, time and concurrency of one Lambda function. Every open stream occupies one environment.

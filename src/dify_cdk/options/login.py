@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_between
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 _WEEK_HOURS = 168  # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Login:
     """Users sign in to Amazon Cognito at the load balancer before a request reaches Dify.

@@ -7,7 +7,8 @@ from email.utils import formataddr, parseaddr
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from dify_cdk._checks import is_token, require_literal, require_match, require_one_of, require_whole
+from dify_cdk._arguments import checked
+from dify_cdk._checks import is_token, require_literal, require_match, require_whole
 
 if TYPE_CHECKING:
     from aws_cdk import aws_route53 as route53
@@ -43,6 +44,7 @@ _SWITCHES = {  # SMTP_USE_TLS, SMTP_OPPORTUNISTIC_TLS
 }
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SesMail:
     """Mail through Amazon SES in the stack's region.
@@ -101,6 +103,7 @@ class SesMail:
         return _variables(self.sender, host, _PORTS[MailSecurity.STARTTLS], MailSecurity.STARTTLS)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SmtpMail:
     """Mail through a mail server of yours.
@@ -133,7 +136,6 @@ class SmtpMail:
         """Check the values."""
         require_match("SmtpMail.host", self.host, _HOST, "a host name such as smtp.example.com without port")
         require_match("SmtpMail.sender", self.sender, _SENDER, _SENDER_MEANING)
-        require_one_of("SmtpMail.security", self.security, list(MailSecurity))
         if self.port is not None:
             require_whole("SmtpMail.port", self.port, 1, _MOST_PORTS)
         if self.port is not None and self.port == _NOT_ON.get(self.security):

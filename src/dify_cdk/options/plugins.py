@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import literal_host, require_index_url
 
 _WITHOUT_MARKETPLACE = {
@@ -19,6 +20,7 @@ _WITHOUT_INTERNET = {
 }
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plugins:
     """Where plugins and the Python packages they need come from.

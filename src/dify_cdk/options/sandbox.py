@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import literal_host, require_index_url, require_literal, require_whole
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ _REQUIREMENT = re.compile(
 _END = "#END"  # never a requirement
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sandbox:
     """Extra Python packages and syscalls for code that runs in workflows, without an image of your own.
@@ -136,10 +138,6 @@ class Sandbox:
 
 
 def _check_packages(packages: Sequence[str]) -> None:
-    if isinstance(packages, str):
-        raise ValueError(
-            f"Sandbox.python_packages must be a list, got the text {packages!r}; write [{packages!r}]"
-        )
     names = []
     for package in packages:
         found = _REQUIREMENT.fullmatch(package)

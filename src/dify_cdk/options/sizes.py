@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_literal, require_one_of, require_whole
-from dify_cdk.dify.components import Component, Host, Replicas, components_with, require_components
+from dify_cdk.dify.components import Component, Host, Replicas, components_with
 
 _FARGATE_MEMORY_MIB: Mapping[int, tuple[int, ...]] = MappingProxyType(
     {
@@ -39,6 +40,7 @@ class Architecture(StrEnum):
     """AWS Graviton processors, which cost less; images of your own have to be built for them."""
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
     """A number of tasks that follows their load: ECS keeps their average CPU near a target.
@@ -93,6 +95,7 @@ class Scaling:
             )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spot:
     """Fargate Spot for the tasks beyond a base: up to 70 percent cheaper, but AWS can interrupt them.
@@ -128,6 +131,7 @@ class Spot:
         require_whole("Spot.on_demand_base", self.on_demand_base, 0, _MAX_TASKS)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComponentSize:
     """Size and number of the tasks of one component.
@@ -230,7 +234,6 @@ def sizes_with(own: Mapping[Component, ComponentSize]) -> dict[Component, Compon
         ValueError: If there is more than one task of a singleton, a ``Scaling`` for a component that cannot
             scale, or Spot for the migration.
     """
-    require_components("sizes", own)
     for component, size in own.items():
         _require_runnable(component, size)
     return {**DEFAULT_SIZES, **own}

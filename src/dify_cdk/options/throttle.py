@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_between
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Throttle:
     """How many requests an HTTP API lets through; the others are answered with 429.

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dify_cdk._checks import is_token, require_between, require_list, require_match
+from dify_cdk._arguments import checked
+from dify_cdk._checks import is_token, require_between, require_literal_list, require_match
 
 _ARN = r"arn:[a-z-]+:wafv2:us-east-1:[0-9]{12}:global/webacl/[\w-]+/[\w-]+"
 _GROUP = r"AWSManagedRules[A-Za-z0-9]+"
@@ -36,6 +37,7 @@ See https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-group
 """
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class WebAcl:
     """What AWS WAF checks before a request enters CloudFront.
@@ -121,7 +123,7 @@ def literal_networks(name: str, networks: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ValueError: If one is known at deployment only.
     """
-    require_list(name, networks, "networks")
+    require_literal_list(name, networks)
     if any(is_token(network) for network in networks):
         raise ValueError(
             f"{name} holds an address that is known at deployment only, which a web ACL in us-east-1 cannot "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_match
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -13,6 +14,7 @@ _DAY, _WEEK = 24 * 60, 7 * 24 * 60  # minutes
 _SHORTEST_BACKUP, _SHORTEST_MAINTENANCE = 30, 60
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaintenanceWindows:
     """When AWS may back up and maintain database and cache, in UTC.

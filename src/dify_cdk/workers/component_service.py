@@ -15,6 +15,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct, IDependable
 
+from dify_cdk._arguments import checked
 from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
 from dify_cdk.data.data import DifyData
@@ -35,8 +36,10 @@ from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
 from dify_cdk.workers.ecs_exec import exec_command, grant_exec
 from dify_cdk.workers.security_groups import SecurityGroups
 
-Extras = Mapping[Component, Mapping[str, "str | ecs.Secret"]]
-"""Variables a user adds, by component."""
+Environment = Mapping[Component, Mapping[str, "str | ecs.Secret"]]
+"""Variables of your own, by component: text that everybody may read, or a secret that ECS fills in.
+
+A mapping that is built as a variable needs the annotation: ``variables: Environment = {...}``."""
 
 # Remote port of the broker in the state "established"; the kernel writes both in hexadecimal.
 _BROKER_CHECK = f"cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | grep -q ':{CACHE_PORT:04X} 01 '"
@@ -101,7 +104,7 @@ class Platform:
     release: DifyRelease
     architecture: Architecture
     sizes: Mapping[Component, ComponentSize]
-    extras: Extras
+    extras: Environment
     options: Mapping[str, str]
     secret_options: Mapping[str, SecretSource]
     security_groups: SecurityGroups
@@ -270,6 +273,7 @@ class ComponentTask(Construct):
         )
 
 
+@checked
 class ComponentService(Construct):
     """One component as an ECS service: private subnets, private name, circuit breaker with rollback.
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from aws_cdk import aws_iam as iam
 
 from dify_cdk.cdk_helpers.nag import acknowledge_wildcards
-from dify_cdk.dify.components import Component, require_components
+from dify_cdk.dify.components import Component
 
 _ACTIONS = (  # what the agent inside the task calls; none of them takes a resource
     "ssmmessages:CreateControlChannel",
@@ -21,16 +21,11 @@ def require_exec(components: Collection[Component], *, has_scheduler: bool) -> f
     """The components whose containers ECS Exec opens.
 
     Raises:
-        ValueError: If one of them is no component, must stay closed, or does not run.
+        ValueError: If one of them must stay closed, or does not run.
     """
     name = "DifyWorkers.exec_components"
-    if isinstance(components, str):
-        raise ValueError(
-            f"{name} must be a list or set of components, got {str(components)!r}: put it into brackets"
-        )
-    require_components(name, components)
     for component in components:
-        reason = Component(component).spec.no_exec
+        reason = component.spec.no_exec
         if reason is not None:
             raise ValueError(f"{name} must not hold {component}: {reason}")
         if component == Component.BEAT and not has_scheduler:

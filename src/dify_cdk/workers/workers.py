@@ -13,6 +13,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct, IDependable, IValidation
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_match
 from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
@@ -24,7 +25,6 @@ from dify_cdk.dify.components import (
     Component,
     Host,
     hosted_by,
-    require_components,
 )
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
@@ -46,7 +46,7 @@ from dify_cdk.options.sizes import (
     with_room_for_proxy,
 )
 from dify_cdk.workers.bedrock_grants import grant_models
-from dify_cdk.workers.component_service import START_SECONDS, ComponentService, Extras, Platform, Start
+from dify_cdk.workers.component_service import START_SECONDS, ComponentService, Environment, Platform, Start
 from dify_cdk.workers.ecs_exec import require_exec
 from dify_cdk.workers.migration import Migration
 from dify_cdk.workers.queue_metrics import QueueMetrics
@@ -63,6 +63,7 @@ _DNS_TTL_SECONDS = 10
 _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
+@checked
 class DifyWorkers(Construct):
     """The background components of Dify on Fargate, the migration before them, and all private DNS names.
 
@@ -128,7 +129,7 @@ class DifyWorkers(Construct):
         architecture: Architecture = Architecture.X86_64,
         sizes: Mapping[Component, ComponentSize] | None = None,
         scheduler: ComponentSize | None = DEFAULT_SCHEDULER,
-        environment: Extras | None = None,
+        environment: Environment | None = None,
         sandbox: Sandbox = DEFAULT_SANDBOX,
         plugins: Plugins = DEFAULT_PLUGINS,
         models: Bedrock | None = None,
@@ -141,7 +142,6 @@ class DifyWorkers(Construct):
         self._announced: PublicEndpoint | None = None
         self._claimed: set[tuple[str, str]] = set()
         self._queue: QueueMetrics | None = None
-        require_components("environment", environment or {})
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()

@@ -7,7 +7,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
-from dify_cdk._checks import require_list, require_match
+from dify_cdk._checks import require_literal_list, require_match
 from dify_cdk.cdk_helpers.nag import acknowledge
 
 _LOG_DAYS = 90
@@ -50,7 +50,7 @@ def limit_log_readers(frontend: Construct, name: str, readers: tuple[str, ...]) 
     Raises:
         ValueError: If nobody is named, or an entry is no such ARN.
     """
-    require_list(f"{name}.limit_log_readers", readers, "ARNs of roles")
+    require_literal_list(f"{name}.limit_log_readers", readers)
     if not readers:
         raise ValueError(f"{name}.limit_log_readers must name somebody, or nobody reads the logs")
     for reader in readers:

@@ -10,6 +10,7 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from dify_cdk._arguments import checked
 from dify_cdk._checks import require_match
 from dify_cdk.cdk_helpers.assets import docker_dir
 from dify_cdk.dify.components import Component
@@ -30,6 +31,7 @@ class LambdaImages(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalBuild:
     """Builds the images with Docker on the machine that deploys, and pushes them as CDK assets.
@@ -63,6 +65,7 @@ class LocalBuild:
         )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudBuild:
     """Builds the images in AWS CodeBuild during the deployment: without Docker on your machine.
@@ -107,6 +110,7 @@ class CloudBuild:
         return build.to_lambda_docker_image_code()
 
 
+@checked
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadyImages:
     """Takes images that are in Amazon ECR already, built from the Dockerfiles of this package.

@@ -10,7 +10,7 @@ import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from dify_cdk._checks import is_token, require_cidrs, require_list, require_literal
+from dify_cdk._checks import is_token, require_cidrs, require_literal, require_literal_list
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.routes import ROUTES
@@ -70,7 +70,7 @@ def _checked_lists(clients: Networks) -> dict[str, str]:
             require_literal(
                 name, network, "CloudFront gets its networks as code; Access.also takes addresses"
             )
-    require_list("Access.also", addresses, "addresses")
+    require_literal_list("Access.also", addresses)
     if not (ipv4 or ipv6 or addresses):
         raise ValueError("the CloudFront Function would let nobody in: list a network, or let anyone in")
     tokens = tuple(dict.fromkeys(address for address in addresses if is_token(address)))
