@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 
 from celery import Celery
 
+_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port")
 _BROKER = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:1")
 
 Respond = Callable[[str, list[tuple[str, str]]], object]
@@ -33,7 +34,9 @@ def socketio_app(environ: dict[str, Any], start_response: Respond) -> Iterable[b
         return _pings()
     query = parse_qs(environ["QUERY_STRING"])
     status = _inner_call(float(query["seconds"][0])) if path == "/agent" else "200 OK"
-    body = json.dumps({"path": path, "scheme": environ["wsgi.url_scheme"]}).encode()
+    forwarded = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}") for name in _FORWARDED}
+    said = {"path": path, "scheme": environ["wsgi.url_scheme"], "forwarded": forwarded}
+    body = json.dumps(said).encode()
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 

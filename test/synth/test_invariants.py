@@ -236,6 +236,7 @@ def test_backend_components_share_one_environment(template: Template) -> None:
         "SERVER_WORKER_CONNECTIONS",
         "GUNICORN_CMD_ARGS",
         "FORWARDED_ALLOW_IPS",
+        "DEBUG",
         "CELERY_WORKER_AMOUNT",
     }  # of one component by nature
     announced = {**template.environment(Component.WORKER)}

@@ -272,6 +272,24 @@ class TestHeadersOfClients:
     def test_none_is_believed(self, serve: Serve, start: str, name: str, value: str) -> None:
         assert self.arrived(serve(start), name, value) == (self.PATH, "http")
 
+    def test_arguments_of_a_user_s_own_do_not_change_that(self, serve: Serve) -> None:
+        running = serve("v1", GUNICORN_CMD_ARGS="--keep-alive=9")
+        assert self.arrived(running, "SCRIPT_NAME", "/v1") == (self.PATH, "http")
+
+    @every_start
+    def test_what_dify_itself_reads_of_the_hop_before_still_arrives(self, serve: Serve, start: str) -> None:
+        """The client's address for its limits, and all that ``RESPECT_XFORWARD_HEADERS_ENABLED`` looks at."""
+        sent = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
+        with Callers(serve(start).port) as callers:
+            (body,) = callers.ask("/", seconds=PATIENCE, headers=sent)
+        assert json.loads(body)["forwarded"] == sent
+
+    @every_start
+    def test_the_variable_has_a_value(self, templates: Templates, start: str) -> None:
+        """Amazon ECS leaves out empty ones: https://github.com/hashicorp/terraform-provider-aws/issues/39533."""
+        variant, component, environment = STARTS[start]
+        assert environment(templates(variant), component)["FORWARDED_ALLOW_IPS"] == ","
+
     def test_by_default_gunicorn_believes_whoever_is_on_the_same_machine(self, serve: Serve) -> None:
         trusting = serve("v1", FORWARDED_ALLOW_IPS=None)
         for name in ("SCRIPT_NAME", "Script_Name"):
