@@ -287,6 +287,61 @@ def test_anyone_may_enter_if_anyone_may() -> None:
     assert values == [{"value": address} for address in asked]
 
 
+# ---- paths that programs do not agree about
+
+DOTS = [
+    *("/..", "/.", "/../", "/./x", "/a/..", "/a/../b", "/a/./b", "//..//x", "/a/.", "/e/hook/../../apps"),
+    *("/_next/static/../../apps", "/_next/static/%2e%2e/%2E%2E/apps", "/_next/static/.%2e/%2E./apps"),
+    *("/%2e", "/a/%2E/b", "/console/api/remote-files/../../../v1/models", "..", "../a"),
+]
+NO_DOTS = [
+    *("/", "", "/...", "/a/.../b", "/.env", "/a..b", "/a../b", "/..a/b", "/.well-known/x", "//", "/a//b", "/e/h/a.b"),
+    *("/%2f..%2f", "/a%2F..%2Fb", "/%252e%252e/x", "/a/%2e%2e%2fb", "/%2e%2e%2e/x", "/a/..;/b", "/%2fx"),
+    *("/console/api/workspaces/current/model-providers/langgenius%2Fopenai%2Fopenai/models", "/a/%2e%2ex"),
+    "/console/api/remote-files/https%3A%2F%2Fexample.com%2Fa%2F..%2Fb.png",
+]
+
+
+@pytest.mark.parametrize("source", [OFFICE_CODE, ANYONE_CODE], ids=["listed", "anyone"])
+def test_dot_segments_are_refused_and_nothing_else(source: str) -> None:
+    answers = run([source], [(0, event_of(uri=uri)) for uri in (*DOTS, *NO_DOTS)])
+    refused = [one.get("statusCode") for one in answers]
+    assert refused == [*[400] * len(DOTS), *[None] * len(NO_DOTS)]
+    assert [one["uri"] for one in answers[len(DOTS) :]] == NO_DOTS
+
+
+def test_dot_segments_get_an_error_that_nobody_keeps() -> None:
+    answered = answer(event_of(uri="/a/../b"))
+    assert answered["headers"]["cache-control"] == {"value": "no-store"}
+    assert json.loads(answered["body"]["data"]) == {
+        "code": "bad_request",
+        "message": "Paths must not have the segments . and ..",
+        "status": 400,
+    }
+
+
+def test_strangers_learn_nothing_about_paths() -> None:
+    assert answer(event_of(OUTSIDE, uri="/a/../b"))["statusCode"] == 403
+
+
+def test_a_path_of_any_length_is_decided_at_once() -> None:
+    longest = 8192  # bytes of a URL, of which CloudFront takes no more
+    uris = ["/.a" * (longest // 3), "/%2e%2e%2e" * (longest // 10), "." * longest, "/" * longest]
+    assert all(map(enters, run([ANYONE_CODE], [(0, event_of(uri=uri)) for uri in uris])))
+
+
+@pytest.mark.parametrize("source", [OFFICE_CODE, ANYONE_CODE], ids=["listed", "anyone"])
+@pytest.mark.parametrize("sent", [["/v1"], ["/v1", "/e"]], ids=["once", "twice"])
+@pytest.mark.parametrize("name", ["script_name", "path_info"])
+def test_a_client_cannot_move_its_request_to_another_path(source: str, sent: list[str], name: str) -> None:
+    """A server behind the origin may believe what such a header says, see ``FORWARDED_ALLOW_IPS``."""
+    event = event_of(uri="/v1/inner/api", headers={name: sent})
+    expected = copy.deepcopy(event["request"])
+    del expected["headers"][name]
+    expected["headers"]["cf-connecting-ip"] = {"value": INSIDE}
+    assert answer(event, source) == expected
+
+
 # ---- what the request carries on
 
 
@@ -447,7 +502,7 @@ def test_the_code_is_written_in_the_language_of_the_runtime() -> None:
     assert set(found["members"]) <= ES5_MEMBERS | EVENT_MEMBERS
     # Look-behind and named groups are newer.
     assert [one for one in found["expressions"] if "(?<" in one] == []
-    assert len(found["expressions"]) == 4
+    assert len(found["expressions"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def _actions(template: Template) -> dict[str, list[dict[str, Any]]]:
     """Path pattern to actions; ``*`` for the rest."""
     found = {}
     for rule in template.properties(RULE).values():
-        for pattern in rule["Conditions"][0]["PathPatternConfig"]["Values"]:
+        for pattern in rule["Conditions"][0]["PathPatternConfig"].get("Values", ()):
             found[pattern] = rule["Actions"]
     (default,) = [
         listener["DefaultActions"]
@@ -96,6 +96,22 @@ def test_pages_lead_to_the_login(template: Template) -> None:
 
 def test_cached_files_are_open_so_that_no_redirect_is_cached(template: Template) -> None:
     assert [action["Type"] for action in _actions(template)["/_next/static/*"]] == ["forward"]
+
+
+def test_no_header_of_a_client_reaches_api_that_moves_its_request_past_the_login(template: Template) -> None:
+    """``/v1`` is open and ``/console/api`` is not; with a ``SCRIPT_NAME`` of ``/v1`` one request is both.
+
+    gunicorn takes the path from this header of whoever it trusts, and the load balancer drops header names
+    with an underscore. Each of the two is enough.
+    """
+    actions = _actions(template)
+    assert [action["Type"] for action in actions["/v1/*"]] == ["forward"]
+    assert [action["Type"] for action in actions["/console/api/*"]] == ["authenticate-cognito", "forward"]
+    assert actions["/v1/*"][-1]["TargetGroupArn"] == actions["/console/api/*"][-1]["TargetGroupArn"]
+    (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {row["Key"]: row["Value"] for row in alb["LoadBalancerAttributes"]}
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert template.environment("api")["FORWARDED_ALLOW_IPS"] == ","
 
 
 def test_browsers_come_back_to_the_own_host_name(template: Template) -> None:
