@@ -51,6 +51,7 @@ DEV_DEPENDENCIES = [
     # commit ad96501e0). Tests start these servers as Dify's images do.
     "celery==5.6.3",
     "cfn-lint>=1.58",
+    "cyclonedx-bom",
     "gevent==26.4.0",
     "gevent-websocket==0.10.1",
     "griffe2md",
@@ -77,12 +78,15 @@ DEV_DEPENDENCIES = [
     "werkzeug",
 ]
 
+SBOM = "requirements/dify-cdk.cdx.json"  # written by tools/sbom.py
+
 HATCH = {
     # One copy of the examples in the repository; the wheel has it inside the package.
     "build.targets.wheel.only-include": [f"src/{PACKAGE}", "examples"],
     "build.targets.wheel.sources": {f"src/{PACKAGE}": PACKAGE, "examples": f"{PACKAGE}/_examples"},
     "build.targets.wheel.dev-mode-dirs": ["src"],
-    "build.targets.sdist.only-include": ["src", "examples", "CHANGELOG.md", "LICENSE", "README.md"],
+    "build.targets.wheel.sbom-files": [SBOM],
+    "build.targets.sdist.only-include": ["src", "examples", SBOM, "CHANGELOG.md", "LICENSE", "README.md"],
 }
 
 RUFF = {

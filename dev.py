@@ -5,8 +5,9 @@ Usage: python3 dev.py COMMAND [ARGUMENTS]
   compare, synth, init ...   the dify-cdk command line
   test [PYTEST ARGUMENTS]    the fast tests; slow: the others
   check                      format, lint and types; fix: repair what can be repaired
-  docs                       write API.md from the docstrings, and the computed parts of the pages
+  docs                       write API.md from the docstrings, computed parts of pages, and the list of parts
   defaults TREE [OPTIONS]    what a release of Dify changes in the table of its defaults
+  digests [--write]          look up digests of images that releases.json lacks, and tags that were moved
   bench                      time and memory of the main steps
   projen                     write the project files from .projenrc.py
   lock [--upgrade]           pin the packages that pyproject.toml asks for
@@ -243,6 +244,7 @@ PIN = (
     *("uv", "pip", "compile", "--universal", "--python-version", "3.11", "--quiet"),
     *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header"),
 )
+EXTRAS = ("--extra", "cli", "--extra", "cloud-build", "--extra", "monitoring")
 # By file: what a module shares is made once. More processes would mostly start the CDK more often.
 BY_FILE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 # What each command runs, in the checkout, until one fails; the caller's arguments go to each.
@@ -251,8 +253,13 @@ COMMANDS = {
     "slow": (("pytest", "-m", "slow", *BY_FILE),),
     "check": (("ruff", "format", "--check"), ("ruff", "check"), ("mypy",)),
     "fix": (("ruff", "check", "--fix"), ("ruff", "format")),
-    "docs": (("python", "tools/api_reference.py"), ("python", "tools/docs_pages.py")),
+    "docs": (
+        ("python", "tools/api_reference.py"),
+        ("python", "tools/docs_pages.py"),
+        ("python", "tools/sbom.py"),
+    ),
     "defaults": (("python", "tools/renew_defaults.py"),),
+    "digests": (("python", "tools/refresh_digests.py"),),
     "bench": (("python", "test/benchmark.py"),),
     "projen": (("python", ".projenrc.py"),),
     "lock": (
@@ -263,14 +270,11 @@ COMMANDS = {
             "requirements/dev.txt",
             "--group",
             "dev",
-            "--extra",
-            "cli",
-            "--extra",
-            "cloud-build",
-            "--extra",
-            "monitoring",
+            *EXTRAS,
             "pyproject.toml",
         ),
+        # What a user's environment gets of it: the list of parts that the package ships is made from this.
+        (*PIN, "-c", "requirements/dev.txt", "-o", "requirements/runtime.txt", *EXTRAS, "pyproject.toml"),
     ),
 }
 
@@ -297,7 +301,7 @@ def generated() -> dict[str, bytes]:
     listing = ROOT / ".projen" / "files.json"
     listed = re.findall(r'^    "(.+?)",?$', listing.read_text(), re.MULTILINE) if listing.is_file() else []
     pages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*")]
-    names = ["API.md", "README.md", "README.ja.md", *pages, *listed]
+    names = ["API.md", "README.md", "README.ja.md", "requirements/dify-cdk.cdx.json", *pages, *listed]
     return {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
 
 

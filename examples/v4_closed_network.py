@@ -1,4 +1,4 @@
-"""v4 in a network without a way out: no internet gateway, no NAT, images and packages from inside."""
+"""v4 in a network without internet egress: no internet gateway, no NAT, images and packages from inside."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALLOWED_NETWORKS = ["10.0.0.0/8"]
 HOST_NAME = "dify.example.internal"
 CERTIFICATE_ID = "00000000-0000-0000-0000-000000000000"
 # Where the images are in the account's own Amazon ECR. `dify-cdk mirror` prints the commands that copy them.
-# A pull-through cache is no way here: its first pull of an image needs the internet.
+# A pull-through cache does not work here: its first pull of an image needs the internet.
 REPOSITORY_PREFIX = "dify"
 # An index with the packages that your plugins need, on a server of yours in the VPC.
 PIP_MIRROR_URL = "http://pypi.example.internal:8080/simple"

@@ -37,7 +37,7 @@ def build(app: cdk.App) -> cdk.Stack:
     """Define the stack in the region of the context key ``region``, else of your AWS profile."""
     region = app.node.try_get_context("region") or os.environ.get("CDK_DEFAULT_REGION", "us-east-1")
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=region))
-    # One small instance for two NAT gateways: its restart cuts the way out for a minute or two.
+    # One small instance for two NAT gateways: its restart interrupts egress for a minute or two.
     network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
     data = DifyData(
         stack,

@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dify_cdk.report.cost.prices import load_prices
-from dify_cdk.report.cost.pricing import (
-    MonthlyCost,
-    monthly_cost,
-)
+from dify_cdk.report.cost.pricing import MonthlyCost, break_evens, monthly_cost
 from dify_cdk.report.cost.usage import ZERO, Usage
 from dify_cdk.report.templates.subject import Part, Subject
 
@@ -30,6 +27,12 @@ def cost(
     resources: Mapping[str, object], usage: Usage = ZERO, region: str | None = "us-east-1"
 ) -> MonthlyCost:
     return monthly_cost(subject(resources, region), region=None, usage=usage, prices=PRICES)
+
+
+def break_even(a: Subject, b: Subject, usage: Usage | None = None) -> Usage | None:
+    """The usage at which the dearer subject becomes the cheaper one, with the prices of the package."""
+    (found,) = break_evens((a, b), region=None, prices=PRICES, usage=usage)
+    return found
 
 
 def priced(resources: Mapping[str, object], usage: Usage = ZERO) -> dict[str, float | None]:

@@ -9,9 +9,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dify_cdk.dify.environment import BROKER_DATABASE
 from dify_start import command_line
 from servers import Server
 
@@ -31,48 +33,113 @@ def without(environment: Mapping[str, str], names: Collection[str] = YESTERDAY) 
     return {name: value for name, value in environment.items() if name not in names}
 
 
-def api(environment: Mapping[str, str], *, port: int, folder: Path) -> Server:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Broker:
+    """A Redis, which keeps nothing on disk.
+
+    Attributes:
+        port: Where it listens.
+        folder: Where it runs, and holds its certificate.
+        token: What it asks for, over TLS only, as ElastiCache does. Default: it has neither.
+    """
+
+    port: int
+    folder: Path
+    token: str = ""
+
+    @property
+    def certificate(self) -> Path:
+        """Which authorities to trust: the server signs itself."""
+        return self.folder / "crt"
+
+    @property
+    def _key(self) -> Path:
+        return self.folder / "key"
+
+    @property
+    def url(self) -> str:
+        """The broker as Celery takes it and the secret has it."""
+        if not self.token:
+            return f"redis://127.0.0.1:{self.port}/{BROKER_DATABASE}"
+        options = f"ssl_cert_reqs=required&ssl_ca_certs={self.certificate}"
+        return f"rediss://:{self.token}@localhost:{self.port}/{BROKER_DATABASE}?{options}"
+
+    def server(self) -> Server:
+        """What listens there."""
+        port = ["--port", str(self.port)]
+        if self.token:
+            self._sign()
+            port = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            port += ["--tls-cert-file", str(self.certificate), "--tls-key-file", str(self._key)]
+            port += ["--requirepass", self.token]
+        command = ["redis-server", *port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        return Server(command, ready="Ready to accept connections", folder=self.folder)
+
+    def command(self, *words: str) -> str:
+        """What the command line tool says."""
+        tls = ["--tls", "--cacert", str(self.certificate), "--no-auth-warning", "-a", self.token]
+        command = ["redis-cli", "-h", "localhost", "-p", str(self.port), *(tls if self.token else [])]
+        command += ["-n", str(BROKER_DATABASE), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def _sign(self) -> None:
+        options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+        files = ("-keyout", str(self._key), "-out", str(self.certificate))
+        command = ["openssl", *options.split(), "-addext", "subjectAltName=DNS:localhost", *files]
+        subprocess.run(command, check=True, capture_output=True)
+
+
+def api(environment: Mapping[str, str], *, port: int, folder: Path, broker: Broker | None = None) -> Server:
     """Gunicorn as the entry point starts it; only where it listens is replaced.
 
     Args:
         environment: Plain variables of the container.
         port: Where it listens.
         folder: Where it runs.
+        broker: Where it queues jobs. Default: nowhere.
     """
     where = {"DIFY_BIND_ADDRESS": "127.0.0.1", "DIFY_PORT": str(port)}
-    return _server({**environment, **where}, ready="Booting worker with pid", folder=folder)
+    own = {**environment, **where, **(_queue(broker) if broker else {})}
+    return _server(command_line(own), own, "Booting worker with pid", folder)
 
 
 def celery(
-    environment: Mapping[str, str], *, broker_port: int, folder: Path, tick_seconds: float = 60
+    environment: Mapping[str, str],
+    *,
+    broker: Broker,
+    folder: Path,
+    tick_seconds: float = 60,
+    host: str | None = None,
 ) -> Server:
     """Celery as the entry point starts it: worker or beat, by ``MODE``.
 
     Args:
         environment: Plain variables of the container.
-        broker_port: Where Redis listens.
+        broker: Where the jobs are.
         folder: Where it runs.
         tick_seconds: How often beat starts a job. Default: what Dify's own most frequent ones have.
+        host: Name of the machine, of which several workers have one each. Default: this machine's.
     """
     ready = {"worker": " ready.", "beat": "beat: Starting"}[environment["MODE"]]
-    own = {**_broker(broker_port), "TICK_SECONDS": str(tick_seconds)}
-    return _server({**environment, **own}, ready=ready, folder=folder)
+    own = {**environment, **_queue(broker), "TICK_SECONDS": str(tick_seconds)}
+    command = [*command_line(own), *(["-n", f"celery@{host}"] if host else [])]
+    return _server(command, own, ready, folder)
 
 
-def results_of_jobs(job: str, count: int, *arguments: float, broker_port: int, seconds: float) -> list[Any]:
+def results_of_jobs(job: str, count: int, *arguments: float, broker: Broker, seconds: float) -> list[Any]:
     """Results of jobs that are started at once; None is one that did not come in time.
 
     Args:
         job: Name of a task in ``stand_in/app.py``.
         count: How many jobs.
         arguments: What each is given.
-        broker_port: Where Redis listens.
+        broker: Where they are queued.
         seconds: How long to wait for all of them.
     """
     # In a process of its own: Celery's connections outlive what a test can close.
     words = [job, str(count), str(seconds), *map(str, arguments)]
     command = [sys.executable, "-B", str(STAND_IN / "call.py"), *words]
-    done = subprocess.run(command, env=_broker(broker_port), stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, env=_queue(broker), stdout=subprocess.PIPE, check=True)
     results: list[Any] = json.loads(done.stdout)
     return results
 
@@ -87,20 +154,13 @@ def most_at_once(spans: Collection[tuple[float, float]]) -> int:
     return most
 
 
-def _broker(port: int) -> dict[str, str]:
-    """As the secret has it, without TLS and password."""
-    return {"CELERY_BROKER_URL": f"redis://127.0.0.1:{port}/1"}
+def _queue(broker: Broker) -> dict[str, str]:
+    return {"CELERY_BROKER_URL": broker.url}
 
 
-def _server(environment: Mapping[str, str], *, ready: str, folder: Path) -> Server:
+def _server(command: list[str], environment: Mapping[str, str], ready: str, folder: Path) -> Server:
     variables = {**environment, "PYTHONPATH": str(STAND_IN), "PYTHONDONTWRITEBYTECODE": "1"}
-    return Server(command_line(variables), ready=ready, folder=folder, environment=variables)
-
-
-def redis(*, port: int, folder: Path) -> Server:
-    """The broker, which keeps nothing on disk."""
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    return Server(command, ready="Ready to accept connections", folder=folder)
+    return Server(command, ready=ready, folder=folder, environment=variables)
 
 
 def web(environment: Mapping[str, str], *, port: int, folder: Path) -> Server:

@@ -1,4 +1,4 @@
-"""Small templates put together from parts: doors, load balancers, APIs, functions and services.
+"""Small templates put together from parts: distributions, load balancers, APIs, functions and services.
 
 Further below: limits of such templates, and comparisons of inventories without limits and costs.
 """
@@ -100,7 +100,7 @@ def distribution(
 ) -> Resources:
     usual = {"TargetOriginId": "end", "AllowedMethods": EVERY_METHOD, "OriginRequestPolicyId": ALL_VIEWER}
     return {
-        "Door": resource(
+        "Cdn": resource(
             "CloudFront::Distribution",
             DistributionConfig={
                 "Origins": [origin, {"Id": "elsewhere", "DomainName": "api.example.com"}],

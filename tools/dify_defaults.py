@@ -38,7 +38,7 @@ class Verdict(StrEnum):
     LEFT = "left"
     """Compose says something else, and the own default stays all the same."""
     CONDITIONAL = "conditional"
-    """Said where an argument asks for it or a frontend carries less; else the own default stays."""
+    """Said where an argument asks for it or a frontend supports less; else the own default stays."""
     GIVEN = "given"
     """A place, a name or a secret of the installation, which no default could be."""
 

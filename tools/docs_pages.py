@@ -78,7 +78,7 @@ class Known:
     Attributes:
         name: Its name.
         subject: Its templates.
-        limits: What it carries.
+        limits: What it supports.
         costs: What it costs in a month, by name of the usage.
     """
 
@@ -111,7 +111,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def variants(examples: Sequence[Known], prices: Prices) -> str:
-    """The examples side by side: what they carry and what they cost."""
+    """The examples side by side: what they support and what they cost."""
     rows = [
         [title, *(_find(known.limits, name, scope) for known in examples)] for title, name, scope in _ROWS
     ]
@@ -124,7 +124,8 @@ def variants(examples: Sequence[Known], prices: Prices) -> str:
         f"{table(['', *links], rows)}\n"
         f"List prices of {REGION}, put together on {prices.as_of.isoformat()}; models are not in them. "
         "`v1`, `v2` and `v3` run one task of each component and one NAT instance; `v4` two or more tasks "
-        "of api and web and two NAT gateways; `v4_low_cost` takes every saving that switches nothing off. "
+        "of api and web and two NAT gateways; `v4_low_cost` takes every saving but `scheduler=None`, without "
+        "editing together. "
         '"At least" stands where a price or an amount is not known.\n'
     )
 
@@ -177,7 +178,7 @@ def switches(examples: Sequence[Known]) -> str:
     """What a change from each architecture to each other one does."""
     plans = (plan(before.subject, after.subject) for before, after in permutations(examples, 2))
     return table(
-        ["from", "to", "data lost", "in the way", "public address", "left behind"],
+        ["from", "to", "data lost", "conflicts", "public address", "left behind"],
         (
             [f"`{p.before}`", f"`{p.after}`", _lost(p), str(len(p.conflicts)), _address(p), _left(p)]
             for p in plans
@@ -195,7 +196,7 @@ def _address(found: Plan) -> str:
 
 
 def _left(found: Plan) -> str:
-    """By type; logs of the door are a bucket, and the only bucket that a door has."""
+    """By type; access logs are a bucket, and the only bucket that a frontend has."""
     names = {"AWS::S3::Bucket": "access logs", "AWS::Lambda::Function": "function at the edge"}
     return ", ".join(sorted({names.get(one.type, one.type) for one in found.left_behind})) or "nothing"
 

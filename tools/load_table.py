@@ -1,4 +1,4 @@
-"""Measure what Dify's servers carry, for the table in docs/operations.md: ``python tools/load_table.py``.
+"""Measure what Dify's servers can serve, for the table in docs/operations.md: ``python tools/load_table.py``.
 
 Three environments of v1's api and worker: yesterday's, what Dify's own Compose files set, and the template's.
 It needs ``redis-server`` and takes some five minutes, most of which are waits for answers that do not come.
@@ -19,7 +19,8 @@ from dify_cdk.dify.components import Component
 
 sys.path.append(str(Path(__file__).parents[1] / "test"))  # run as a program, pytest's path is not set
 from callers import Callers
-from dify_servers import api, celery, most_at_once, redis, results_of_jobs, without
+from dify_defaults import read_table
+from dify_servers import YESTERDAY, Broker, api, celery, most_at_once, results_of_jobs, without
 from servers import free_port
 from support import Template
 
@@ -32,19 +33,18 @@ INNER_SECONDS = 5
 JOBS, JOB_SECONDS = 20, 3
 PACKAGES = ("gunicorn", "gevent", "gevent-websocket", "celery", "kombu", "redis")
 
-# Read in docker/.env.example of langgenius/dify at ad96501e0.
-COMPOSE = {
-    "SERVER_WORKER_CLASS": "gevent",
-    "SERVER_WORKER_CONNECTIONS": "10",
-    "CELERY_WORKER_AMOUNT": "4",
-}
 
-
-def columns(environment: Environment) -> dict[str, dict[str, str]]:
+def columns(template: Template, component: Component) -> dict[str, dict[str, str]]:
     """The environments to compare, of one component."""
-    ours = {name: value for name, value in environment.items() if isinstance(value, str)}
+    ours = {name: value for name, value in template.environment(component).items() if isinstance(value, str)}
     none = without(ours)
-    return {"nothing set": none, "Dify's Compose": {**none, **COMPOSE}, "dify-cdk": ours}
+    return {"nothing set": none, "Dify's Compose": {**none, **of_compose(component)}, "dify-cdk": ours}
+
+
+def of_compose(component: Component) -> dict[str, str]:
+    """What Dify's Compose files say of the variables that are not set in the first column."""
+    rows = [row for row in read_table().rows if component in row.components and row.variable in YESTERDAY]
+    return {row.variable: row.compose for row in rows if row.compose}
 
 
 def health(port: int) -> str:
@@ -63,7 +63,7 @@ def settle(port: int) -> None:
 
 
 def load_of_api(environment: Environment, folder: Path) -> Iterator[Cell]:
-    """What an api carries."""
+    """What an api can serve."""
     port = free_port()
     with api(environment, port=port, folder=folder):
         for count in (9, 10, 50):
@@ -84,13 +84,13 @@ def load_of_api(environment: Environment, folder: Path) -> Iterator[Cell]:
 
 
 def load_of_worker(environment: Environment, folder: Path) -> Iterator[Cell]:
-    """What a worker carries."""
-    port = free_port()
+    """What a worker can serve."""
+    broker = Broker(port=free_port(), folder=folder)
 
     def results(*job: Any, seconds: float) -> list[Any]:
-        return results_of_jobs(*job, broker_port=port, seconds=seconds)
+        return results_of_jobs(*job, broker=broker, seconds=seconds)
 
-    with redis(port=port, folder=folder), celery(environment, broker_port=port, folder=folder):
+    with broker.server(), celery(environment, broker=broker, folder=folder):
         spans = [(begin, end) for begin, end, _ in results("work", JOBS, JOB_SECONDS, seconds=120)]
         total = max(end for _, end in spans) - min(begin for begin, _ in spans)
         yield f"{JOBS} jobs of {JOB_SECONDS} s", f"{most_at_once(spans)} at once, {total:.0f} s"
@@ -112,9 +112,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         template = Template(synthesize("v1", folder / "out")[0].template)
-        of_api, of_worker = (
-            columns(template.environment(component)) for component in (Component.API, Component.WORKER)
-        )
+        of_api, of_worker = (columns(template, component) for component in (Component.API, Component.WORKER))
         print(", ".join(f"{name} {version(name)}" for name in PACKAGES))
         print(f"| | {' | '.join(of_api)} |", "|---" * (len(of_api) + 1) + "|", sep="\n")
         for load, environments in ((load_of_api, of_api), (load_of_worker, of_worker)):

@@ -1,6 +1,6 @@
 """Write what the provider schemas say about replacements to ``report/data/replacements.json``.
 
-CloudFormation publishes a schema for every type; cfn-lint carries them all, but weighs far more than a
+CloudFormation publishes a schema for every type; cfn-lint contains them all, but weighs far more than a
 command line should. Run it after a new cfn-lint was locked: ``.venv/bin/python tools/replacements.py``. A
 test compares for the types that the variants use.
 """

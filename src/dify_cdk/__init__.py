@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dify_cdk.data.backup import DifyBackup
+    from dify_cdk.data.backup import DifyBackup, VaultLock
     from dify_cdk.data.cache import Cache, CacheSize
     from dify_cdk.data.data import DifyData
     from dify_cdk.data.database import Database, DatabaseCapacity
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dify_cdk.dify.release import DifyRelease
     from dify_cdk.frontends.alb import AlbScheme, CloudFrontEdge, DifyAlbFrontend
     from dify_cdk.frontends.cloudfront_lambda import DifyCloudFrontLambdaFrontend
-    from dify_cdk.frontends.http_api import DifyHttpApiFrontend, Throttle
+    from dify_cdk.frontends.http_api import DifyHttpApiFrontend
     from dify_cdk.frontends.parts.lambda_images import CloudBuild, LocalBuild, ReadyImages
     from dify_cdk.frontends.parts.uploads import Uploads
     from dify_cdk.frontends.protocol import DifyFrontend
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dify_cdk.options.plugins import Plugins
     from dify_cdk.options.sandbox import Sandbox
     from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
+    from dify_cdk.options.throttle import Throttle
     from dify_cdk.options.web_acl import WebAcl
     from dify_cdk.workers.workers import DifyWorkers
 
@@ -76,8 +77,9 @@ _MODULES = {
     "SmtpMail": "options.mail",
     "Spot": "options.sizes",
     "Storage": "data.storage",
-    "Throttle": "frontends.http_api",
+    "Throttle": "options.throttle",
     "Uploads": "frontends.parts.uploads",
+    "VaultLock": "data.backup",
     "WebAcl": "options.web_acl",
 }
 
@@ -123,6 +125,7 @@ __all__ = [
     "Storage",
     "Throttle",
     "Uploads",
+    "VaultLock",
     "WebAcl",
 ]
 

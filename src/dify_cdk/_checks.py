@@ -112,6 +112,6 @@ def require_index_url(name: str, url: str) -> None:
         raise ValueError(f"{name} must be a URL such as https://pip.example.com/simple, got {url!r}")
     if "@" in parts.netloc:
         raise ValueError(
-            f"{name} must not carry credentials, which everybody who may read the task definition would "
+            f"{name} must not hold credentials, which everybody who may read the task definition would "
             f"see; got a URL for {parts.hostname} that does"
         )

@@ -36,7 +36,7 @@ DEFAULT_THRESHOLDS = AlarmThresholds()
 Frontend = DifyAlbFrontend | DifyHttpApiFrontend | DifyCloudFrontLambdaFrontend
 Graph = cloudwatch.Metric | cloudwatch.MathExpression
 
-_THREE_PERIODS = 3  # a quarter of an hour: shorter peaks pass by themselves
+_THREE_PERIODS = 3  # shorter peaks pass by themselves
 _TWO_PERIODS = 2  # the cache needs minutes to put another node in a failed one's place
 _GIB = 1 << 30
 _LONGEST_NAME = 80
@@ -89,8 +89,8 @@ class DifyMonitoring(Construct):
     migrations, jobs that wait and the workers that should take them, CPU and memory of every component, the
     database's capacity and size, and the cache's memory. What ECS says about each stopped task is kept in a
     log group for 30 days: metrics do not tell why. The queue is measured by a function in the network, see
-    ``DifyWorkers.measure_queue``; its three metrics cost 0.30 USD a month each, which ``dify-cdk compare``
-    does not know.
+    ``DifyWorkers.measure_queue``; its three metrics are paid for as custom metrics, which ``dify-cdk
+    compare`` does not know.
 
     Needs the package ``cdk-monitoring-constructs``: ``pip install 'dify-cdk[monitoring]'``.
 
@@ -104,7 +104,7 @@ class DifyMonitoring(Construct):
     Raises:
         ImportError: If the package is missing.
 
-    Example:
+    Examples:
         >>> monitoring = DifyMonitoring(stack, "Monitoring", workers=workers, frontend=frontend)
         >>> monitoring.topic.add_subscription(subscriptions.EmailSubscription("ops@example.com"))
     """

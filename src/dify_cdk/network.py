@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 from collections.abc import Sequence
@@ -64,21 +65,25 @@ _MODEL_ENDPOINTS = {
     "BedrockAgentRuntime": "bedrock-agent-runtime",
 }
 ENDPOINT_SERVICES = (*_PLATFORM_ENDPOINTS.values(), *_MODEL_ENDPOINTS.values())
-"""Services of the interface endpoints in a network without a way out; S3 has a gateway endpoint."""
+"""Services of the interface endpoints in a network without internet egress; S3 has a gateway endpoint."""
+
+_PATH_HASH = re.compile(r"[0-9A-F]{8}$")  # what the CDK puts behind the construct path
 
 _OWN_RANGE_REASON = {"AwsSolutions-EC23": "only the VPC's own address space is let in"}
 
 
 class Egress(StrEnum):
-    """How the application reaches the internet."""
+    """How tasks reach the internet."""
 
     NAT_GATEWAYS = "nat_gateways"
-    """One NAT gateway a zone: no single point of failure, a fixed hourly price each."""
+    """One NAT gateway in each zone: no single point of failure; each is paid by the hour and by the GB."""
     NAT_INSTANCE = "nat_instance"
-    """One small instance with an Elastic IP: cheap, but a reboot, or a deployment that finds a newer system
-    image and replaces it, cuts the way out for a minute or two."""
+    """One small EC2 instance with an Elastic IP: cheap, but a reboot interrupts egress for a minute or two.
+
+    So does a deployment that finds a newer system image or brings another start script: both replace it.
+    """
     ISOLATED = "isolated"
-    """No way out: AWS services through endpoints, images from a private registry."""
+    """No internet egress: AWS services through VPC endpoints, images from a private registry."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +94,7 @@ class Tiers:
         app: Where tasks run.
         data: Where the database and the cache live.
         public: Where a public load balancer stands; may be empty.
-        closed: Whether the app subnets have no way out to the internet.
+        closed: Whether the app subnets have no internet egress.
         way_out: What has to exist before a task can reach the internet, or the endpoints.
     """
 
@@ -103,27 +108,31 @@ class Tiers:
 class DifyNetwork(Construct):
     """A VPC with data, app and (unless isolated) public subnets in each zone.
 
-    Defines the VPC, its subnets, the Elastic IPs of the way out, a gateway endpoint for S3 (free) and, when
-    isolated, interface endpoints in two groups: what every task needs to start, open to the VPC, and Amazon
-    Bedrock, open only to the components that :meth:`model_endpoints` is told of.
+    Defines the VPC, its subnets, the Elastic IPs of the egress, a gateway endpoint for S3 (free) and, with
+    ``Egress.ISOLATED``, interface endpoints in two groups: those that every task needs to start, open to the
+    VPC, and those of Amazon Bedrock, whose security group :attr:`model_endpoints` lets in nobody at first;
+    ``DifyWorkers`` adds the plugin daemon.
 
-    The data subnets come first in the address space with fixed sizes, so that a later change of ``egress``
-    or a third zone moves none of them: database and cache stay where they are.
+    The data subnets come first in the address space with fixed sizes. So ``egress`` can change later, and a
+    third zone can be added, while database and cache stay in their subnets.
 
     Args:
-        egress: The way out. Default: one NAT gateway a zone.
-        cidr: Address space of the VPC, a literal private network of /16 to /19.
-        ipv6: Whether a public load balancer gets IPv6 addresses as well. Only the public subnets are given
-            an IPv6 range; tasks and data stay on IPv4. Default: IPv4 only.
+        egress: How tasks reach the internet. Default: one NAT gateway in each zone.
+        cidr: Address space of the VPC: a literal private IPv4 network (RFC 1918) of /16 to /19. It cannot
+            change later.
+        ipv6: Whether a public load balancer gets IPv6 addresses as well. Only the public subnets get an IPv6
+            range; tasks and data stay on IPv4. Default: IPv4 only.
         zones: Two or three availability zones, by name such as ``us-east-1a`` or by id such as ``use1-az1``.
-            They cannot change later. Default: the first two of the region; in regions with a zone without
-            VPC links and CloudFront VPC origins, which v2, v3 and v4 need, two others by id.
+            Those that are in use cannot change later; a third can be added. Default: the first two of the
+            region; in regions that have a zone without VPC links and CloudFront VPC origins, which v2, v3 and
+            v4 need, two zones that have them.
 
     Raises:
-        ValueError: If ``cidr`` is no private network of a size that fits, or ``zones`` are fewer than two,
-            more than three, repeated, names and ids mixed, or in another region than the stack.
+        ValueError: If ``cidr`` is not a private network of such a size, ``ipv6`` is set with
+            ``Egress.ISOLATED``, or ``zones`` are fewer than two, more than three, repeated, names and ids
+            mixed, or in another region than the stack.
 
-    Example:
+    Examples:
         >>> network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
     """
 
@@ -181,7 +190,7 @@ class DifyNetwork(Construct):
 
     @property
     def egress(self) -> Egress:
-        """The way out."""
+        """How tasks reach the internet."""
         return self._egress
 
     @property
@@ -191,17 +200,17 @@ class DifyNetwork(Construct):
 
     @property
     def public_addresses(self) -> list[str]:
-        """The Elastic IPs from which the application calls out (tokens); empty when isolated."""
+        """The Elastic IPs from which tasks call the internet (tokens); empty with ``Egress.ISOLATED``."""
         return [address.attr_public_ip for address in self._addresses]
 
     @property
     def model_endpoints(self) -> ec2.ISecurityGroup | None:
-        """Security group of the Amazon Bedrock endpoints; None unless isolated."""
+        """Security group of the Amazon Bedrock endpoints; None without ``Egress.ISOLATED``."""
         return self._model_endpoints
 
     @property
     def way_out(self) -> list[IDependable]:
-        """What, beside the routes, has to exist before a task can reach the internet or the endpoints."""
+        """What a task depends on, beside routes, to reach the internet or the endpoints."""
         return self._way_out
 
     def _define_way_out(self) -> ec2.NatProvider | None:
@@ -277,6 +286,7 @@ class DifyNetwork(Construct):
         }
         for instance in provider.gateway_instances:
             acknowledge(instance, reasons)
+            _replace_with_script(instance)
         association = ec2.CfnEIPAssociation(
             self,
             "AddressAssociation",
@@ -326,8 +336,8 @@ def tiers_of(
 
     Args:
         vpc: The VPC.
-        app: Where tasks shall run instead. Default: as above.
-        data: Where database and cache shall live instead. Default: as above.
+        app: Subnets for tasks instead. Default: as above.
+        data: Subnets for database and cache instead. Default: as above.
 
     Raises:
         ValueError: If the VPC has no private subnets.
@@ -411,6 +421,20 @@ def _check_cidr(cidr: str) -> int:
             f"DifyNetwork.cidr must be a private network, got {cidr!r}, whose addresses belong to others"
         )
     return network.prefixlen
+
+
+def _replace_with_script(instance: ec2.Instance) -> None:
+    """Let another script make another instance, which runs it.
+
+    CloudFormation only stops and starts an instance whose user data changes, and cloud-init runs user data
+    at the first start. ``user_data_causes_replacement`` of an instance also changes its logical id; the L2 of
+    NAT instances does not pass it on.
+    """
+    machine = instance.node.default_child
+    assert isinstance(machine, ec2.CfnInstance)
+    id = cdk.Stack.of(machine).get_logical_id(machine)
+    digest = hashlib.sha256(id.encode() + nat_script().read_bytes()).hexdigest()
+    machine.override_logical_id(_PATH_HASH.sub("", id) + digest[:8].upper())
 
 
 def _any_zone(number: int) -> str:

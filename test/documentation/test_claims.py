@@ -7,10 +7,12 @@ import inspect
 import re
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
+from importlib.metadata import version
 
 import pytest
 
 import dify_cdk
+from dify_cdk import monitoring
 from dify_cdk.cdk_helpers import service_role as _service_role
 from dify_cdk.data import database
 from dify_cdk.dify import environment
@@ -23,10 +25,11 @@ from dify_cdk.frontends.parts import uploads as _uploads
 from dify_cdk.frontends.parts import viewer_function
 from dify_cdk.frontends.parts.access_logs import _LOG_DAYS
 from dify_cdk.network import ENDPOINT_SERVICES
+from dify_cdk.options import alarms, sizes
 from dify_cdk.options import function_size as functions
-from dify_cdk.options import sizes
 from dify_cdk.report.cost.prices import load_prices
 from dify_cdk.report.quotas import QUOTAS
+from dify_defaults import read_table
 from documentation.pages import ENGLISH, JAPANESE, PAGES, ROOT, name_of, read
 from documentation.shell import Command, commands
 
@@ -38,6 +41,9 @@ assert _ENGINE is not None
 ENGINE_VERSION = ".".join(_ENGINE.groups())
 ROOM = _authorizer._ENVIRONMENT_BYTES - _authorizer._RESERVED_BYTES
 PRICES = load_prices()
+# What is measured is measured with these; whoever takes newer ones measures again, see CONTRIBUTING.md.
+CELERY, KOMBU = version("celery"), version("kombu")
+DIFY_READ = read_table().versions["dify"].split()[0]
 
 
 def usd(key: str, units: float = 1) -> str:
@@ -48,24 +54,24 @@ def usd(key: str, units: float = 1) -> str:
 
 
 UPLOADS, WEB_ACL = "src/dify_cdk/frontends/parts/uploads.py", "src/dify_cdk/options/web_acl.py"
+SIZES = "src/dify_cdk/options/sizes.py"
 # Page or module, and what it has to say as long as the code says the same.
 CLAIMS = [
     ("README.md", f"answers end after {HTTP_API.request_timeout_seconds} seconds and do not stream"),
-    ("README.md", "requests of more than two silent minutes"),
-    ("docs/v1.md", f"silent for 1 to {ALB.request_timeout_seconds:,} seconds"),
-    ("docs/v1.md", "ours for 600 unless"),
+    ("README.md", "an idle timeout of more than two minutes"),
+    ("docs/v1.md", f"idle timeout of a load balancer is 1 to {ALB.request_timeout_seconds:,} seconds"),
+    ("docs/v1.md", "here it is 600 unless"),
     ("docs/v1.md", f"holds {_alb._RULES_PER_GROUP} rules"),
     ("docs/v1.md", f"{_alb._RULES_PER_GROUP} networks over HTTP, {_alb._RULES_PER_GROUP // 2} with a domain"),
     ("docs/v2.md", f"ends a request after {HTTP_API.request_timeout_seconds} seconds"),
     ("docs/v2.md", f"takes bodies of {HTTP_API.max_body_mb:g} MB"),
     ("docs/v2.md", f"list holds {ROOM:,} characters"),
-    ("docs/v2.md", "kept for five minutes by address"),
+    ("docs/v2.md", "cached for five minutes by address"),
     ("docs/v2.md", f"need {2 * sizes._PROXY_CPU_UNITS} CPU units"),
     ("docs/v3.md", f"CloudFront waits {EDGE_READ_TIMEOUT_SECONDS} seconds"),
     ("docs/v3.md", f"up to {functions._MAX_SECONDS} seconds"),
     ("docs/v3.md", f"takes {viewer_function.MAX_CODE_BYTES // 1024} KB"),
     ("docs/v3.md", f"| {cloudfront_lambda._LARGEST_BODY_MB[_uploads.Uploads.HTTP_API]} MB, 30 seconds"),
-    ("docs/v3.md", "`--keep-alive=75`"),
     ("docs/v4.md", f"CloudFront waits {EDGE_READ_TIMEOUT_SECONDS} seconds"),
     ("docs/switching.md", f"whose objects expire after {_LOG_DAYS} days"),
     ("docs/moving-in.md", f"this library defines {ENGINE_VERSION}"),
@@ -76,9 +82,14 @@ CLAIMS = [
     ("docs/operations.md", f'plugin_daemon="{DEFAULT.plugin_daemon}"'),
     ("docs/troubleshooting.md", f"after {HTTP_API.request_timeout_seconds} seconds | the HTTP API's limit"),
     ("docs/troubleshooting.md", f"504 after {EDGE_READ_TIMEOUT_SECONDS} seconds"),
-    ("docs/troubleshooting.md", f"CloudFront breaks it off after {EDGE_READ_TIMEOUT_SECONDS} silent seconds"),
+    ("docs/troubleshooting.md", f"CloudFront breaks it off after {EDGE_READ_TIMEOUT_SECONDS} idle seconds"),
     ("docs/troubleshooting.md", f"ends with the {HTTP_API.request_timeout_seconds} seconds of the HTTP API"),
     ("docs/operations.md", f"A worker runs {DEFAULT_POOLS.jobs} jobs at once"),
+    ("docs/operations.md", f"gunicorn {version('gunicorn')}, gevent {version('gevent')} and Celery {CELERY}"),
+    ("docs/operations.md", f"the versions of Dify {DIFY_READ}, Debian"),
+    ("src/dify_cdk/workers/component_service.py", f"Measured with celery {CELERY}, kombu {KOMBU}"),
+    ("src/dify_cdk/handlers/queue_metrics/queue_metrics.py", f"measured with celery {CELERY}, kombu {KOMBU}"),
+    (SIZES, f"Default: {sizes.DEFAULT_WAITING_JOBS}, a quarter of the {DEFAULT_POOLS.jobs} jobs"),
     (UPLOADS, f"list prices of us-east-1 in {PRICES.as_of:%B %Y}"),
     (UPLOADS, f"Costs {usd('api_gateway.http_requests')} for a million requests"),
     (UPLOADS, f"Costs {usd('alb.hour', PRICES.hours)} a month for the load balancer"),
@@ -102,6 +113,19 @@ def test_defaults_that_the_pages_write_in_words() -> None:
     assert alb._DEFAULT_TIMEOUT_SECONDS == 600
 
 
+def test_alarms_look_back_as_far_as_they_say() -> None:
+    said = re.findall(r"(\d+) minutes", alarms.AlarmThresholds.__doc__ or "")
+    periods = (monitoring._TWO_PERIODS, monitoring._THREE_PERIODS)
+    assert {int(minutes) for minutes in said} == {each * alarms.PERIOD_MINUTES for each in periods}
+
+
+def test_a_migration_waits_for_vcpu_as_long_as_is_said() -> None:
+    path = "src/dify_cdk/handlers/deploy/migration.py"
+    assert f"_QUOTA_SECONDS = {15 * 60}\n" in (ROOT / path).read_text(encoding="utf-8")
+    for said in ("docs/operations.md", path):
+        assert "a quarter of an hour" in " ".join((ROOT / said).read_text(encoding="utf-8").split())
+
+
 def test_jobs_wait_as_long_as_scaling_says() -> None:
     """A quarter of the places, and of the time of a job; a quarter of eight minutes is CloudFront's limit."""
     share = sizes.DEFAULT_WAITING_JOBS / DEFAULT_POOLS.jobs
@@ -121,6 +145,14 @@ def test_the_page_names_every_command_that_a_release_wants_once() -> None:
 def test_the_page_names_every_role_that_is_made_sure_of() -> None:
     found = {each.arguments[each.arguments.index("--aws-service-name") + 1] for each in _role_commands()}
     assert found == {service.principal for service in (_service_role.ECS, _service_role.RDS)}
+
+
+def test_who_brings_a_cluster_is_told_how_to_make_its_role() -> None:
+    (told,) = re.findall(r"`(aws iam create-service-linked-role [^`]+)`", dify_cdk.DifyWorkers.__doc__ or "")
+    assert told.split()[-1] == _service_role.ECS.principal
+    assert told.split() in [[each.program, *each.arguments] for each in _role_commands()]
+    text = _plain((ROOT / "docs" / "operations.md").read_text(encoding="utf-8"))
+    assert "cluster of your own for cluster=" in text
 
 
 def _role_commands() -> list[Command]:

@@ -409,6 +409,15 @@ def test_other_settings_of_a_database_stay(site: Site) -> None:
     assert sorted(site.settings()["pgvector"]) == ["idle_session_timeout=0", 'search_path="$user", public']
 
 
+def test_a_setting_of_one_role_is_none_of_the_database(site: Site) -> None:
+    site.run()
+    site.postgres.as_superuser("ALTER DATABASE pgvector RESET ALL")
+    site.postgres.as_superuser("ALTER ROLE dify_plugin IN DATABASE pgvector SET idle_session_timeout = '0'")
+    assert site.second_run() == ['ALTER DATABASE "pgvector" SET "idle_session_timeout" TO \'0\'']
+    # Now both have settings, which are two rows for the database.
+    assert site.second_run() == []
+
+
 def test_the_vectors_of_a_snapshot_get_the_setting(site: Site) -> None:
     """There the master user owns the database, and is no superuser."""
     site.postgres.as_superuser(f"CREATE DATABASE pgvector OWNER {MASTER}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -88,6 +89,12 @@ class Instance:
             path = self._programs / name
             path.write_text(PROGRAM.format(python=sys.executable, folder=str(self._programs)))
             path.chmod(0o755)
+
+    def replace(self, name: str, commands: str) -> None:
+        """A program that does something, in the place of a written-down one or of a real one."""
+        path = self._programs / name
+        path.write_text(f"#!/bin/bash\n{commands}\n")
+        path.chmod(0o755)
 
     def start(self, script: Path | None = None, **answers: Sequence[Answer]) -> Outcome:
         """Run the script, as cloud-init does.
@@ -204,6 +211,32 @@ def test_a_disk_without_room_for_swap_stops_nothing(instance: Instance, program:
     outcome = instance.start(**full)
     assert (outcome.code, outcome.console[-1]) == (0, "dify-nat: ready")
     assert "dify-nat: no swap file, going on without: dnf may be killed" in outcome.console
+
+
+WRITES = 'echo memory > "${2#of=}"'  # dd, to the file that is its second argument
+
+
+def test_nobody_else_may_read_what_is_swapped_out(instance: Instance) -> None:
+    instance.replace("dd", WRITES)
+    assert instance.start().code == 0
+    assert stat.S_IMODE((instance.root / "swapfile").stat().st_mode) == 0o600
+
+
+def test_a_file_that_cannot_be_swap_takes_no_room(instance: Instance) -> None:
+    instance.replace("dd", WRITES)
+    assert instance.start(mkswap=[(1, "mkswap: error")]).code == 0
+    assert not (instance.root / "swapfile").exists()
+
+
+def test_a_dnf_that_hangs_is_ended_and_tried_again(instance: Instance) -> None:
+    """After five minutes, which pass faster here."""
+    instance.replace("dnf", "exec /bin/sleep 60")
+    instance.replace("timeout", '[[ $1 == 300 ]] && exec /usr/bin/timeout 0.1 "${@:2}"')
+    outcome = instance.start()
+    assert outcome.code == 1
+    assert [line for line in outcome.console if "exit code" in line] == [
+        f"dify-nat: dnf ended with exit code 124, try {number} of 3: " for number in (1, 2, 3)
+    ]
 
 
 def test_a_swap_file_that_was_left_half_written_is_written_anew(instance: Instance) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import socket
 import time
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -77,9 +78,8 @@ class Keys:
         return {"LLEN": self.lists, "HLEN": self.hashes}[command][arguments[0]]
 
     def page(self, cursor: int, pattern: str, kind: str) -> list[Any]:
-        ending = pattern.removeprefix("*")
-        names = [name.encode() for name in (self.lists if kind == "list" else self.hashes)]
-        matching = [name for name in names if name.decode().endswith(ending)]
+        names = self.lists if kind == "list" else self.hashes
+        matching = [name.encode() for name in names if fnmatchcase(name, pattern)]
         following = cursor + 1 if cursor < len(matching) else 0
         return [str(following).encode(), matching[max(0, cursor - 1) : cursor + 1]]
 
@@ -119,7 +119,7 @@ def test_of_what_is_fetched_one_for_each_worker_runs(fetched: int, workers: int,
 
 def test_names_may_begin_with_a_prefix_of_the_user_s() -> None:
     """Dify's REDIS_KEY_PREFIX."""
-    found = looked({"mine:mail": 3}, {"mine:unacked": 2, "mine:other": 9}, [])
+    found = looked({"mine:mail": 3}, {"mine:unacked": 2, "mine:unacked_of_others": 9}, [])
     assert found == Look(waiting=5, workers=0)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,31 +15,118 @@ import queue_metrics
 from queue_metrics import BrokerError, Look, look_at_cache, open_tls
 
 from dify_cdk.dify.environment import BROKER_DATABASE
-from handlers.celery_broker import PLACES, TOKEN, Broker, missing_program, start_broker, until
+from dify_servers import Broker, api, celery
 from handlers.lambda_entry import KEY, SECRET_KEY, FakeAws, serve
 from handlers.lambda_entry import TOKEN as SESSION
+from servers import Server, free_port, require_program
 
 pytestmark = pytest.mark.slow
 
 ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:Token-AbCdEf"
+TOKEN = "t" * 43
 WRONG = "w" * 43
+PLACES = 3
+_PATIENCE = 60
+
+
+def until(happened: Callable[[], bool], found: Callable[[], object]) -> None:
+    """Wait for something, at most a minute; what is found instead is the error."""
+    deadline = time.monotonic() + _PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, found()
+        time.sleep(0.1)
+
+
+@dataclass(kw_only=True)
+class Dify:
+    """An api that queues jobs, and workers that come and go.
+
+    Attributes:
+        broker: Where the jobs are.
+        port: Where api listens.
+        stack: Ends all processes.
+        prefix: What all names in the cache begin with, by Dify's REDIS_KEY_PREFIX. Default: nothing.
+        workers: Those that run.
+        rounds: How often jobs were told to end.
+    """
+
+    broker: Broker
+    port: int
+    stack: contextlib.ExitStack
+    prefix: str = ""
+    workers: list[Server] = field(default_factory=list)
+    rounds: int = 0
+
+    def start_api(self) -> None:
+        """It stays connected to the broker."""
+        variables = {"MODE": "api", "REDIS_KEY_PREFIX": self.prefix}
+        server = api(variables, port=self.port, folder=self.broker.folder, broker=self.broker)
+        self.stack.enter_context(server)
+        until(self._answers, lambda: "api does not answer")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            self._ask("/")
+            return True
+        return False
+
+    def _ask(self, path: str) -> None:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, _PATIENCE)) as connection:
+            connection.request("GET", path)
+            assert connection.getresponse().status == http.HTTPStatus.OK
+
+    def queue(self, number: int) -> None:
+        """Queue so many jobs, each of which lasts until the round ends."""
+        self._ask(f"/queue?jobs={number}&until={self._end}")
+
+    @property
+    def _end(self) -> Path:
+        return self.broker.folder / f"end-{self.prefix}{self.rounds}"
+
+    def start_worker(self) -> None:
+        """One more."""
+        variables = {"MODE": "worker", "CELERY_WORKER_AMOUNT": str(PLACES), "REDIS_KEY_PREFIX": self.prefix}
+        host = f"{self.prefix}{len(self.workers)}-{self.rounds}"
+        server = celery(variables, broker=self.broker, folder=self.broker.folder, host=host)
+        self.workers.append(self.stack.enter_context(server))
+
+    def kill_worker(self) -> None:
+        """End one as AWS does after two minutes."""
+        self.workers.pop().kill()
+
+    def finish_jobs(self) -> None:
+        """Let all jobs of this round end, and begin another."""
+        self._end.touch()
+        self.rounds += 1
+
+
+@contextlib.contextmanager
+def dify(broker: Broker, prefix: str = "") -> Iterator[Dify]:
+    with contextlib.ExitStack() as stack:
+        found = Dify(broker=broker, port=free_port(), stack=stack, prefix=prefix)
+        found.start_api()
+        yield found
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    reason = missing_program()
-    if reason and os.environ.get("CI"):
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    with start_broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
+    for name in ("redis-server", "openssl"):
+        require_program(name, name)
+    found = Broker(port=free_port(), folder=tmp_path_factory.mktemp("broker"), token=TOKEN)
+    with found.server():
+        yield found
 
 
 @pytest.fixture(scope="module")
-def queue(broker: Broker) -> Callable[[int], None]:
+def running(broker: Broker) -> Iterator[Dify]:
+    with dify(broker) as found:
+        yield found
+
+
+@pytest.fixture
+def queue(running: Dify) -> Callable[[int], None]:
     """Queues so many jobs, each of which lasts until the round ends."""
-    return broker.start_producer()
+    return running.queue
 
 
 @pytest.fixture
@@ -70,23 +159,19 @@ def settles(look: Callable[[], Look], *, waiting: int, workers: int, more: int =
 
 
 @pytest.fixture
-def working(broker: Broker) -> Iterator[Callable[[int], None]]:
+def working(running: Dify, broker: Broker) -> Iterator[Callable[[int], None]]:
     """Has so many workers running, without any job when the test begins and when it is over."""
 
     def have(number: int) -> None:
-        for name in list(broker.workers)[number:]:
-            broker.kill_worker(name)
-        for index in range(len(broker.workers), number):
-            broker.start_worker(f"worker{index}-{broker.rounds}")
+        while len(running.workers) > number:
+            running.kill_worker()
+        while len(running.workers) < number:
+            running.start_worker()
 
     yield have
-    broker.finish_jobs()
-    if broker.workers:
-        idle = ("0", "0")
-        until(
-            lambda: tuple(broker.command(*words).split(":")[-1] for words in BUSY) == idle,
-            lambda: "jobs do not end",
-        )
+    running.finish_jobs()
+    if running.workers:
+        until(lambda: [broker.command(*words) for words in BUSY] == ["0", "0"], lambda: "jobs do not end")
     else:
         broker.command("FLUSHDB")
 
@@ -126,22 +211,33 @@ def test_beat_and_those_who_queue_are_no_workers(
 ) -> None:
     working(1)
     queue(PLACES)  # so that what beat queues has to wait
-    with broker.beat():
+    with celery({"MODE": "beat"}, broker=broker, folder=broker.folder, tick_seconds=1):
         until(lambda: look().waiting > 3, look)
         assert look().workers == 1
 
 
 def test_what_a_killed_worker_held_waits_and_nobody_is_counted_for_it(
-    broker: Broker, queue: Callable[[int], None], working: Callable[[int], None], look: Callable[[], Look]
+    running: Dify, queue: Callable[[int], None], working: Callable[[int], None], look: Callable[[], Look]
 ) -> None:
     working(2)
     queue(2 * PLACES + 5)
     settles(look, waiting=5, workers=2)
-    broker.kill_worker(list(broker.workers)[-1])
+    running.kill_worker()
     # Of the jobs that a worker ran when it was killed, one may not be confirmed: that one waits again.
     settles(look, waiting=5, workers=1, more=1)
-    broker.kill_worker(list(broker.workers)[-1])
+    running.kill_worker()
     settles(look, waiting=5, workers=0, more=2)
+
+
+def test_names_may_begin_with_a_prefix_of_the_user_s(broker: Broker, look: Callable[[], Look]) -> None:
+    with dify(broker, prefix="mine") as prefixed:
+        prefixed.start_worker()
+        prefixed.queue(PLACES + 5)
+        settles(look, waiting=5, workers=1)
+        assert broker.command("LLEN", BUSY[0][1]) == broker.command("HLEN", "unacked") == "0"
+        prefixed.kill_worker()
+        settles(look, waiting=5, workers=0, more=1)
+    broker.command("FLUSHDB")
 
 
 class TestTheFunction:

@@ -41,8 +41,6 @@ def test_all_models_may_be_called_by_default(action: str, resource: str) -> None
         ("bedrock:ListFoundationModels", "*"),
         ("bedrock:ListInferenceProfiles", "*"),
         ("bedrock:Rerank", "*"),
-        ("bedrock:Retrieve", BASE),
-        ("bedrock:RetrieveAndGenerate", "*"),
     ],
 )
 def test_what_the_plugins_call_is_allowed_by_default(action: str, resource: str) -> None:
@@ -54,6 +52,8 @@ def test_what_the_plugins_call_is_allowed_by_default(action: str, resource: str)
     [
         ("bedrock:ApplyGuardrail", GUARDRAIL),
         ("sts:AssumeRole", ROLE),
+        ("bedrock:Retrieve", BASE),
+        ("bedrock:RetrieveAndGenerate", "*"),
         ("bedrock:CreateFoundationModelAgreement", "*"),
         ("bedrock:DeleteGuardrail", GUARDRAIL),
         ("bedrock:PutModelInvocationLoggingConfiguration", "*"),
@@ -69,7 +69,7 @@ def test_nothing_else_is_allowed_by_default(action: str, resource: str) -> None:
 
 
 def test_with_everything_asked_for_there_is_no_other_action() -> None:
-    models = Bedrock(guardrails=["abcdefghij12"], assume_roles=[ROLE])
+    models = Bedrock(knowledge_bases=["ABCDEFGHIJ"], guardrails=["abcdefghij12"], assume_roles=[ROLE])
     statements = models.statements(partition="aws", account=ACCOUNT)
     assert {action for one in statements for action in one.actions} == {
         *INVOKE,
@@ -106,19 +106,17 @@ def test_global_profiles_need_no_region_of_the_model() -> None:
 
 
 def test_no_models_leave_knowledge_bases() -> None:
-    models = Bedrock(models=[])
+    models = Bedrock(models=[], knowledge_bases=["ABCDEFGHIJ"])
     assert not allowed(models, INVOKE[0], NOVA)
     assert not allowed(models, "bedrock:ListFoundationModels", "*")
     assert allowed(models, "bedrock:Retrieve", BASE)
 
 
-def test_knowledge_bases_can_be_named_or_left_out() -> None:
+def test_knowledge_bases_are_those_that_are_named() -> None:
     named = Bedrock(knowledge_bases=["ABCDEFGHIJ"])
     assert allowed(named, "bedrock:Retrieve", BASE)
+    assert allowed(named, "bedrock:RetrieveAndGenerate", "*")
     assert not allowed(named, "bedrock:Retrieve", BASE.replace("ABCDEFGHIJ", "KLMNOPQRST"))
-    none = Bedrock(knowledge_bases=[])
-    assert not allowed(none, "bedrock:Retrieve", BASE)
-    assert not allowed(none, "bedrock:RetrieveAndGenerate", "*")
 
 
 def test_guardrails_and_roles_of_other_accounts_are_allowed_by_name() -> None:
@@ -130,7 +128,7 @@ def test_guardrails_and_roles_of_other_accounts_are_allowed_by_name() -> None:
 
 
 def test_nothing_chosen_is_no_statement() -> None:
-    assert Bedrock(models=[], knowledge_bases=[]).statements(partition="aws", account=ACCOUNT) == ()
+    assert Bedrock(models=[]).statements(partition="aws", account=ACCOUNT) == ()
 
 
 @pytest.mark.parametrize(
@@ -147,6 +145,7 @@ def test_nothing_chosen_is_no_statement() -> None:
         ({"regions": ["us-east-1a"]}, r"^entries of Bedrock\.regions must be regions such as us-east-1"),
         ({"regions": []}, r"^Bedrock\.regions must not be empty: None allows all regions$"),
         ({"knowledge_bases": [BASE]}, r"^entries of Bedrock\.knowledge_bases must be ids of letters"),
+        ({"knowledge_bases": ["*"]}, r"^entries of Bedrock\.knowledge_bases must be ids of letters"),
         ({"guardrails": ["my guardrail"]}, r"^entries of Bedrock\.guardrails must be ids of letters"),
         ({"assume_roles": ["models"]}, r"^entries of Bedrock\.assume_roles must be ARNs of roles"),
         (

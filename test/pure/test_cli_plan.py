@@ -291,9 +291,10 @@ class TestDocument:
             "in_place": document["in_place"][0],
             "left_behind": document["left_behind"][0],
         }
-        assert SCHEMA == "dify-cdk/plan/1"
+        assert SCHEMA == "dify-cdk/plan/2"
         assert {part: " ".join(sorted(fields)) for part, fields in parts.items()} == {
-            "": "after before conflicts finding in_place left_behind notes resources schema stacks two_doors",
+            "": "after before conflicts finding in_place left_behind notes resources schema side_by_side "
+            "stacks",
             "stacks": "action name region",
             "resources": "action holds is_lost is_stateful keeps logical_id reasons stack type",
             "reasons": "because effect property",

@@ -194,11 +194,11 @@ class TestLimitTable:
         assert [column.name for column in grid.columns] == ["limit", "alb", "api", "edge"]
         row = next(row for row in grid.rows if row.cells[0].text == "request timeout")
         assert [cell.text for cell in row.cells[1:]] == [
-            *("600 s silent", "30 s in all", "30 s silent, 900 s in all"),
+            *("600 s idle", "30 s total", "30 s idle, 900 s total"),
         ]
         first, _, third, *_ = grid.footnotes()
         assert first.text == "alb: idle timeout of load balancer Alb"
-        assert third.text == "edge: origin read timeout of distribution Door; timeout of function Function"
+        assert third.text == "edge: origin read timeout of distribution Cdn; timeout of function Function"
         assert all(reason.source.startswith("https://") for reason in grid.footnotes()[:3])
 
     def test_a_reason_is_numbered_once_for_each_page_that_proves_it(self) -> None:
@@ -375,7 +375,7 @@ class TestTable:
     def test_one_subject_has_its_limits_and_costs_too(self) -> None:
         text = to_table(compared(subject("edge", EDGE)))
         assert "\nEffective limits\n" in text
-        assert "\n[1] origin read timeout of distribution Door; timeout of function Function\n" in text
+        assert "\n[1] origin read timeout of distribution Cdn; timeout of function Function\n" in text
         assert "\nMonthly cost\n" in text
 
     def test_what_nobody_can_reach_has_no_limits(self) -> None:
@@ -400,7 +400,7 @@ class TestMarkdown:
 
     def test_reasons_are_numbered_as_the_cells_say_and_link_to_their_page(self) -> None:
         text = to_markdown(THREE)
-        assert "| request timeout | 600 s silent <sup>1</sup> | 30 s in all <sup>2</sup> |" in text
+        assert "| request timeout | 600 s idle <sup>1</sup> | 30 s total <sup>2</sup> |" in text
         assert "\n1. alb: idle timeout of load balancer Alb ([page](https://docs.aws.amazon.com/" in text
         assert "\n2. api: integration timeout of HTTP API Api ([page](https://docs.aws.amazon.com/" in text
 

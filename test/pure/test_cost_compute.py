@@ -68,6 +68,21 @@ class TestTasks:
             "memory, on demand",
         }
 
+    def test_a_strategy_without_weights_counts_every_task_once(self) -> None:
+        """A weight that is not written is 0: ECS takes another provider, or the only one."""
+        only: list[dict[str, object]] = [{"CapacityProvider": "FARGATE_SPOT"}]
+        other = [*only, {"CapacityProvider": "FARGATE", "Weight": 1}]
+        vcpu = 3 * 0.5 * 730
+        assert priced(service(DesiredCount=3, CapacityProviderStrategy=only))["vCPU, Spot"] == pytest.approx(
+            vcpu * 0.01288871
+        )
+        placed = priced(service(DesiredCount=3, CapacityProviderStrategy=other))
+        assert placed["vCPU, on demand"] == pytest.approx(vcpu * 0.04048)
+        assert "vCPU, Spot" not in placed
+        neither = strategy(("FARGATE", 0, 0), ("FARGATE_SPOT", 0, 0))  # ECS refuses it
+        bill = cost(service(DesiredCount=3, CapacityProviderStrategy=neither))
+        assert sum(line.quantity or 0 for line in bill.lines if "vCPU" in line.what) == pytest.approx(vcpu)
+
     def test_a_cluster_may_say_where_tasks_run(self) -> None:
         resources = {
             **service(Cluster={"Ref": "Cluster"}),

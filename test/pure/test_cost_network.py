@@ -209,7 +209,7 @@ class TestTheEdge:
         assert lines["Backend", "calls"] == pytest.approx(2 * 0.2)
         assert lines["Backend", "duration"] == pytest.approx(3_000_000 * 2 * 1.66667e-05)
 
-    def test_uploads_go_to_the_api_behind_it_which_is_no_door_of_its_own(self) -> None:
+    def test_uploads_go_to_the_api_behind_it_which_is_no_entry_point_of_its_own(self) -> None:
         lines = self.lines(edge())
         # a million requests, and 10 GB in pieces of 512 KB
         assert lines["Api", "requests"] == pytest.approx(1.02048)
@@ -244,7 +244,7 @@ class TestTheEdge:
             "DefaultCacheBehavior": {"TargetOriginId": "alb"},
         }
         resources = {
-            "Door": {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}},
+            "Cdn": {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}},
             "Way": {
                 "Type": "AWS::CloudFront::VpcOrigin",
                 "Properties": {"VpcOriginEndpointConfig": {"Arn": {"Ref": "Balancer"}}},
@@ -258,7 +258,7 @@ class TestTheEdge:
         assert lines["Balancer", "capacity units"] == pytest.approx(10 * 0.008)
         assert ("Balancer", "to the internet") not in lines, "from AWS to CloudFront nothing is paid"
 
-    def test_doors_that_stand_side_by_side_share_the_users(self) -> None:
+    def test_entry_points_that_stand_side_by_side_share_the_users(self) -> None:
         balancer = {"Type": "AWS::ElasticLoadBalancingV2::LoadBalancer", "Properties": {"Scheme": "internal"}}
         found = cost({"A": balancer, "B": balancer}, Usage(app_requests=1_800_000)).lines
         assert [line.amount for line in found if line.what == "capacity units"] == [

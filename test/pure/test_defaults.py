@@ -55,7 +55,10 @@ FRONTENDS = {
         "buffered": BUFFERED,
         "wide": context(max_body_mb=1000),
         "collaboration": context(timeout=4000, collaboration=True),
-        "small database": replace(STREAMING, pools=pools_for(189, 3)),
+        "small database": replace(
+            STREAMING,
+            pools=pools_for(189, {Component.API: 1, Component.API_WEBSOCKET: 1, Component.WORKER: 1}),
+        ),
         "function": replace(STREAMING, pools=FUNCTION_POOLS),
     }.items()
 }
@@ -271,7 +274,7 @@ class TestUsers:
             (Component.SANDBOX, "MAX_WORKERS", sandbox._RUNS_AT_ONCE),
             (Component.API, "SQLALCHEMY_POOL_SIZE", connections.DEFAULT_POOLS.size),
             (Component.API, "SQLALCHEMY_MAX_OVERFLOW", connections.DEFAULT_POOLS.overflow),
-            (Component.API, "PGVECTOR_MAX_CONNECTION", connections.DEFAULT_POOLS.vectors),
+            (Component.API, "PGVECTOR_MIN_CONNECTION", connections._OPENED_BY_A_VECTOR),
             (Component.PLUGIN_DAEMON, "DB_MAX_OPEN_CONNS", connections.DEFAULT_POOLS.plugins),
         ],
         ids=str,

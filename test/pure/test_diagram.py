@@ -48,16 +48,16 @@ PATHS = st.lists(st.sampled_from(["/e/*", "/api", "/api/*", "/v1/{proxy+}", "/" 
 
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
-    """Any graph of some doors, some containers and some data."""
-    doors = [f"door{n}" for n in range(draw(st.integers(0, 4)))]
+    """Any graph of some entry points, some containers and some data."""
+    entries = [f"entry{n}" for n in range(draw(st.integers(0, 4)))]
     compute = [f"compute{n}" for n in range(draw(st.integers(0, 6)))]
     data = [f"data{n}" for n in range(draw(st.integers(0, 3)))]
 
     def some(pairs: list[tuple[str, str]], most: int) -> list[tuple[str, str]]:
         return draw(st.lists(st.sampled_from(pairs), max_size=most, unique=True)) if pairs else []
 
-    ends = [*doors, *compute, *(data if draw(st.booleans()) else [])]
-    ways = [(a, b) for a in (VIEWER, *doors) for b in ends if a != b]
+    ends = [*entries, *compute, *(data if draw(st.booleans()) else [])]
+    ways = [(a, b) for a in (VIEWER, *entries) for b in ends if a != b]
     calls = [(a, b) for a in compute for b in compute if a != b]
     uses = [(a, b) for a in compute for b in data]
     edges = [
@@ -65,15 +65,15 @@ def graphs(draw: st.DrawFn) -> Graph:
         *(Edge(source=a, target=b, flow=Flow.CALL) for a, b in some(calls, 12)),
         *(Edge(source=a, target=b, flow=Flow.DATA) for a, b in some(uses, 8)),
     ]
-    tiers = [(Tier.DOOR, doors), (Tier.COMPUTE, compute), (Tier.DATA, data)]
+    tiers = [(Tier.ENTRY_POINT, entries), (Tier.COMPUTE, compute), (Tier.DATA, data)]
     parts = [
         Node(id=id, tier=tier, title=id, service="a service", details=tuple(draw(FACTS)))
         for tier, ids in tiers
         for id in ids
     ]
     guards = [
-        node(f"{host}/guard{n}", Tier.DOOR, host=host)
-        for host in doors
+        node(f"{host}/guard{n}", Tier.ENTRY_POINT, host=host)
+        for host in entries
         for n in range(draw(st.integers(0, 2)))
     ]
     return Graph(nodes=(node(VIEWER, Tier.VIEWER), *parts, *guards), edges=tuple(edges))
@@ -215,26 +215,26 @@ class TestLayout:
             assert len(uprights) == 1
             assert len(layout.dots) == 2
 
-    def test_a_door_that_leads_only_to_the_next_one_stands_above_it(self) -> None:
-        nodes = [node("api", Tier.DOOR), node("link", Tier.DOOR), node("c")]
+    def test_an_entry_point_that_leads_only_to_the_next_one_stands_above_it(self) -> None:
+        nodes = [node("api", Tier.ENTRY_POINT), node("link", Tier.ENTRY_POINT), node("c")]
         edges = [request("api", "link"), request("link", "c", default=True)]
         for layout in layouts(Graph(nodes=tuple(nodes), edges=tuple(edges))):
             api, link, _ = layout.boxes
             assert api.x == link.x
             assert api.bottom < link.y
 
-    def test_lines_of_different_doors_never_run_on_in_one_another(self) -> None:
-        """The line out of door0 would begin as high as the viewer's line to the second container."""
-        doors = (node("door0", Tier.DOOR), node("door1", Tier.DOOR))
+    def test_lines_of_different_entry_points_never_run_on_in_one_another(self) -> None:
+        """The line out of entry0 would begin as high as the viewer's line to the second container."""
+        entries = (node("entry0", Tier.ENTRY_POINT), node("entry1", Tier.ENTRY_POINT))
         compute = tuple(node(f"compute{number}") for number in range(3))
-        edges = (request(VIEWER, "compute0"), request(VIEWER, "compute1"), request("door0", "compute0"))
-        graph = Graph(nodes=(node(VIEWER, Tier.VIEWER), *doors, *compute), edges=edges)
+        edges = (request(VIEWER, "compute0"), request(VIEWER, "compute1"), request("entry0", "compute0"))
+        graph = Graph(nodes=(node(VIEWER, Tier.VIEWER), *entries, *compute), edges=edges)
         assert runs_inward(graph)
         expected = {(edge.source, edge.target, edge.flow) for edge in edges}
         assert drawn(lay_out_wide(graph)) == expected
 
-    def test_a_circle_of_doors_is_drawn_from_top_to_bottom(self) -> None:
-        nodes = (node("a", Tier.DOOR), node("b", Tier.DOOR))
+    def test_a_circle_of_entry_points_is_drawn_from_top_to_bottom(self) -> None:
+        nodes = (node("a", Tier.ENTRY_POINT), node("b", Tier.ENTRY_POINT))
         graph = Graph(nodes=nodes, edges=(request("a", "b"), request("b", "a")))
         assert not runs_inward(graph)
         assert draw(graph, name="x", shape=Shape.WIDE) == draw(graph, name="x", shape=Shape.TALL)
@@ -283,8 +283,8 @@ class TestWords:
     GRAPH = Graph(
         nodes=(
             node(VIEWER, Tier.VIEWER),
-            node("cdn", Tier.DOOR),
-            node("cdn/f", Tier.DOOR, host="cdn"),
+            node("cdn", Tier.ENTRY_POINT),
+            node("cdn/f", Tier.ENTRY_POINT, host="cdn"),
             node("api"),
             node("web"),
             node("db", Tier.DATA),
@@ -400,7 +400,7 @@ class TestContrast:
 
     def test_text(self, colours: dict[str, tuple[str, str]]) -> None:
         fills = [fill for fill, _ in colours.values() if fill]
-        grounds = [colours[name][0] for name in ("paper", "viewer", "door", "compute", "data", "pill")]
+        grounds = [colours[name][0] for name in ("paper", "viewer", "entry-point", "compute", "data", "pill")]
         assert fills
         for ground in grounds:
             assert contrast(colours["ink"][0], ground) >= 7

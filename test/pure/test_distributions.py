@@ -15,13 +15,13 @@ def _read(behaviors: list[dict[str, Any]], origins: list[dict[str, Any]], **reso
         "CacheBehaviors": behaviors,
         "DefaultCacheBehavior": {"TargetOriginId": "site"},
     }
-    door = {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}}
-    return read({"Resources": {"Door": door, **resources}}, "test")
+    distribution = {"Type": "AWS::CloudFront::Distribution", "Properties": {"DistributionConfig": config}}
+    return read({"Resources": {"Cdn": distribution, **resources}}, "test")
 
 
 def _rows(inventory: Inventory) -> tuple[Route, ...]:
     (listener,) = inventory.listeners
-    assert (listener.kind, listener.load_balancer) == (KIND, "Door")
+    assert (listener.kind, listener.load_balancer) == (KIND, "Cdn")
     return listener.routes
 
 

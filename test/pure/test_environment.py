@@ -18,6 +18,7 @@ from dify_cdk.dify.environment import (
     Context,
     Default,
     Purpose,
+    Row,
     SecretField,
     plain_variables,
     require_free,
@@ -69,6 +70,7 @@ REQUIRED: Mapping[Component, set[str]] = {
     Component.SSRF_PROXY: set(),  # its configuration is written by squid.py
 }
 
+NOT_FOR_ALL = {"PLUGIN_DAEMON_KEY", "INNER_API_KEY_FOR_PLUGIN", "CODE_EXECUTION_API_KEY"}
 OF_THE_SERVER = {  # what gunicorn takes from the environment
     *("GUNICORN_TIMEOUT", "GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS", "DEBUG"),
     *("SERVER_WORKER_CLASS", "SERVER_WORKER_CONNECTIONS"),
@@ -121,7 +123,8 @@ class TestNames:
     @every_component
     def test_names_that_sound_secret_are_never_plain(self, component: Component, where: Context) -> None:
         secret = re.compile("PASSWORD|KEY|TOKEN|SECRET|BROKER_URL")
-        assert [name for name in plain_variables(component, where) if secret.search(name)] == []
+        plain = plain_variables(component, where).items()
+        assert [name for name, value in plain if secret.search(name) and value] == []
 
 
 class TestBackend:
@@ -134,7 +137,7 @@ class TestBackend:
         }
         names = set().union(*found.values())
         different = {name for name in names if len({values.get(name) for values in found.values()}) > 1}
-        assert different == {"MODE", "CELERY_WORKER_AMOUNT"} | OF_THE_SERVER
+        assert different == {"MODE", "CELERY_WORKER_AMOUNT"} | OF_THE_SERVER | NOT_FOR_ALL
         assert {component: values["MODE"] for component, values in found.items()} == {
             Component.API: "api",
             Component.WORKER: "worker",
@@ -152,6 +155,7 @@ class TestBackend:
         )
         assert websocket == {
             **api,
+            **dict.fromkeys(NOT_FOR_ALL, ""),
             "SERVER_WORKER_CLASS": "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
             "SERVER_WORKER_AMOUNT": "1",
             "SERVER_WORKER_CONNECTIONS": "1000",
@@ -162,13 +166,21 @@ class TestBackend:
             plain_variables(component, NO_FRONTEND) for component in (Component.API, Component.MIGRATION)
         )
         others = {name: value for name, value in api.items() if name not in OF_THE_SERVER}
-        assert migration == {**others, "MODE": "migration", "MIGRATION_ENABLED": "true"}
+        empty = dict.fromkeys(NOT_FOR_ALL - {"PLUGIN_DAEMON_KEY"}, "")
+        assert migration == {**others, **empty, "MODE": "migration", "MIGRATION_ENABLED": "true"}
         assert api["MIGRATION_ENABLED"] == "false"
 
-    def test_all_read_the_same_secrets(self) -> None:
-        first, *others = [secret_variables(component) for component in BACKEND_COMPONENTS]
-        assert len(first) > 5
-        assert all(other == first for other in others)
+    def test_all_read_the_same_secrets_but_for_keys_that_one_has_no_use_for(self) -> None:
+        api = secret_variables(Component.API)
+        for component in BACKEND_COMPONENTS:
+            found = secret_variables(component)
+            assert found.items() <= api.items()
+            missing = api.keys() - found.keys() - {"INIT_PASSWORD"}
+            where = NO_FRONTEND if component is Component.MIGRATION else STREAMING
+            # Not Dify's own values, which everybody can read in its source.
+            assert {name: plain_variables(component, where)[name] for name in missing} == dict.fromkeys(
+                missing, ""
+            )
 
     def test_nothing_of_the_migration_depends_on_the_door(self) -> None:
         """A URL in it would be a cycle: the door stands behind the migration."""
@@ -182,7 +194,7 @@ class TestSecrets:
         ("here", "there"),
         [
             ((Component.API, "PLUGIN_DAEMON_KEY"), (Component.PLUGIN_DAEMON, "SERVER_KEY")),
-            ((Component.WORKER, "INNER_API_KEY_FOR_PLUGIN"), (Component.PLUGIN_DAEMON, "DIFY_INNER_API_KEY")),
+            ((Component.API, "INNER_API_KEY_FOR_PLUGIN"), (Component.PLUGIN_DAEMON, "DIFY_INNER_API_KEY")),
             ((Component.WORKER, "CODE_EXECUTION_API_KEY"), (Component.SANDBOX, "API_KEY")),
             ((Component.API, "REDIS_PASSWORD"), (Component.PLUGIN_DAEMON, "REDIS_PASSWORD")),
             ((Component.API, "DB_PASSWORD"), (Component.API, "PGVECTOR_PASSWORD")),
@@ -205,6 +217,11 @@ class TestSecrets:
             *(Purpose.PLUGIN_DATABASE, Purpose.CACHE_TOKEN, Purpose.PLUGIN_DAEMON_KEY, Purpose.INNER_API_KEY)
         }
         assert found[Component.API] == set(Purpose) - {Purpose.PLUGIN_DATABASE}
+        # Every process of Dify's api image starts with these.
+        start = {*(Purpose.SECRET_KEY, Purpose.DATABASE, Purpose.CACHE_TOKEN, Purpose.BROKER_URL)}
+        assert found[Component.API_WEBSOCKET] == found[Component.BEAT] == start
+        assert found[Component.MIGRATION] == start | {Purpose.PLUGIN_DAEMON_KEY}
+        assert found[Component.WORKER] == start | {Purpose.PLUGIN_DAEMON_KEY, Purpose.SANDBOX_KEY}
 
     def test_every_purpose_is_read_by_somebody(self) -> None:
         read = {field.purpose for component in Component for field in secret_variables(component).values()}
@@ -435,6 +452,10 @@ class TestDoor:
         require_free(Component.WORKER, {"APP_MAX_EXECUTION_TIME": "1200"}, BUFFERED)
 
 
+def free_rows(component: Component) -> list[Row]:
+    return [row for row in TABLE if component in row.components and isinstance(row.value, Default)]
+
+
 class TestDefaults:
     """What is a size or a habit, and free."""
 
@@ -452,7 +473,6 @@ class TestDefaults:
                     "ENABLE_OAUTH_BEARER": "false",
                     "SQLALCHEMY_POOL_SIZE": "30",
                     "SQLALCHEMY_MAX_OVERFLOW": "10",
-                    "PGVECTOR_MAX_CONNECTION": "5",
                 },
             ),
             (Component.WORKER, {"CELERY_WORKER_AMOUNT": "16", "SCARF_NO_ANALYTICS": "true"}),
@@ -474,20 +494,58 @@ class TestDefaults:
 
     @every_component
     def test_a_user_s_own_value_takes_their_place(self, component: Component) -> None:
-        free = [row.name for row in TABLE if component in row.components and isinstance(row.value, Default)]
-        for name in free:
-            for written in (name, name.lower()):
-                require_free(
-                    component, {written: "7"} if name != READ_TIMEOUT else {written: "700"}, STREAMING
-                )
-                assert name not in plain_variables(component, STREAMING, [written])
-        rest = plain_variables(component, STREAMING, free)
-        assert rest == {k: v for k, v in plain_variables(component, STREAMING).items() if k not in free}
+        for row in free_rows(component):
+            own = {row.name: "700"}
+            require_free(component, own, STREAMING)
+            assert isinstance(row.value, Default)
+            joined = (
+                f"{row.value.value(STREAMING)} 700"
+                if row.value.joins and callable(row.value.value)
+                else "700"
+            )
+            assert plain_variables(component, STREAMING, own)[row.name] == joined
 
-    @pytest.mark.parametrize("value", ["--forwarded-allow-ips=*", "--keep-alive=9 --forwarder-headers x"])
+    @every_component
+    def test_a_secret_takes_their_place_too(self, component: Component) -> None:
+        for row in free_rows(component):
+            assert row.name not in plain_variables(component, STREAMING, {row.name: object()})
+
+    @every_component
+    def test_fails_when_a_name_is_one_of_ours_but_for_its_case(self, component: Component) -> None:
+        """The start script would not read it, and the default would be gone."""
+        for name in [row.name for row in free_rows(component)]:
+            with pytest.raises(
+                ValueError, match=f"^environment of {component}: write {name}, got '{name.lower()}'$"
+            ):
+                require_free(component, {name.lower(): "700"}, STREAMING)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *("--forwarded-allow-ips=*", "--keep-alive=9 --forwarder-headers x", "--forwarded-allow *"),
+            *(
+                "--f=*",
+                "--forward='*'",
+                "-c /tmp/gunicorn.py",
+                "-c/tmp/gunicorn.py",
+                "--config=x",
+                "--conf x",
+            ),
+        ],
+    )
     def test_fails_when_arguments_of_gunicorn_make_it_believe_a_client(self, value: str) -> None:
-        with pytest.raises(ValueError, match="GUNICORN_CMD_ARGS must not hold --forwarded-allow-ips or --f"):
+        with pytest.raises(
+            ValueError, match="GUNICORN_CMD_ARGS must hold none of --forwarded-allow-ips, --f"
+        ):
             require_free(Component.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
+
+    @pytest.mark.parametrize(
+        "value", ["--max-requests=1000", "--capture-output", "--keep-alive 9 --log-level debug"]
+    )
+    def test_other_arguments_of_gunicorn_come_after_ours(self, value: str) -> None:
+        require_free(Component.API, {"GUNICORN_CMD_ARGS": value}, STREAMING)
+        found = plain_variables(Component.API, STREAMING, {"GUNICORN_CMD_ARGS": value})["GUNICORN_CMD_ARGS"]
+        assert found == f"--keep-alive=605 --graceful-timeout=110 {value}"
 
     @pytest.mark.parametrize("component", [Component.API, Component.API_WEBSOCKET])
     def test_nobody_is_believed_about_the_path_of_a_request(self, component: Component) -> None:

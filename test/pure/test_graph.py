@@ -107,9 +107,9 @@ class TestLoadBalancers:
         assert edge(found, "Alb", "api").paths == ("/api", "/api/*")
         assert edge(found, "Alb", "web").default
 
-    def test_the_door_says_how_it_is_entered(self) -> None:
+    def test_the_entry_point_says_how_it_is_entered(self) -> None:
         alb = node(graph(self.RESOURCES), "Alb")
-        assert (alb.tier, alb.title) == (Tier.DOOR, "Application Load Balancer")
+        assert (alb.tier, alb.title) == (Tier.ENTRY_POINT, "Application Load Balancer")
         assert (alb.service, alb.details) == ("internet-facing", ("HTTP 80",))
 
     def test_an_internal_one_is_not_reached_from_outside(self) -> None:
@@ -135,7 +135,7 @@ class TestLoadBalancers:
         assert ("Alb", "ApiTargets") in edges(found)
         assert node(found, "ApiTargets").service == "ElasticLoadBalancingV2 TargetGroup"
 
-    def test_the_load_balancer_of_another_template_is_a_door_all_the_same(self) -> None:
+    def test_the_load_balancer_of_another_template_is_an_entry_point_all_the_same(self) -> None:
         resources = {id: body for id, body in self.RESOURCES.items() if id not in ("Alb", "Http")}
         resources["Rule"] = {
             **resources["Rule"],  # type: ignore[dict-item]
@@ -347,7 +347,7 @@ class TestDistributions:
         assert [one.id for one in found.guards("Cdn")] == ["Cdn/Signer"]
         assert "Signer" not in [one.id for one in found.nodes]
 
-    def test_a_door_behind_it_that_is_public_as_well_says_so(self) -> None:
+    def test_an_entry_point_behind_it_that_is_public_as_well_says_so(self) -> None:
         public = {**self.ORIGINS, "Alb": resource("ElasticLoadBalancingV2::LoadBalancer")}
         found = graph({**public, "Cdn": self.distribution(default="vpc")})
         assert "own public address" in node(found, "Alb").details
@@ -551,7 +551,7 @@ class TestFunctions:
 class TestTheWhole:
     def test_the_shop(self) -> None:
         found = from_file("shop.template.json")
-        assert {one.tier for one in found.nodes} >= {Tier.VIEWER, Tier.DOOR, Tier.COMPUTE}
+        assert {one.tier for one in found.nodes} >= {Tier.VIEWER, Tier.ENTRY_POINT, Tier.COMPUTE}
         assert "shop" in [one.title for one in found.of(Tier.COMPUTE)]
 
     def test_ways_out_are_noted(self) -> None:

@@ -283,10 +283,10 @@ class TestGlance:
         assert texts[:4] == ["If nobody uses it", "$0.00", "Longest request", "30 s"]
         assert texts[4:6] == ["Regions", "us-east-1"]
 
-    def test_with_several_doors_each_value_is_named_once(self) -> None:
-        doors = (("A", "600 s"), ("B", "30 s"), ("C", "30 s"))
-        own = tuple(limit("request timeout", f"app at {door}", text) for door, text in doors)
-        sockets = tuple(limit("WebSocket", f"at {door}", "no") for door, _ in doors)
+    def test_with_several_entry_points_each_value_is_named_once(self) -> None:
+        entries = (("A", "600 s"), ("B", "30 s"), ("C", "30 s"))
+        own = tuple(limit("request timeout", f"app at {entry}", text) for entry, text in entries)
+        sockets = tuple(limit("WebSocket", f"at {entry}", "no") for entry, _ in entries)
         root = parse(to_html(of(compared("a", usage=cost(), limits=(*own, *sockets)))))
         texts = [one.text for one in root.all("dl")[0].children]
         assert texts[2:6] == ["Longest request", "600 s or 30 s", "WebSocket", "no"]

@@ -110,7 +110,7 @@ def test_websocket_api_is_named_and_not_followed() -> None:
     api = {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"ProtocolType": "WEBSOCKET"}}
     inventory = read({"Resources": {"Api": api}}, "test")
     assert inventory.listeners == ()
-    assert inventory.other_doors == ("AWS::ApiGatewayV2::Api",)
+    assert inventory.other_entry_points == ("AWS::ApiGatewayV2::Api",)
 
 
 def test_missing_integration_is_shown_as_it_stands() -> None:

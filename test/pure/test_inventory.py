@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dify_cdk.report.inventory import OTHER_DOORS, Inventory, read
+from dify_cdk.report.inventory import OTHER_ENTRY_POINTS, Inventory, read
 from dify_cdk.report.output.compare_json import to_json
 from dify_cdk.report.templates import template
 from dify_cdk.report.templates.template import Template
@@ -69,9 +69,9 @@ class TestResources:
         assert counts(inventory)["Lambda Function"] == 3
         assert (inventory.containers, inventory.listeners) == ((), ())
 
-    @pytest.mark.parametrize("type", OTHER_DOORS)
+    @pytest.mark.parametrize("type", OTHER_ENTRY_POINTS)
     def test_ways_in_that_are_not_followed_are_named(self, type: str) -> None:
-        assert of({"Door": {"Type": type}, "Again": {"Type": type}}).other_doors == (type,)
+        assert of({"Cdn": {"Type": type}, "Again": {"Type": type}}).other_entry_points == (type,)
 
 
 class TestContainers:

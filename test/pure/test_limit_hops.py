@@ -38,17 +38,17 @@ class TestDistribution:
         origin = {**URL_ORIGIN, "CustomOriginConfig": {"OriginReadTimeout": 100}}
         rest = {**function(Timeout=900), **url()}
         limit = limits({**rest, **distribution(origin)})["request timeout", "app"]
-        assert (limit.value, limit.text) == (100, "100 s silent, 900 s in all")
-        assert limit.hop == "origin read timeout of distribution Door; timeout of function Function"
+        assert (limit.value, limit.text) == (100, "100 s idle, 900 s total")
+        assert limit.hop == "origin read timeout of distribution Cdn; timeout of function Function"
         ended = {**origin, "ResponseCompletionTimeout": 40}
         limit = limits({**rest, **distribution(ended)})["request timeout", "app"]
-        assert (limit.value, limit.text) == (40, "40 s in all")
-        assert limit.hop == "response completion timeout of distribution Door"
+        assert (limit.value, limit.text) == (40, "40 s total")
+        assert limit.hop == "response completion timeout of distribution Cdn"
 
     def test_origin_outside_the_templates_is_unknown_and_never_a_guess(self) -> None:
         found = limits(distribution({"Id": "end", "DomainName": "dify.example.com"}))
         timeout = found["request timeout", "app"]
-        assert (timeout.value, timeout.text) == (UNKNOWN, "unknown, at most 30 s silent")
+        assert (timeout.value, timeout.text) == (UNKNOWN, "unknown, at most 30 s idle")
         assert timeout.hop.startswith("leads to dify.example.com, which the template does not show; origin")
         assert found["streaming", "app"].value == UNKNOWN
         assert found["largest request", "app"].text == "unknown, at most 64 GB"
@@ -67,7 +67,7 @@ class TestDistribution:
         template = {**function(), **url(), **distribution(URL_ORIGIN, default={"AllowedMethods": None})}
         limit = limits(template)["largest request", "uploads"]
         assert (limit.value, limit.text) == (0, "no body")
-        assert limit.hop == "methods of a behavior of distribution Door: GET, HEAD"
+        assert limit.hop == "methods of a behavior of distribution Cdn: GET, HEAD"
         assert limits(template)["largest request", "web"].value == 6
 
     @pytest.mark.parametrize(
@@ -236,7 +236,7 @@ class TestLoadBalancer:
         template = {**service(**BEHIND_ALB), **balancer({"Conditions": [about], "Actions": answer})}
         assert values(template)[0] == expected
 
-    def test_door_without_any_path_of_dify_is_followed_along_its_own_routes(self) -> None:
+    def test_an_entry_point_without_any_path_of_dify_is_followed_along_its_own_routes(self) -> None:
         shop = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/shop/*"]}}
         forward = [{"Type": "forward", "TargetGroupArn": REF["Targets"]}]
         template = {**service(**BEHIND_ALB), **balancer({"Conditions": [shop], "Actions": forward})}
@@ -324,7 +324,7 @@ class TestHttpApi:
             **http_api("$default", uri=REF["Listener"], IntegrationType="HTTP_PROXY"),
         }
         assert values(template) == (10, False, 10)
-        assert {scope for _, scope in limits(template)} == {"", *CLASSES}  # one door, not two
+        assert {scope for _, scope in limits(template)} == {"", *CLASSES}  # one entry point, not two
 
 
 class TestRestApi:
@@ -333,7 +333,7 @@ class TestRestApi:
         assert values({**rest, **rest_api("/{proxy+}")}) == (29, False, 6)
         streams = {**rest, **rest_api("/{proxy+}", ResponseTransferMode="STREAM")}
         limit = limits(streams)["request timeout", "app"]
-        assert (limit.value, limit.text) == (300, "300 s silent, 900 s in all")
+        assert (limit.value, limit.text) == (300, "300 s idle, 900 s total")
         assert values(streams)[1:] == (True, 6)
         streams["Api"]["Properties"]["EndpointConfiguration"] = {"Types": ["EDGE"]}
         assert values(streams)[0] == 30

@@ -136,15 +136,15 @@ class TestTls:
         template = {**service(**BEHIND_ALB), **balancer()}
         template["Listener"]["Properties"] |= {"Protocol": "HTTPS", "Port": 443, "SslPolicy": policy}
         text = limits(template)["TLS", ""].text
-        assert text == f"load balancer, TLS {version} or newer, own domain"
+        assert text == f"load balancer, TLS {version} or newer, custom domain"
 
     def test_plain_listener_beside_tls_is_told(self) -> None:
         template = {**service(**BEHIND_ALB), **balancer()}
         template["Secure"] = copy.deepcopy(template["Listener"])
         template["Secure"]["Properties"] |= {"Protocol": "HTTPS", "Port": 443}
-        assert limits(template)["TLS", ""].text.endswith("own domain, plain HTTP too")
+        assert limits(template)["TLS", ""].text.endswith("custom domain, plain HTTP too")
         template["Listener"]["Properties"]["DefaultActions"] = [{"Type": "redirect"}]
-        assert limits(template)["TLS", ""].text.endswith("own domain")
+        assert limits(template)["TLS", ""].text.endswith("custom domain")
 
     def test_distribution_tells_its_names(self) -> None:
         certificate = {"MinimumProtocolVersion": "TLSv1.2_2021"}
@@ -161,7 +161,7 @@ class TestTls:
 
 
 class TestStandby:
-    def test_what_stops_and_what_goes_on(self) -> None:
+    def test_what_stops_and_what_keeps_running(self) -> None:
         template = {
             **service(**BEHIND_ALB, DesiredCount=0),
             **balancer(),
@@ -170,16 +170,16 @@ class TestStandby:
         }
         limit = limits(template)["scales to zero", ""]
         assert limit.value == "1 service, 1 database"
-        assert limit.hop == "stops: service Service, database Data; goes on: load balancer Alb"
+        assert limit.hop == "stops: service Service, database Data; keeps running: load balancer Alb"
         assert limits(template)["cold start", "app"].value == "task"
         template["Data"]["Properties"]["ServerlessV2ScalingConfiguration"]["MinCapacity"] = 0.5
         template["Service"]["Properties"]["DesiredCount"] = {"Ref": "Count"}
         limit = limits(template)["scales to zero", ""]
         assert limit.value == "nothing"
-        assert limit.hop == "goes on: database Data, load balancer Alb; unknown: service Service"
+        assert limit.hop == "keeps running: database Data, load balancer Alb; unknown: service Service"
         assert limits(template)["cold start", "app"].value == "unknown"
 
-    def test_a_database_goes_on_beside_a_task_that_asks_it_every_minute(self) -> None:
+    def test_a_database_keeps_running_beside_a_task_that_asks_it_every_minute(self) -> None:
         daemon = [{"Name": "plugin_daemon", "Image": "langgenius/dify-plugin-daemon:1"}]
         template = {
             **service(**BEHIND_ALB),
@@ -189,7 +189,7 @@ class TestStandby:
             "Daemon": resource("ECS::Service", TaskDefinition={"Ref": "DaemonTask"}, DesiredCount=1),
         }
         limit = limits(template)["scales to zero", ""]
-        assert (limit.value, "database Data" in limit.hop.partition("goes on")[2]) == ("nothing", True)
+        assert (limit.value, "database Data" in limit.hop.partition("keeps running")[2]) == ("nothing", True)
         template["Daemon"]["Properties"]["DesiredCount"] = 0
         assert limits(template)["scales to zero", ""].value == "1 service, 1 database"
 
@@ -206,7 +206,7 @@ class TestStandby:
         )
         found = limits(template)
         assert found["cold start", "app"].value == "none"
-        assert found["scales to zero", ""].hop == "goes on: function Function"
+        assert found["scales to zero", ""].hop == "keeps running: function Function"
         del template["Live"]["Properties"]["ProvisionedConcurrencyConfig"]
         assert limits(template)["cold start", "app"].value == kind
 
@@ -225,7 +225,7 @@ class TestSubjects:
         assert values(edge, compute) == (8, True, 6)
         assert values(edge)[0] == UNKNOWN
 
-    def test_doors_side_by_side_are_told_apart(self) -> None:
+    def test_entry_points_side_by_side_are_told_apart(self) -> None:
         found = limits({**function(Timeout=9), **url(), **http_api("$default", TimeoutInMillis=2000)})
         assert found["request timeout", "app at Url"].value == 9
         assert found["request timeout", "app at Api"].value == 2

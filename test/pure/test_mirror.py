@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -17,14 +18,31 @@ from dify_cdk.dify.release import DifyRelease, ecr_registry
 from dockerfiles import DOCKER
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+DIGEST = f"sha256:{'1' * 64}"
+OTHER = f"sha256:{'2' * 64}"
 ADAPTER = "awsguru/aws-lambda-adapter:0.9.1"
 
-# Writes down its name, arguments and the password it is given. A repository is there if its file is.
+
+@pytest.fixture(autouse=True)
+def nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the library knows today."""
+    for module in (
+        "dify_cdk.cli.mirror_script",
+        "dify_cdk.dify.release",
+    ):
+        monkeypatch.setattr(f"{module}.KNOWN_DIGESTS", {})
+
+
+# Writes down its name, arguments and the password it is given. A repository is there if its file is. An image
+# has the digest that was copied to it, or a file says.
 PROGRAM = """#!/bin/sh
 name=$(basename "$0")
 case "$*" in *--password-stdin*) input=" < $(cat)" ;; *) input="" ;; esac
 echo "$name $*$input" >> "$LOG"
+for last in "$@"; do :; done
+file="$HAVE/digest_$(echo "${last#docker://}" | tr /: __)"
 case "$*" in
+  *inspect*|"digest "*) if test -e "$file"; then cat "$file"; else echo "$DIGEST"; fi ;;
   *get-login-password*) echo secret ;;
   *describe-repositories*) test -e "$HAVE/$(echo "$*" | tr / _ | sed 's/.* //')" ;;
 esac
@@ -47,10 +65,23 @@ class Shell:
             "PATH": f"{self.folder}:/usr/bin:/bin",
             "LOG": str(self.log),
             "HAVE": str(self.have),
+            "DIGEST": DIGEST,
             **variables,
         }
-        subprocess.run(["sh"], input=script, text=True, check=True, env=environment, capture_output=True)
+        result = subprocess.run(
+            ["sh"], input=script, text=True, check=True, env=environment, capture_output=True
+        )
+        self.printed = result.stdout.splitlines()
         return self.log.read_text().splitlines()
+
+    def copies(self, script: str, **variables: str) -> list[str]:
+        """The commands without those that ask for digests."""
+        commands = self.run(script, **variables)
+        return [one for one in commands if not re.search(r" (inspect|digest) ", one)]
+
+    def say(self, image: str, digest: str) -> None:
+        """Let an image have another digest."""
+        (self.have / f"digest_{re.sub('[/:]', '_', image)}").write_text(digest + "\n")
 
 
 @pytest.fixture
@@ -85,26 +116,60 @@ class TestScript:
     @pytest.mark.parametrize(
         ("tool", "first"),
         [
-            ("docker", "docker buildx imagetools create --tag {target} {source}"),
+            ("docker", "docker buildx imagetools create --prefer-index=false --tag {target} {source}"),
             ("crane", "crane copy {source} {target}"),
-            ("skopeo", "skopeo copy --all docker://{source} docker://{target}"),
+            ("skopeo", "skopeo copy --all --preserve-digests docker://{source} docker://{target}"),
         ],
     )
     def test_each_tool_copies_every_image_with_all_platforms(
         self, tool: str, first: str, shell: Shell
     ) -> None:
-        commands = shell.run(script(tool=tool))
+        commands = shell.copies(script(tool=tool))
         expected = [
-            first.format(source=image.source, target=f"registry.example.com/dify/{image.name}")
+            first.format(
+                source=f"{image.source.rpartition(':')[0]}@{DIGEST}",
+                target=f"registry.example.com/dify/{image.name}",
+            )
             for image in images(["1.17.1"])
         ]
         assert commands == expected
+        assert shell.printed == [
+            f"registry.example.com/dify/{one.name}@{DIGEST}" for one in images(["1.17.1"])
+        ]
+
+    @pytest.mark.parametrize("tool", TOOLS)
+    def test_a_copy_that_is_something_else_ends_the_script(self, tool: str, shell: Shell) -> None:
+        shell.say("registry.example.com/dify/langgenius/dify-web:1.17.1", OTHER)
+        with pytest.raises(subprocess.CalledProcessError) as failure:
+            shell.run(script(tool=tool))
+        assert failure.value.stderr == (
+            f"registry.example.com/dify/langgenius/dify-web:1.17.1 is {OTHER}, but "
+            f"langgenius/dify-web:1.17.1 is {DIGEST}: do not use it\n"
+        )
+        assert "squid" not in shell.log.read_text()  # nothing after it
+
+    def test_a_known_digest_is_copied_whatever_the_tag_stands_for_today(
+        self, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for module in ("dify_cdk.cli.mirror_script", "dify_cdk.dify.release"):
+            known = {f"public.ecr.aws/{ADAPTER}": DIGEST, "ubuntu/squid:6.6-24.04_beta": DIGEST}
+            monkeypatch.setattr(f"{module}.KNOWN_DIGESTS", known)
+        shell.say("ubuntu/squid:6.6-24.04_beta", OTHER)
+        shell.say(f"public.ecr.aws/{ADAPTER}", OTHER)
+        commands = shell.run(script(tool="crane"))
+        assert (
+            f"crane copy ubuntu/squid@{DIGEST} registry.example.com/dify/ubuntu/squid:6.6-24.04_beta"
+            in commands
+        )
+        assert "crane digest ubuntu/squid:6.6-24.04_beta" not in commands
+        adapter = ADAPTER.rpartition(":")[0]
+        assert f"crane copy public.ecr.aws/{adapter}@{DIGEST} registry.example.com/dify/{ADAPTER}" in commands
 
     def test_without_a_prefix_the_shell_gives_it(self, shell: Shell) -> None:
-        commands = shell.run(script(None), REGISTRY="registry.example.com/a b")
+        commands = shell.copies(script(None), REGISTRY="registry.example.com/a b")
         assert commands[0] == (
-            "docker buildx imagetools create --tag registry.example.com/a b/langgenius/dify-api:1.17.1 "
-            "langgenius/dify-api:1.17.1"
+            "docker buildx imagetools create --prefer-index=false --tag "
+            f"registry.example.com/a b/langgenius/dify-api:1.17.1 langgenius/dify-api@{DIGEST}"
         )
         with pytest.raises(subprocess.CalledProcessError) as failure:
             shell.run(script(None))
@@ -126,9 +191,11 @@ class TestScript:
         assert all("--region eu-west-1" in command for command in commands if command.startswith("aws"))
         logins = [command for command in commands if command.startswith("docker login")]
         assert logins == [f"docker login --username AWS --password-stdin {ECR} < secret"]
-        copies = [command for command in commands if "imagetools" in command]
+        copies = [command for command in commands if "imagetools create" in command]
         assert commands.index(logins[0]) < commands.index(copies[0])
-        assert copies[0].startswith(f"docker buildx imagetools create --tag {ECR}/team/langgenius/dify-api:")
+        assert copies[0].startswith(
+            f"docker buildx imagetools create --prefer-index=false --tag {ECR}/team/langgenius/dify-api:"
+        )
 
     @pytest.mark.parametrize("tool", TOOLS)
     def test_every_tool_logs_in_by_itself(self, tool: str, shell: Shell) -> None:
@@ -149,7 +216,7 @@ class TestScript:
     def test_it_says_how_to_use_the_copies(self) -> None:
         assert script().splitlines()[-2:] == [
             "# Then, in the app: release=DifyRelease(registry=...) with the same prefix.",
-            "# Images for AWS Lambda are built with: --build-arg LWA_IMAGE=registry.example.com/dify/"
+            "# Images for AWS Lambda are built with: LocalBuild(adapter=...), registry.example.com/dify/"
             + ADAPTER,
         ]
 

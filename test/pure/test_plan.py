@@ -325,7 +325,7 @@ class TestWhatHoldsData:
 
     @pytest.mark.parametrize(("policy", "lost"), [("Delete", False), (None, True), ("Snapshot", True)])
     def test_the_policy_says_whether_a_secret_is_disposable(self, policy: str | None, lost: bool) -> None:
-        """Not its name: a generated secret of a door goes with the door."""
+        """Not its name: a generated secret of a frontend goes with the frontend."""
         body = {"DeletionPolicy": policy} if policy else {}
         result = between({"S": one("AWS::SecretsManager::Secret") | body}, {})
         assert result.is_finding is lost

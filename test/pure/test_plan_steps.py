@@ -30,13 +30,13 @@ def texts(steps: tuple[Step, ...]) -> list[str]:
     return [step.text for step in steps]
 
 
-def app(door: Resources, url: Any, image: str = "a", **service: Any) -> Any:
-    """A door, a service behind it that knows its address, and an output."""
+def app(entry: Resources, url: Any, image: str = "a", **service: Any) -> Any:
+    """An entry point, a service behind it that knows its address, and an output."""
     resources = {
         "Db": one("AWS::RDS::DBCluster"),
         "Task": one("AWS::ECS::TaskDefinition", ContainerDefinitions=[{"Image": image}]),
         "Worker": one(SERVICE, TaskDefinition=ref("Task"), **service),
-        **door,
+        **entry,
     }
     return stack(resources, Outputs={"Url": {"Value": url}, "Other": {"Value": "same"}})
 
@@ -48,12 +48,13 @@ class TestInPlace:
         steps = between(before, after).in_place
         assert texts(steps) == [
             "deploy",
-            "adds 1 resource, the new door Api among them; the old one still serves",
+            "adds 1 resource, the new entry point Api among them; the old one still serves",
             "changes what stays: 1 updated, 1 replaced",
             "starts new tasks, then stops the old ones, of: Worker",
             "moves to other load balancers, so that the old ones no longer reach: Worker",
             "use the new values of the outputs: Url",
-            "removes 2 resources and old copies of what it replaced; from here on the old door Alb is gone",
+            "removes 2 resources and old copies of what it replaced; "
+            "from here on the old entry point Alb is gone",
         ]
         assert [step.who for step in steps] == ["you", *["CloudFormation"] * 4, "you", "CloudFormation"]
 
@@ -67,49 +68,51 @@ class TestInPlace:
         assert steps[0].text == "deploy all stacks (cdk deploy --all); new: Edge in us-east-1"
 
 
-class TestTwoDoors:
+class TestSideBySide:
     def test_the_old_one_goes_last(self) -> None:
         result = between(app(ALB, "a"), app(API, "b"))
-        steps = texts(result.two_doors)
+        steps = texts(result.side_by_side)
         assert "announce=False" in steps[0]
         assert "(what is Api in the template after), nothing is removed" in steps[1]
-        assert "a host name can be at one door only" in steps[3]
+        assert "a host name can belong to one entry point only" in steps[3]
         assert steps[-1].endswith("the old one is gone (Alb)")
-        assert {step.who for step in result.two_doors} == {"you"}
+        assert {step.who for step in result.side_by_side} == {"you"}
 
     @pytest.mark.parametrize(
         ("old", "new"), [(ALB, ALB), ({}, ALB), (ALB, {})], ids=["the same", "none before", "none after"]
     )
-    def test_without_another_door_there_is_nothing_to_tell(self, old: Resources, new: Resources) -> None:
-        assert between(app(old, "a"), app(new, "b")).two_doors == ()
+    def test_without_another_entry_point_there_is_nothing_to_tell(
+        self, old: Resources, new: Resources
+    ) -> None:
+        assert between(app(old, "a"), app(new, "b")).side_by_side == ()
 
-    def test_what_stands_behind_a_door_is_none(self) -> None:
-        steps = texts(between(app({**ALB, **distribution("Alb")}, "a"), app(API, "b")).two_doors)
+    def test_what_stands_behind_an_entry_point_is_none(self) -> None:
+        steps = texts(between(app({**ALB, **distribution("Alb")}, "a"), app(API, "b")).side_by_side)
         assert steps[-1].endswith("(Cdn)")
 
-    def test_a_replaced_door_is_another_one(self) -> None:
+    def test_a_replaced_entry_point_is_another_one(self) -> None:
         balancer = "AWS::ElasticLoadBalancingV2::LoadBalancer"
         old, new = (dict(ALB) | {"Alb": one(balancer, Type=kind)} for kind in ("application", "network"))
-        assert "(what is Alb in" in texts(between(app(old, "a"), app(new, "b")).two_doors)[1]
+        assert "(what is Alb in" in texts(between(app(old, "a"), app(new, "b")).side_by_side)[1]
 
-    def test_a_door_that_stays_before_something_else(self) -> None:
+    def test_an_entry_point_that_stays_before_something_else(self) -> None:
         other = {
             "Other": one("AWS::ElasticLoadBalancingV2::LoadBalancer"),
             "Https": one("AWS::ElasticLoadBalancingV2::Listener", LoadBalancerArn=ref("Other"), Port=443),
         }
         before, after = app({**ALB, **distribution("Alb")}, "a"), app({**other, **distribution("Other")}, "a")
         result = between(before, after)
-        assert "updates the door Cdn in place, which keeps its address" in texts(result.in_place)
-        assert result.two_doors[-1].text.endswith("(Cdn)")
+        assert "updates the entry point Cdn in place, which keeps its address" in texts(result.in_place)
+        assert result.side_by_side[-1].text.endswith("(Cdn)")
 
-    def test_a_door_that_only_changes_itself_is_no_other_one(self) -> None:
+    def test_an_entry_point_that_only_changes_itself_is_no_other_one(self) -> None:
         before, after = (
             app(dict(API) | {"Api": one("AWS::ApiGatewayV2::Api", ProtocolType="HTTP", Name=name)}, "a")
             for name in "ab"
         )
         result = between(before, after)
-        assert "updates the door Api in place, which keeps its address" in texts(result.in_place)
-        assert result.two_doors == ()
+        assert "updates the entry point Api in place, which keeps its address" in texts(result.in_place)
+        assert result.side_by_side == ()
 
 
 def left(of: Plan) -> list[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""Plugins: from where they come, and what is switched off without a way out."""
+"""Plugins: from where they come, and what is switched off without internet egress."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_components_read_these_names() -> None:
             r"^Plugins\.pip_mirror_url must be a URL such as https://pip\.example\.com",
         ),
         ("ftp://pypi.example.internal", r"^Plugins\.pip_mirror_url must be a URL"),
-        ("http://user:secret@pypi.example.internal/", r"^Plugins\.pip_mirror_url must not carry credentials"),
+        ("http://user:secret@pypi.example.internal/", r"^Plugins\.pip_mirror_url must not hold credentials"),
         ("http://pypi.example.internal/ simple", r"^Plugins\.pip_mirror_url must not hold spaces"),
     ],
 )

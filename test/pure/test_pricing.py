@@ -9,19 +9,19 @@ from typing import Any, ClassVar
 
 import pytest
 
-from bills import LATER, PRICES, cost, database, edge, http_api, part, service, strategy, subject
+from bills import LATER, PRICES, break_even, cost, database, edge, http_api, part, service, strategy, subject
 from dify_cdk.report.cost.free import FREE_TYPES
-from dify_cdk.report.cost.prices import Price, Prices
+from dify_cdk.report.cost.prices import UNITS, Price, Prices
 from dify_cdk.report.cost.pricing import (
     NOT_COUNTED,
     RULES,
     SHARED_RULES,
     CostLine,
     MonthlyCost,
-    break_even,
     floor,
     monthly_cost,
 )
+from dify_cdk.report.cost.products import PRODUCTS
 from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.templates.subject import Part, Subject
 from support import TEMPLATES
@@ -174,7 +174,7 @@ class TestBreakEven:
         # 3.5 x millions = 16.425 + 0.008 x 1,000,000 / 90,000 x millions
         millions = 16.425 / (3.5 - 0.008 / 0.09)
         for a, b in ((self.BALANCER, self.API), (self.API, self.BALANCER)):
-            found = break_even(a, b, region=None, prices=PRICES, usage=self.MANY)
+            found = break_even(a, b, usage=self.MANY)
             assert found is not None
             assert found.app_requests == pytest.approx(millions * 1e6, rel=1e-6)
             assert found.users == pytest.approx(millions * 10, rel=1e-6)
@@ -183,23 +183,21 @@ class TestBreakEven:
 
     def test_there_is_none_below_the_largest_usage(self) -> None:
         few = replace(self.MANY, app_requests=4_000_000)
-        assert break_even(self.BALANCER, self.API, region=None, prices=PRICES, usage=few) is None
+        assert break_even(self.BALANCER, self.API, usage=few) is None
 
     def test_there_is_none_between_equals(self) -> None:
-        assert break_even(self.API, self.API, region=None, prices=PRICES) is None
+        assert break_even(self.API, self.API) is None
 
     def test_there_is_none_where_one_is_always_dearer(self) -> None:
         more = subject(
             {"It": {"Type": "AWS::ApiGateway::RestApi"}, "Zone": {"Type": "AWS::Route53::HostedZone"}}
         )
-        assert break_even(self.API, more, region=None, prices=PRICES, usage=self.MANY) is None
+        assert break_even(self.API, more, usage=self.MANY) is None
 
     def test_the_company_is_the_largest_usage_if_none_is_named(self) -> None:
-        found = break_even(self.BALANCER, self.API, region=None, prices=PRICES)
+        found = break_even(self.BALANCER, self.API)
         assert found is not None
-        assert found == break_even(
-            self.BALANCER, self.API, region=None, prices=PRICES, usage=USAGES["company"]
-        )
+        assert found == break_even(self.BALANCER, self.API, usage=USAGES["company"])
 
 
 class Recording(dict[tuple[str, str], Price]):
@@ -276,6 +274,18 @@ def test_every_price_of_the_list_is_asked_for_by_a_rule() -> None:
     for resources in of_every_price():
         monthly_cost(subject(resources), region=None, usage=USAGES["team"], prices=prices)
     assert {key for key, _ in PRICES.rows} - rows.asked == set()
+
+
+@pytest.mark.parametrize("key", sorted({key for key, _ in PRICES.rows}))
+def test_a_price_has_the_unit_of_its_product(key: str) -> None:
+    """With another unit the price would count as unknown."""
+    names = [name for name in PRODUCTS if f"{key}.".startswith(f"{name}.")]
+    units = {price.unit for (found, _), price in PRICES.rows.items() if found == key}
+    assert units == {PRODUCTS[max(names, key=len)].unit}
+
+
+def test_every_product_is_sold_in_a_known_unit() -> None:
+    assert {product.unit for product in PRODUCTS.values()} <= UNITS.keys()
 
 
 def lines_by_type(bill: MonthlyCost) -> dict[str, list[CostLine]]:

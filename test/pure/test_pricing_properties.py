@@ -13,9 +13,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from bills import break_even
 from dify_cdk.report.cost.free import FREE_TYPES
 from dify_cdk.report.cost.prices import UNITS, load_prices
-from dify_cdk.report.cost.pricing import RULES, SHARED_RULES, MonthlyCost, break_even, floor, monthly_cost
+from dify_cdk.report.cost.pricing import RULES, SHARED_RULES, MonthlyCost, floor, monthly_cost
 from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.quotas import demand
 from dify_cdk.report.templates.subject import Part, Subject
@@ -249,7 +250,7 @@ class TestBreakEven:
             Subject(name="x", parts=(Part(name="x", template=t, region="us-east-1"),)) for t in (a, b)
         )
         largest = USAGES[size]
-        at = break_even(one, other, region=None, prices=PRICES, usage=largest)
+        at = break_even(one, other, usage=largest)
         if at is None:
             return
         assert all(0 <= part <= all for (_, part), (_, all) in zip(at.items(), largest.items(), strict=True))
@@ -263,7 +264,7 @@ class TestBreakEven:
             Subject(name=name, parts=(Part(name=name, template=snapshots[name], region="us-east-1"),))
             for name in ("v1", "v3")
         )
-        at = break_even(one, three, region=None, prices=PRICES)
+        at = break_even(one, three)
         assert at is not None
         fewer, more = at.scaled(0.5), replace(at, app_requests=at.app_requests * 2)
         assert cost(snapshots["v3"], fewer).total < cost(snapshots["v1"], fewer).total

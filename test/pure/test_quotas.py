@@ -190,4 +190,3 @@ def test_stacks_are_added_and_unknown_stays_unknown() -> None:
 def test_what_a_new_account_has() -> None:
     new = {name: quota.new.number for name, quota in QUOTAS.items()}
     assert new == {"on_demand": 6, "spot": 6, "executions": 10, "elastic_ips": 5, "vpcs": 5}
-    assert QUOTAS["executions"].default.number == 1000

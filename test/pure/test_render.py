@@ -56,20 +56,19 @@ class TestJson:
         assert list(found) == [
             *("schema", "usage", "prices_as_of", "subjects", "differences", "break_even"),
         ]
-        assert found["schema"] == "dify-cdk/compare/2"
+        assert found["schema"] == "dify-cdk/compare/3"
         (subject,) = found["subjects"]
-        contents = ["name", "parts", "resources", "roles", "listeners", "other_doors", "messages"]
+        contents = ["name", "parts", "resources", "containers", "listeners", "other_entry_points", "messages"]
         assert list(subject) == [*contents, "limits", "cost"]
         assert list(subject["parts"][0]) == ["name", "region", "source"]
         assert list(subject["resources"]) == ["total", "conditional", "types"]
-        assert set(subject["roles"][0]) == {field.name for field in fields(ContainerRow)}
+        assert set(subject["containers"][0]) == {field.name for field in fields(ContainerRow)}
         assert set(subject["listeners"][0]) == {field.name for field in fields(Listener)}
         assert set(subject["listeners"][0]["routes"][0]) == {
             field.name for field in fields(Route) if field.compare
         }
         ends = subject["listeners"][1]["routes"][0]["destinations"]
-        shown = {field.name for field in fields(Destination) if field.compare}
-        assert set(ends[0]) == {"role", *shown} - {"container"}
+        assert set(ends[0]) == {field.name for field in fields(Destination) if field.compare}
         assert set(subject["cost"]) == {*(field.name for field in fields(MonthlyCost)), "floor"}
         names = re.findall(r'^ +"(\w+)":', inspect.cleandoc(document.__doc__ or ""), re.MULTILINE)
         assert {*found, *subject, *subject["cost"]} <= set(names)
@@ -81,8 +80,8 @@ class TestJson:
 
     def test_unknown_numbers_are_null(self) -> None:
         (subject,) = as_json(ODD)["subjects"]
-        assert subject["roles"][0]["vcpu"] is None
-        assert subject["roles"][0]["memory_mib"] == 2048
+        assert subject["containers"][0]["vcpu"] is None
+        assert subject["containers"][0]["memory_mib"] == 2048
 
     def test_differences_name_the_types_that_are_not_equally_frequent(self) -> None:
         one = of("one", "AWS::SQS::Queue", "AWS::SQS::Queue", "AWS::S3::Bucket")
@@ -175,7 +174,7 @@ class TestTable:
 
     def test_a_destination_that_is_not_there_is_no_target_group(self) -> None:
         config: dict[str, object] = {"DistributionConfig": {}}
-        resources = {"Door": {"Type": "AWS::CloudFront::Distribution", "Properties": config}}
+        resources = {"Cdn": {"Type": "AWS::CloudFront::Distribution", "Properties": config}}
         text = table(read({"Resources": resources}, "x"))
         assert re.search(r"^default +everything +a place that the template does not show$", text, re.M)
 

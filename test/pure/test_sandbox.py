@@ -185,7 +185,7 @@ def test_fails_when_an_option_is_malformed(options: dict[str, Any], message: str
 
 
 def test_fails_when_the_mirror_carries_credentials_and_does_not_repeat_them() -> None:
-    with pytest.raises(ValueError, match="must not carry credentials") as caught:
+    with pytest.raises(ValueError, match="must not hold credentials") as caught:
         Sandbox(pip_mirror_url="https://aws:secret1@pip.example.com/simple")
     assert "secret1" not in str(caught.value)
 

@@ -93,7 +93,7 @@ class TestEveryOutput:
 
     def test_shows_every_section_of_a_plan(self, writer: str) -> None:
         report = plans.report(LOSS)
-        assert len(report.sections) == len(plans.SECTIONS) - 1  # no door changes
+        assert len(report.sections) == len(plans.SECTIONS) - 1  # no entry point changes
         self.shows(WRITERS[writer](report), report)
 
     @staticmethod

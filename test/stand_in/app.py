@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -18,6 +19,7 @@ from celery import Celery
 
 _FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port")
 _BROKER = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:1")
+_PREFIX = os.environ.get("REDIS_KEY_PREFIX", "")
 
 Respond = Callable[[str, list[tuple[str, str]]], object]
 
@@ -25,8 +27,9 @@ Respond = Callable[[str, list[tuple[str, str]]], object]
 def socketio_app(environ: dict[str, Any], start_response: Respond) -> Iterable[bytes]:
     """Answer a request.
 
-    ``/stream`` never ends, ``/agent?seconds=N`` asks the same server and waits so long for the answer, and
-    every other path says as what the request arrived.
+    ``/stream`` never ends, ``/agent?seconds=N`` asks the same server and waits so long for the answer,
+    ``/queue?jobs=N&until=FILE`` queues so many jobs that last until a file exists, and every other path says
+    as what the request arrived.
     """
     path = environ["PATH_INFO"]
     if path == "/stream":
@@ -34,6 +37,9 @@ def socketio_app(environ: dict[str, Any], start_response: Respond) -> Iterable[b
         return _pings()
     query = parse_qs(environ["QUERY_STRING"])
     status = _inner_call(float(query["seconds"][0])) if path == "/agent" else "200 OK"
+    if path == "/queue":
+        for _ in range(int(query["jobs"][0])):
+            held.apply_async((query["until"][0],))
     forwarded = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}") for name in _FORWARDED}
     said = {"path": path, "scheme": environ["wsgi.url_scheme"], "forwarded": forwarded}
     body = json.dumps(said).encode()
@@ -61,6 +67,7 @@ def _inner_call(seconds: float) -> str:
 celery = Celery("app", broker=_BROKER, backend=_BROKER)
 celery.conf.update(
     broker_connection_retry_on_startup=True,
+    broker_transport_options={"global_keyprefix": f"{_PREFIX}:"} if _PREFIX else {},
     worker_hijack_root_logger=False,
     task_default_queue="workflow_based_app_execution",
     beat_schedule={"tick": {"task": "tick", "schedule": float(os.environ.get("TICK_SECONDS", "60"))}},
@@ -75,6 +82,12 @@ def work(seconds: float) -> tuple[float, float, int]:
     return begin, time.monotonic(), os.getpid()
 
 
+def hold(until: str) -> None:
+    """A job that lasts until a file exists."""
+    while not Path(until).exists():
+        time.sleep(0.05)
+
+
 def parent() -> str:
     """A job that waits for another one."""
     celery.send_task("tick").get(disable_sync_subtasks=False)
@@ -87,3 +100,4 @@ def tick() -> None:
 
 for job in (work, parent, tick):
     celery.task(name=job.__name__)(job)
+held = celery.task(name="hold", ignore_result=True)(hold)

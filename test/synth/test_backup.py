@@ -10,7 +10,7 @@ from aws_cdk import aws_backup as backup
 from aws_cdk import aws_secretsmanager as secretsmanager
 from aws_cdk.assertions import Template as Synthesized
 
-from dify_cdk import DifyBackup, DifyData, DifyNetwork, Purpose
+from dify_cdk import DifyBackup, DifyData, DifyNetwork, Purpose, VaultLock
 from iam import text
 from support import REGION, Template
 
@@ -61,13 +61,50 @@ def test_it_runs_daily_and_keeps_for_the_time_given(stack: cdk.Stack) -> None:
     assert "CopyActions" not in found
 
 
-def test_the_vault_outlives_the_stack_and_lets_nobody_delete(stack: cdk.Stack) -> None:
+def test_the_vault_outlives_the_stack_and_its_policy_refuses_deletions(stack: cdk.Stack) -> None:
     DifyBackup(stack, "Backup", data=data_in(stack))
     (vault,) = finish(stack).of_type("AWS::Backup::BackupVault").values()
     assert (vault["DeletionPolicy"], vault["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
     (statement,) = vault["Properties"]["AccessPolicy"]["Statement"]
     assert statement["Effect"] == "Deny"
     assert "backup:DeleteRecoveryPoint" in statement["Action"]
+
+
+@pytest.mark.parametrize(
+    ("lock", "expected"),
+    [
+        (None, None),
+        (VaultLock(min_days=14), {"MinRetentionDays": 14}),
+        (VaultLock(min_days=35, grace_days=3), {"MinRetentionDays": 35, "ChangeableForDays": 3}),
+    ],
+    ids=["none", "governance", "compliance"],
+)
+def test_a_lock_is_what_holds_against_those_who_may_change_the_policy(
+    stack: cdk.Stack, lock: VaultLock | None, expected: dict[str, int] | None
+) -> None:
+    DifyBackup(stack, "Backup", data=data_in(stack), lock=lock)
+    (vault,) = finish(stack).properties("AWS::Backup::BackupVault").values()
+    assert vault.get("LockConfiguration") == expected
+    assert vault["AccessPolicy"]["Statement"][0]["Effect"] == "Deny"
+
+
+def test_fails_when_the_lock_lets_no_backup_in(stack: cdk.Stack) -> None:
+    with pytest.raises(
+        ValueError, match=r"^DifyBackup\.keep_days 7 must be at least 14, the min_days of its"
+    ):
+        DifyBackup(stack, "Backup", data=data_in(stack), keep_days=7, lock=VaultLock(min_days=14))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_days": 0}, r"^VaultLock\.min_days must be between 1 and 36500"),
+        ({"min_days": 7, "grace_days": 2}, r"^VaultLock\.grace_days must be between 3 and"),
+    ],
+)
+def test_fails_when_aws_would_refuse_the_lock(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        VaultLock(**arguments)
 
 
 def test_a_stack_that_comes_again_does_not_meet_its_old_vault(stack: cdk.Stack) -> None:

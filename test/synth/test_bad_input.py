@@ -438,7 +438,7 @@ def cannot_scale(component: Component) -> str:
 SCALING: dict[str, tuple[Make, str]] = {
     "there_is_nothing_to_scale": (
         lambda _: Scaling(min_tasks=3, max_tasks=3),
-        r"^Scaling\.max_tasks must be more than min_tasks=3, got 3: write tasks= with one number where ",
+        r"^Scaling\.max_tasks must be more than min_tasks=3, got 3: write tasks= with one number if ",
     ),
     "the_bounds_are_swapped": (
         lambda _: Scaling(min_tasks=4, max_tasks=2),
@@ -741,7 +741,7 @@ OPERATIONS: dict[str, tuple[Make, str]] = {
     ),
     "a_package_index_carries_a_password": (
         lambda _: Plugins(pip_mirror_url="https://me:hidden@pypi.example.internal/simple"),
-        r"^Plugins\.pip_mirror_url must not carry credentials, .* got a URL for pypi\.example\.internal that",
+        r"^Plugins\.pip_mirror_url must not hold credentials, .* got a URL for pypi\.example\.internal that",
     ),
     "a_package_index_is_set_twice": (
         lambda site: site.workers_of(

@@ -15,6 +15,7 @@ from dify_cdk.cli import synth_example as _synth
 from dify_cdk.dify.components import NAMED_COMPONENTS, Component
 from dify_cdk.dify.release import DifyRelease
 from dify_cdk.dify.routes import DOT_SEGMENT, DOT_SEGMENT_PRIORITY, alb_rules
+from dify_cdk.report.output.words import short_image
 from paths import NEVER_PUBLIC
 
 REGION = "ap-northeast-1"
@@ -45,8 +46,8 @@ class TestV1:
         assert v1["cost"]["region"] == REGION
 
     def test_every_component_has_the_pinned_image_and_a_size(self, v1: dict[str, Any]) -> None:
-        rows = {Component(row["name"]): row for row in v1["roles"]}
-        assert len(rows) == len(v1["roles"])
+        rows = {Component(row["name"]): row for row in v1["containers"]}
+        assert len(rows) == len(v1["containers"])
         assert {
             Component.API,
             Component.WEB,
@@ -55,14 +56,14 @@ class TestV1:
             Component.MIGRATION,
         } <= set(rows)
         for component, row in rows.items():
-            assert row["image"] == DifyRelease().image_name(component)
+            assert row["image"] == DifyRelease().reference(component)
             assert row["vcpu"] > 0
             assert row["memory_mib"] >= 512
 
     def test_every_component_listens_and_is_named_as_the_table_of_components_says(
         self, v1: dict[str, Any]
     ) -> None:
-        for row in v1["roles"]:
+        for row in v1["containers"]:
             component = Component(row["name"])
             assert row["ports"] == ([component.port] if component.spec.port else [])
             labels = [name.partition(".")[0] for name in row["private_names"]]
@@ -70,17 +71,17 @@ class TestV1:
             assert all(name.endswith(".internal") for name in row["private_names"])
 
     def test_only_the_migration_runs_without_a_service(self, v1: dict[str, Any]) -> None:
-        assert [row["name"] for row in v1["roles"] if row["service"] is None] == [Component.MIGRATION]
-        assert all(row["min_tasks"] >= 1 for row in v1["roles"] if row["service"] is not None)
+        assert [row["name"] for row in v1["containers"] if row["service"] is None] == [Component.MIGRATION]
+        assert all(row["min_tasks"] >= 1 for row in v1["containers"] if row["service"] is not None)
 
     def test_its_load_balancer_serves_the_route_table(self, v1: dict[str, Any]) -> None:
         (listener,) = v1["listeners"]
-        deployed = {Component(row["name"]) for row in v1["roles"]}
+        deployed = {Component(row["name"]) for row in v1["containers"]}
         refused, *routes = listener["routes"]
         assert (refused["priority"], refused["expressions"]) == (DOT_SEGMENT_PRIORITY, [DOT_SEGMENT])
         assert (refused["actions"], refused["destinations"]) == (["answer 400"], [])
         served = [
-            (route["priority"], tuple(route["paths"]), route["destinations"][0]["role"])
+            (route["priority"], tuple(route["paths"]), route["destinations"][0]["container"])
             for route in routes
             if not route["default"]
         ]
@@ -89,7 +90,7 @@ class TestV1:
         ]
         assert all(len(route["destinations"]) == 1 for route in routes)
         (end,) = listener["routes"][-1]["destinations"]
-        assert (end["role"], end["port"]) == (Component.WEB, Component.WEB.port)
+        assert (end["container"], end["port"]) == (Component.WEB, Component.WEB.port)
         assert listener["scheme"] == "internet-facing"
 
     def test_no_rule_leads_to_what_is_never_public(self, v1: dict[str, Any]) -> None:
@@ -122,7 +123,7 @@ class TestV1:
         shown = capsys.readouterr().out
         assert max(map(len, shown.splitlines())) <= 100
         line = next(line for line in shown.splitlines() if line.startswith("plugin_daemon"))
-        assert DifyRelease().image_name(Component.PLUGIN_DAEMON) in line
+        assert short_image(DifyRelease().reference(Component.PLUGIN_DAEMON))[:42] in line
         assert re.search(r"^ +9000  /e/\* +plugin_daemon:5002$", shown, re.MULTILINE)
 
 

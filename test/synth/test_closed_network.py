@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_all_images_come_from_the_registry_inside(closed: Template) -> None:
         image = text(container["Image"])
         assert image.startswith(f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify/"), component
         execution = closed.task_of(component)["ExecutionRoleArn"]["Fn::GetAtt"][0]
-        repository = image.partition("/")[2].rpartition(":")[0]
+        repository = re.split("[:@]", image.partition("/")[2])[0]
         arn = f"arn:aws:ecr:{REGION}:123456789012:repository/{repository}"
         assert allows(statements_of(closed, execution), "ecr:BatchGetImage", arn), component
 
@@ -145,8 +146,10 @@ def test_all_images_come_from_the_registry_inside(closed: Template) -> None:
 def test_the_mirror_command_copies_to_where_the_example_looks(closed: Template) -> None:
     registry = f"123456789012.dkr.ecr.{REGION}.amazonaws.com/dify"
     script = mirror_script(registry=registry, versions=[DifyRelease().version], tool="crane")
-    copied = {line.split()[-1] for line in script.splitlines() if line.startswith("crane copy ")}
-    assert {text(container["Image"]) for container in closed.containers().values()} <= copied
+    lines = [line.split() for line in script.splitlines() if line.startswith("mirror ")]
+    copied = {target for _, _, target, *_ in lines}
+    pinned = {f"{target.rpartition(':')[0]}@{digest[0]}" for _, _, target, *digest in lines if digest}
+    assert {text(container["Image"]) for container in closed.containers().values()} <= copied | pinned
     assert f"{registry}/langgenius/dify-api:{DifyRelease().version}" in copied
 
 

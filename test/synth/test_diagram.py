@@ -27,7 +27,8 @@ CALLS: Edges = {
     "migration": {"plugin_daemon"},
 }
 DATA = {"Aurora PostgreSQL", "Valkey", "DataStorageBucket"}
-DATA_CALLERS = {"api", "worker", "beat", "plugin_daemon", "migration"}
+DATA_CALLERS = {"api", "worker", "plugin_daemon"}
+WITHOUT_FILES = {"beat", "migration"}
 OUTSIDE = "Browsers, API clients"
 
 
@@ -63,10 +64,10 @@ class TestV1:
         }
 
     def test_paths(self, graphs: dict[str, Graph]) -> None:
-        door = "Application Load Balancer"
-        assert paths(graphs["v1"], door, "plugin_daemon") == (("/e/*",), False)
-        assert paths(graphs["v1"], door, "web") == ((), True)
-        assert {"/console/api/*", "/v1/*", "/files/*"} <= set(paths(graphs["v1"], door, "api")[0])
+        balancer = "Application Load Balancer"
+        assert paths(graphs["v1"], balancer, "plugin_daemon") == (("/e/*",), False)
+        assert paths(graphs["v1"], balancer, "web") == ((), True)
+        assert {"/console/api/*", "/v1/*", "/files/*"} <= set(paths(graphs["v1"], balancer, "api")[0])
 
 
 class TestV2:
@@ -142,6 +143,9 @@ class TestAll:
     def test_data(self, graphs: dict[str, Graph], variant: str) -> None:
         uses = edges(graphs[variant], Flow.DATA)
         assert {title for title, ends in uses.items() if ends == DATA} >= DATA_CALLERS
+        assert {
+            title for title, ends in uses.items() if ends == DATA - {"DataStorageBucket"}
+        } >= WITHOUT_FILES
         assert uses.keys() & {"web", "sandbox", "ssrf_proxy", "Dify: web"} == set()
 
     @pytest.mark.parametrize("variant", VARIANTS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -15,14 +17,17 @@ from dify_cdk import (
     Access,
     Architecture,
     CloudBuild,
+    DatabaseCapacity,
     DifyCloudFrontLambdaFrontend,
     DifyWorkers,
     Domain,
     FunctionSize,
     ReadyImages,
+    Throttle,
     Uploads,
 )
 from dify_cdk.dify.components import Component
+from dify_cdk.dify.connections import connections_of
 from dify_cdk.dify.environment import secret_variables
 from dify_defaults import known_names
 from paths import CARRIES_FILES, LEADS_TO, NEVER_AT_API_OR_DAEMON
@@ -30,12 +35,14 @@ from support import Template, strings
 from synth.installation import (
     OFFICE,
     certificate_in,
+    data_in,
     function_of,
     joined,
     synthesized,
     workers_in,
     zone_in,
 )
+from synth.running import idle_seconds_before
 
 API_URL, WEB_URL, UPLOADS = "api function", "web function", "uploads"
 
@@ -101,6 +108,15 @@ def test_uploads_door_has_two_routes_and_the_hooks_end_at_the_daemon(v3: Templat
         names[key] = discovery["DiscoveryName"]
         assert not integration.get("RequestParameters")  # CloudFront's function set both headers already
     assert names == {"ANY /e/{proxy+}": "daemon-http", "ANY /{proxy+}": "api-lambda"}
+
+
+def test_whoever_knows_the_uploads_door_cannot_use_up_the_account_s_functions(v3: Template) -> None:
+    (stage,) = v3.properties("AWS::ApiGatewayV2::Stage").values()
+    settings = stage["DefaultRouteSettings"]
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (50, 50)
+    # A new account has 10, of which none can be reserved: the deployment would fail.
+    reserved = [id for id, p in v3.properties("AWS::Lambda::Function").items() if "Reserved" in str(p.keys())]
+    assert reserved == []
 
 
 def test_only_the_distribution_gets_through_the_uploads_door(v3: Template) -> None:
@@ -239,9 +255,45 @@ def test_functions_keep_connections_longer_than_the_adapter_and_open_few_to_the_
     )
     assert api["GUNICORN_CMD_ARGS"].startswith("--keep-alive=75 ")
     assert web["KEEP_ALIVE_TIMEOUT"] == "75000"
-    pools = ("SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_MAX_OVERFLOW", "PGVECTOR_MAX_CONNECTION")
-    assert sum(int(api[name]) for name in pools) == 5
+    assert connections_of(Component.API, api) == 6
     assert v3.environment("api")["SQLALCHEMY_POOL_SIZE"] == "30"
+
+
+class TestConnections:
+    """Every environment of api has connections of its own, which the database has to take."""
+
+    def build(self, stack: cdk.Stack, max_acu: float, api: FunctionSize) -> list[str]:
+        data = data_in(stack, capacity=DatabaseCapacity(max_acu=max_acu))
+        workers = DifyWorkers(stack, "Workers", data=data)
+        DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=OFFICE, api=api)
+        synthesized(stack)
+        found = [str(entry.data) for entry in workers.node.metadata if entry.type == "aws:cdk:warning"]
+        return [text for text in found if "DifyDatabaseConnections" in text]
+
+    @pytest.mark.parametrize(("max_acu", "most"), [(1, 5), (2, 12), (4, 71), (8, 212)])
+    def test_as_many_fit_as_the_page_says(self, max_acu: float, most: int) -> None:
+        environment = cdk.Environment(region="us-east-1")
+        found = [
+            self.build(
+                cdk.Stack(env=environment),
+                max_acu,
+                FunctionSize(memory_mib=2048, reserved_concurrency=count),
+            )
+            for count in (most, most + 1)
+        ]
+        assert found[0] == []
+        (warning,) = found[1]
+        assert f"api_function {most + 1} x 6 + " in warning
+        page = (Path(__file__).parents[2] / "docs" / "v3.md").read_text(encoding="utf-8")
+        assert re.search(rf"^ *\| {max_acu}\b[^|]* \| {most} \|$", page, re.MULTILINE)
+
+    def test_nothing_is_said_where_the_account_s_limit_holds(self, stack: cdk.Stack) -> None:
+        assert self.build(stack, 1, FunctionSize(memory_mib=2048)) == []
+
+    def test_a_number_that_is_known_at_deployment_is_not_counted(self, stack: cdk.Stack) -> None:
+        most = cdk.CfnParameter(stack, "Most", type="Number").value_as_number
+        size = FunctionSize(memory_mib=2048, reserved_concurrency=most)  # type: ignore[arg-type]
+        assert self.build(stack, 1, size) == []
 
 
 def test_function_may_read_its_secrets_its_url_and_its_objects_only(v3: Template) -> None:
@@ -312,6 +364,17 @@ def test_vpc_origin_has_no_wall_and_lets_only_cloudfront_in(stack: cdk.Stack, wo
     assert listener["DefaultActions"][0]["FixedResponseConfig"]["StatusCode"] == "404"
 
 
+def test_api_behind_a_vpc_origin_keeps_connections_longer_than_the_load_balancer(
+    stack: cdk.Stack, workers: DifyWorkers
+) -> None:
+    DifyCloudFrontLambdaFrontend(
+        stack, "Frontend", workers=workers, access=OFFICE, uploads=Uploads.VPC_ORIGIN
+    )
+    template = synthesized(stack)
+    (seconds,) = idle_seconds_before(template, Component.API)
+    assert f"--keep-alive={seconds + 5} " in template.environment("api")["GUNICORN_CMD_ARGS"]
+
+
 def test_domain_needs_no_parameter_and_allows_provisioned_concurrency(
     stack: cdk.Stack, workers: DifyWorkers
 ) -> None:
@@ -369,6 +432,10 @@ BAD: Mapping[str, tuple[dict[str, Any], str]] = {
     "provisioned_concurrency_without_a_domain": (
         {"api": FunctionSize(memory_mib=2048, provisioned_concurrency=1)},
         r"provisioned_concurrency needs domain=",
+    ),
+    "throttle_without_an_api": (
+        {"uploads": Uploads.VPC_ORIGIN, "upload_throttle": Throttle(requests_per_second=5, burst=5)},
+        r"^DifyCloudFrontLambdaFrontend\.upload_throttle is of the HTTP API .*Uploads\.VPC_ORIGIN does not",
     ),
     "more_networks_than_a_function_holds": (
         {

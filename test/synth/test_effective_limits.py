@@ -70,7 +70,7 @@ def _alb_with_login(stack: cdk.Stack) -> DifyFrontend:
     return _alb(stack, domain=_edge_domain(stack), edge=CloudFrontEdge(), login=Login())
 
 
-DOORS: Mapping[str, Callable[[cdk.Stack], DifyFrontend]] = {
+FRONTENDS: Mapping[str, Callable[[cdk.Stack], DifyFrontend]] = {
     "alb": _alb,
     "alb, 45 s": lambda stack: _alb(stack, request_timeout=cdk.Duration.seconds(45)),
     "alb, 4000 s": lambda stack: _alb(stack, request_timeout=cdk.Duration.seconds(4000)),
@@ -102,7 +102,7 @@ WITHOUT_SOCKETS = {"edge, vpc origin"}
 
 
 class Case:
-    """A door: what its construct promises, and what its templates say."""
+    """A frontend: what its construct promises, and what its templates say."""
 
     def __init__(self, promised: Limits, found: tuple[Limit, ...]) -> None:
         self.promised = promised
@@ -122,7 +122,7 @@ def _subject(app: cdk.App) -> Subject:
         Part(name=stack.stack_name, template=stack.template, region=stack.environment.region)
         for stack in stacks
     )
-    return Subject(name="door", parts=tuple(parts))
+    return Subject(name="frontend", parts=tuple(parts))
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +131,9 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Case]:
 
     def get(name: str) -> Case:
         if name not in cache:
-            app = cdk.App(outdir=str(tmp_path_factory.mktemp("door")), analytics_reporting=False)
+            app = cdk.App(outdir=str(tmp_path_factory.mktemp("frontend")), analytics_reporting=False)
             stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
-            frontend = DOORS[name](stack)
+            frontend = FRONTENDS[name](stack)
             cache[name] = Case(frontend.limits, effective_limits(_subject(app)))
         return cache[name]
 
@@ -144,19 +144,19 @@ def _agree(name: str, case: Case) -> None:
     promised = case.promised
     assert case.value("request timeout", "app") == promised.request_timeout_seconds
     assert case.value("streaming", "app") is promised.streaming
-    # The door could carry them, but without collaboration it has no route for them.
+    # The frontend supports them, but without collaboration it has no route for them.
     assert case.value("WebSocket") is (promised.websocket and name not in WITHOUT_SOCKETS)
     largest = case.value("largest request", "uploads")
     # The constructs do not mention what CloudFront takes at most, 64 GB.
     assert (None if largest == fact("cloudfront.body").value else largest) == promised.max_body_mb
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", FRONTENDS)
 def test_templates_say_what_the_construct_promises(cases: Callable[[str], Case], name: str) -> None:
     _agree(name, cases(name))
 
 
-@pytest.mark.parametrize("name", [name for name in DOORS])
+@pytest.mark.parametrize("name", [name for name in FRONTENDS])
 def test_nothing_is_unknown_and_every_limit_names_its_hop(cases: Callable[[str], Case], name: str) -> None:
     for limit in cases(name).found.values():
         assert limit.value != UNKNOWN, limit
@@ -232,8 +232,8 @@ def test_behind_the_edge_files_take_the_way_that_the_template_gives_them(
     assert through_balancer.value("streaming", "plugin endpoints") is True
     assert through_balancer.text("largest request", "uploads") == "64 GB"
     for case in (through_api, through_balancer):
-        assert case.text("request timeout", "app") == "120 s silent, 900 s in all"
-        assert case.text("request timeout", "web") == "60 s in all"
+        assert case.text("request timeout", "app") == "120 s idle, 900 s total"
+        assert case.text("request timeout", "web") == "60 s total"
         assert case.value("largest request", "app") == 1.048576
 
 
@@ -251,7 +251,7 @@ def test_functions_scale_to_zero_and_start_cold_unless_they_are_provisioned(
     assert cases("alb").value("cold start", "app") == "none"
 
 
-def test_two_doors_are_told_apart(app: cdk.App) -> None:
+def test_two_entry_points_are_told_apart(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
     workers = workers_in(stack)
     DifyAlbFrontend(stack, "First", workers=workers, access=OFFICE)
@@ -261,7 +261,7 @@ def test_two_doors_are_told_apart(app: cdk.App) -> None:
         for limit in effective_limits(_subject(app))
         if limit.name == "request timeout"
     }
-    assert {door[:5]: value for door, value in found.items()} == {"First": 600, "Secon": 30}
+    assert {entry[:5]: value for entry, value in found.items()} == {"First": 600, "Secon": 30}
 
 
 def test_the_constructs_and_the_facts_know_the_same_numbers() -> None:

@@ -23,8 +23,13 @@ from dify_cdk import (
     LocalBuild,
     Uploads,
 )
+from dify_cdk.dify.digests import LAMBDA_ADAPTER
+from dify_cdk.frontends.parts import lambda_images
+from dify_cdk.frontends.parts.lambda_images import _arguments
 from support import Template
 from synth.installation import OFFICE, function_of, joined, synthesized, workers_in
+
+DIGEST = f"sha256:{'1' * 64}"
 
 
 def _template(stack: cdk.Stack, workers: DifyWorkers, **options: Any) -> Template:
@@ -133,6 +138,26 @@ class TestImages:
             ValueError, match="CloudBuild pulls without a log-in, which this DifyRelease needs"
         ):
             _template(stack, workers_in(stack, release=release), images=CloudBuild())
+
+    def test_dockerfiles_are_told_digests_and_the_adapter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lambda_images, "KNOWN_DIGESTS", {})
+        release = DifyRelease(digests={Component.API: DIGEST})
+        assert _arguments(release, Component.API, None) == {"IMAGE": f"langgenius/dify-api:1.17.1@{DIGEST}"}
+        own = f"registry.example.com:5000/lwa:0.9.1@{DIGEST}"
+        assert _arguments(release, Component.WEB, LocalBuild(adapter=own).adapter)["LWA_IMAGE"] == own
+        monkeypatch.setattr(lambda_images, "KNOWN_DIGESTS", {LAMBDA_ADAPTER: DIGEST})
+        assert _arguments(release, Component.API, None)["LWA_IMAGE"] == f"{LAMBDA_ADAPTER}@{DIGEST}"
+        assert _arguments(release, Component.API, own)["LWA_IMAGE"] == own
+
+    @pytest.mark.parametrize("images", [LocalBuild, CloudBuild])
+    @pytest.mark.parametrize("adapter", ["", "public.ecr.aws/lwa", "lwa@sha256:12", "lwa:1 --x"])
+    def test_fails_when_the_adapter_has_no_version(
+        self, images: type[LocalBuild | CloudBuild], adapter: str
+    ) -> None:
+        with pytest.raises(
+            ValueError, match=rf"^{images.__name__}\.adapter must be the name of an image with"
+        ):
+            images(adapter=adapter)
 
 
 class TestMustCarry:

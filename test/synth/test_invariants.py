@@ -13,7 +13,7 @@ from dify_cdk.dify.components import BACKEND_COMPONENTS, NAMED_COMPONENTS, Compo
 from dify_cdk.dify.environment import Purpose, secret_variables
 from dify_cdk.dify.release import DifyRelease
 from dify_defaults import dropped_names, known_names, read_table
-from iam import text
+from iam import allows, statements_of, text
 from support import VARIANTS, Template, strings
 
 STATEFUL = {
@@ -97,6 +97,18 @@ def test_tasks_have_time_to_start_and_to_stop(template: Template) -> None:
         assert container["StopTimeout"] == 120, component  # Fargate's longest
         if "HealthCheck" in container:
             assert container["HealthCheck"]["StartPeriod"] >= 120, component
+
+
+def test_a_worker_without_a_broker_has_five_minutes_and_a_server_that_is_silent_less_than_one(
+    template: Template,
+) -> None:
+    """ElastiCache needs minutes to put another node in a failed one's place, and a new task loses jobs."""
+    for component, container in template.containers().items():
+        if "HealthCheck" in container:
+            check = container["HealthCheck"]
+            assert check["Timeout"] < check["Interval"], component
+            patience = check["Interval"] * check["Retries"]
+            assert patience == 300 if component in ("worker", "beat") else 30 <= patience < 60, component
 
 
 def test_a_health_check_asks_its_own_container_and_nobody_behind_it(template: Template) -> None:
@@ -188,8 +200,8 @@ def test_no_parameter_or_output_reads_a_secret(template: Template) -> None:
 
 def test_secret_names_are_never_plain_variables(template: Template) -> None:
     for component in template.containers():
-        plain = {name for name in template.environment(component) if SECRET_NAME.search(name)}
-        assert plain == set(), component
+        variables = template.environment(component).items()
+        assert {name for name, value in variables if SECRET_NAME.search(name) and value} == set(), component
 
 
 def test_functions_have_no_secret_in_their_configuration(template: Template) -> None:
@@ -238,6 +250,9 @@ def test_backend_components_share_one_environment(template: Template) -> None:
         "FORWARDED_ALLOW_IPS",
         "DEBUG",
         "CELERY_WORKER_AMOUNT",
+        "PLUGIN_DAEMON_KEY",
+        "INNER_API_KEY_FOR_PLUGIN",
+        "CODE_EXECUTION_API_KEY",
     }  # of one component by nature
     announced = {**template.environment(Component.WORKER)}
     for component in present:
@@ -246,7 +261,7 @@ def test_backend_components_share_one_environment(template: Template) -> None:
         if component is Component.MIGRATION:  # runs before there is a URL
             shared = {name: value for name, value in shared.items() if name in environment}
         assert {name: value for name, value in environment.items() if name not in own} == shared, component
-        assert template.secrets(component) == template.secrets(Component.WORKER), component
+        assert template.secrets(component).items() <= template.secrets(Component.API).items(), component
 
 
 def test_migration_knows_no_url_so_that_it_can_run_first(template: Template) -> None:
@@ -262,12 +277,39 @@ def test_only_the_migration_migrates(template: Template) -> None:
             assert template.environment(component)["MIGRATION_ENABLED"] == expected, component
 
 
+OWN_OBJECTS = ("plugin/p", "plugin_packages/p", "assets/a", "persistence/t/d")
+FOREIGN_OBJECTS = ("privkeys/t/private.pem", "upload_files/t/f", "tools/t/f", "keyword_files/t/f", "plug/p")
+OBJECT_ACTIONS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject")
+OBJECTS = {
+    Component.API: {*OWN_OBJECTS, *FOREIGN_OBJECTS},
+    Component.WORKER: {*OWN_OBJECTS, *FOREIGN_OBJECTS},
+    Component.PLUGIN_DAEMON: {*OWN_OBJECTS},
+}  # all others: none
+
+
+def test_objects_are_open_to_components_that_use_files_only(template: Template) -> None:
+    (bucket,) = [id for id in template.of_type("AWS::S3::Bucket") if "Storage" in id]
+    arn = f"<{bucket}.Arn>"
+    for component in template.containers():
+        role = str(template.task_of(component)["TaskRoleArn"]["Fn::GetAtt"][0])
+        statements = statements_of(template, role)
+        expected = OBJECTS.get(Component(component), set())
+        for key in (*OWN_OBJECTS, *FOREIGN_OBJECTS):
+            allowed = {allows(statements, action, f"{arn}/{key}") for action in OBJECT_ACTIONS}
+            assert allowed == {key in expected}, (component, key)
+            prefix = {"s3:prefix": f"{key.split('/')[0]}/"}
+            assert allows(statements, "s3:ListBucket", arn, prefix) == (key in expected), (component, key)
+        whole = Component(component) in (Component.API, Component.WORKER)
+        for context in ({}, {"s3:prefix": ""}):
+            assert allows(statements, "s3:ListBucket", arn, context) == whole, component
+
+
 def test_images_are_the_pinned_ones(template: Template) -> None:
     """From Docker Hub, or from the registry of a network that cannot reach it."""
     release = DifyRelease()
     for component, container in template.containers().items():
         image = text(container["Image"]).rpartition(".amazonaws.com/dify/")[2]
-        assert image == release.image_name(Component(component)), component
+        assert image == release.reference(Component(component)), component
 
 
 def test_every_component_has_its_own_service_group_and_logs(template: Template) -> None:
@@ -359,16 +401,14 @@ def test_untrusted_components_have_no_permissions(template: Template, component:
     assert template.services()[component]["EnableExecuteCommand"] is False
 
 
-def test_data_components_touch_only_their_objects(template: Template) -> None:
-    allowed = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket"}
-    for component in (*BACKEND_COMPONENTS, Component.PLUGIN_DAEMON):
-        if component not in template.containers():
-            continue
+def test_task_roles_allow_the_bucket_and_nothing_else(template: Template) -> None:
+    for component in template.containers():
         statements = _statements_of(template, template.task_of(component)["TaskRoleArn"]["Fn::GetAtt"][0])
         actions = {action for s in statements for action in _list(s["Action"])}
-        if component is Component.PLUGIN_DAEMON:  # models are a choice, see test_models.py
+        if component == Component.PLUGIN_DAEMON:  # models are a choice, see test_models.py
             actions = {action for action in actions if not action.startswith("bedrock:")}
-        assert actions == allowed, component
+        expected = {*OBJECT_ACTIONS, "s3:ListBucket"} if Component(component) in OBJECTS else set()
+        assert actions == expected, component
     daemon = _statements_of(
         template, template.task_of(Component.PLUGIN_DAEMON)["TaskRoleArn"]["Fn::GetAtt"][0]
     )
@@ -387,7 +427,6 @@ def test_policies_allow_no_action_everywhere_without_a_condition(template: Templ
         "bedrock:ListFoundationModels",
         "bedrock:ListInferenceProfiles",
         "bedrock:Rerank",
-        "bedrock:RetrieveAndGenerate",
     }
     for id, policy in template.properties("AWS::IAM::Policy").items():
         for statement in policy["PolicyDocument"]["Statement"]:

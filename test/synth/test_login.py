@@ -165,7 +165,7 @@ def test_fails_when_there_is_no_domain(stack: cdk.Stack) -> None:
 
 def test_fails_when_the_load_balancer_cannot_reach_cognito(stack: cdk.Stack) -> None:
     workers = _workers(stack, Egress.ISOLATED)
-    with pytest.raises(ValueError, match="login= needs a way out to Cognito for the load balancer"):
+    with pytest.raises(ValueError, match="login= needs egress to Cognito for the load balancer"):
         DifyAlbFrontend(
             stack, "Frontend", workers=workers, access=OFFICE, domain=_domain(stack), login=Login()
         )

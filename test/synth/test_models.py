@@ -46,7 +46,7 @@ def test_the_daemon_waits_for_the_permissions(stack: cdk.Stack) -> None:
     assert policies <= set(daemon["DependsOn"])
 
 
-@pytest.mark.parametrize("models", [None, Bedrock(models=[], knowledge_bases=[])])
+@pytest.mark.parametrize("models", [None, Bedrock(models=[])])
 def test_without_models_the_daemon_has_its_bucket_only(stack: cdk.Stack, models: Bedrock | None) -> None:
     template = template_with(stack, models)
     statements = statements_of(template, task_role(template, Component.PLUGIN_DAEMON))

@@ -11,7 +11,7 @@ from aws_cdk import aws_ec2 as ec2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress
+from dify_cdk import Access, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Egress, network
 from dify_cdk.cdk_helpers.assets import nat_script
 from dify_cdk.network import ZONES_WITHOUT_VPC_LINKS, tiers_of
 from support import Template
@@ -177,6 +177,27 @@ def test_nat_instance_runs_the_script_whose_behaviour_is_tested(stack: cdk.Stack
         len(script) < 16_384
     )  # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-add-user-data.html
     assert instance["SourceDestCheck"] is False
+
+
+def test_another_script_makes_another_nat_instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CloudFormation would only stop and start the one there is, and cloud-init runs user data once."""
+    before = _network(Egress.NAT_INSTANCE)
+    script = tmp_path / "nat_instance.sh"
+    script.write_text(nat_script().read_text(encoding="utf-8") + "# another line\n", encoding="utf-8")
+    monkeypatch.setattr(network, "nat_script", lambda: script)
+    after = _network(Egress.NAT_INSTANCE)
+    ((one, _),) = before.of_type("AWS::EC2::Instance").items()
+    ((other, _),) = after.of_type("AWS::EC2::Instance").items()
+    assert one != other
+    for id, template in ((one, before), (other, after)):
+        routes = template.properties("AWS::EC2::Route").values()
+        users = [*routes, *template.properties("AWS::EC2::EIPAssociation").values()]
+        assert [user["InstanceId"] for user in users if "InstanceId" in user] == 3 * [{"Ref": id}]
+
+
+def test_the_same_script_keeps_the_nat_instance() -> None:
+    first, second = (_network(Egress.NAT_INSTANCE).of_type("AWS::EC2::Instance") for _ in range(2))
+    assert first.keys() == second.keys()
 
 
 def test_a_network_that_is_looked_up_synthesizes_before_it_is_known(app: cdk.App) -> None:

@@ -151,16 +151,18 @@ def test_its_configuration_holds_no_secret(watched: Template) -> None:
     assert "rediss" not in str(environment(watched))
 
 
-def test_it_looks_every_minute_and_ends_before_the_next(watched: Template) -> None:
+def test_it_looks_every_minute_and_ends_before_the_next(handler: ModuleType, watched: Template) -> None:
     id, properties = function(watched)
     (rule,) = [one for one in watched.properties("AWS::Events::Rule").values() if "ScheduleExpression" in one]
     assert rule["ScheduleExpression"] == "rate(1 minute)"
     assert rule["State"] == "ENABLED"
     (target,) = rule["Targets"]
     assert target["Arn"] == {"Fn::GetAtt": [id, "Arn"]}
-    assert properties["Timeout"] < 60
+    # Twice to connect and to read the token, and once to connect, for TLS and for an answer.
+    assert (2 * 2 + 3) * handler.SECONDS < properties["Timeout"] < 60
     (invocation,) = watched.properties("AWS::Lambda::EventInvokeConfig").values()
     assert invocation["MaximumRetryAttempts"] == 0
+    assert invocation["MaximumEventAgeInSeconds"] == 60, "a look that comes later is of no use"
 
 
 def test_it_asks_the_database_that_celery_uses(watched: Template) -> None:

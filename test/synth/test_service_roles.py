@@ -94,7 +94,17 @@ def test_the_functions_may_make_and_see_these_roles_only(template: Template) -> 
             assert allows(statements, "iam:CreateServiceLinkedRole", arn, context) is expected
 
 
-def test_a_cluster_of_yours_has_its_role_already(stack: cdk.Stack, data: DifyData) -> None:
+def test_the_function_ends_before_cloudformation_gives_up(template: Template) -> None:
+    """Which is minutes, not the hour that CloudFormation waits where nothing is said."""
+    functions = template.properties("AWS::Lambda::Function").values()
+    (seconds,) = {one["Timeout"] for one in functions if one.get("Handler") == "service_role.on_event"}
+    assert seconds >= 2 * 60  # half a minute for AWS to know the role, and tries
+    for resource in template.properties("Custom::DifyServiceRole").values():
+        assert seconds + 60 <= int(resource["ServiceTimeout"]) <= 10 * 60
+
+
+def test_nothing_is_made_sure_of_before_a_cluster_of_yours(stack: cdk.Stack, data: DifyData) -> None:
+    """What it is not ours to order; ``cluster=`` and the page on operations name the command instead."""
     cluster = ecs.Cluster(stack, "Own", vpc=data.vpc, enable_fargate_capacity_providers=True)
     workers = DifyWorkers(stack, "Workers", data=data, cluster=cluster)
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE)

@@ -113,4 +113,4 @@ def test_no_minimum_saves_nothing(stack: cdk.Stack, scheduler: ComponentSize | N
     (capacity,) = [line.amount for line in bill.lines if line.what == "capacity"]
     assert capacity == pytest.approx(0.5 * 730 * 0.12)
     (standby,) = [limit for limit in effective_limits(found) if limit.name == "scales to zero"]
-    assert "database" in standby.hop.partition("goes on")[2]
+    assert "database" in standby.hop.partition("keeps running")[2]

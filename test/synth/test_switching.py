@@ -52,7 +52,7 @@ class TestArchitectures:
         actions = planned(before, after).actions()
         assert {id: actions[id] for id in CONTRACT} == dict.fromkeys(CONTRACT, Action.KEPT)
 
-    def test_only_what_a_door_announces_and_lets_in_changes_behind_it(
+    def test_only_what_a_frontend_announces_and_lets_in_changes_behind_it(
         self, planned: Planned, before: str, after: str
     ) -> None:
         changed = {
@@ -68,7 +68,7 @@ class TestArchitectures:
     def test_both_ways_to_change_are_told(self, planned: Planned, before: str, after: str) -> None:
         result = planned(before, after)
         assert result.in_place[-1].text.startswith("removes ")
-        assert len(result.two_doors) == 5
+        assert len(result.side_by_side) == 5
 
 
 @pytest.mark.parametrize("variant", EXAMPLES)
@@ -78,7 +78,7 @@ def test_a_variant_replaces_itself_without_a_change(planned: Planned, variant: s
     assert not result.is_finding
 
 
-def test_a_secret_of_a_door_is_no_data(planned: Planned) -> None:
+def test_a_secret_of_a_frontend_is_no_data(planned: Planned) -> None:
     """The header that CloudFront sends to the HTTP API goes with both: its policy says so."""
     result = planned("v3", "v1")
     (secret,) = (

@@ -298,7 +298,11 @@ class TestHeadersOfClients:
 
 
 class TestWebHealth:
-    """Web is healthy whatever api does: a page would wait for an answer of api."""
+    """The check asks a file and not a page, for which Dify's web waits for an answer of api.
+
+    What answers is a stand-in, which treats that file as Dify's web does: this proves the check's command
+    only, not that Dify's web answers it while api is silent.
+    """
 
     @pytest.fixture
     def silent_api(self) -> Iterator[str]:

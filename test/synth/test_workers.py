@@ -26,7 +26,9 @@ from dify_cdk import (
     Sandbox,
     Spot,
 )
+from dify_cdk.workers import component_service
 from dify_cdk.workers.workers import DEFAULT_SCHEDULER
+from iam import text
 from support import REGION, Template, recommended_flags
 from synth.installation import data_in, synthesized
 
@@ -68,6 +70,32 @@ def test_own_limit_stays_where_the_door_imposes_none(stack: cdk.Stack, data: Dif
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=environment))
     assert template.environment("worker")["UPLOAD_FILE_SIZE_LIMIT"] == "200"
     assert "UPLOAD_FILE_SIZE_LIMIT" not in template.environment("api")
+
+
+def test_a_beat_that_may_not_call_the_broker_every_minute_is_not_checked(
+    stack: cdk.Stack, data: DifyData
+) -> None:
+    own = {Component.BEAT: {"WORKFLOW_SCHEDULE_POLLER_INTERVAL": "30"}}
+    containers = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=own)).containers()
+    assert "HealthCheck" not in containers["beat"]
+    assert "HealthCheck" in containers["worker"]
+
+
+@pytest.mark.parametrize(
+    ("component", "name", "checked"),
+    [
+        (Component.BEAT, "ENABLE_WORKFLOW_SCHEDULE_POLLER_TASK", False),
+        (Component.BEAT, "WORKFLOW_SCHEDULE_POLLER_INTERVAL", False),
+        (Component.BEAT, "ENABLE_HUMAN_INPUT_TIMEOUT_TASK", False),
+        (Component.BEAT, "HUMAN_INPUT_TIMEOUT_TASK_INTERVAL", False),
+        (Component.BEAT, "ENABLE_TRIGGER_PROVIDER_REFRESH_TASK", False),
+        (Component.BEAT, "TRIGGER_PROVIDER_REFRESH_INTERVAL", False),
+        (Component.BEAT, "LOG_LEVEL", True),
+        (Component.WORKER, "WORKFLOW_SCHEDULE_POLLER_INTERVAL", True),
+    ],
+)
+def test_what_makes_beat_call_the_broker(component: Component, name: str, checked: bool) -> None:
+    assert (component_service._health_check(component, {name: "30"}) is not None) is checked
 
 
 def test_sizes_reach_task_and_service(stack: cdk.Stack, data: DifyData) -> None:
@@ -147,6 +175,25 @@ def test_plugin_daemon_on_spot_is_warned_about(stack: cdk.Stack, data: DifyData)
     assert _warnings(workers) == []
 
 
+@pytest.mark.parametrize("registry", [None, "123456789012.dkr.ecr.us-east-1.amazonaws.com/dify"])
+def test_a_digest_takes_the_tag_s_place_in_every_task(
+    stack: cdk.Stack, data: DifyData, registry: str | None
+) -> None:
+    """Amazon ECS documents an image by its tag or by its digest, not by both."""
+    release = DifyRelease(
+        registry=registry,
+        sandbox=f"0.2.15@sha256:{'2' * 64}",
+        digests={Component.API: f"sha256:{'1' * 64}"},
+    )
+    containers = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release)).containers()
+    images = {component: text(container["Image"]) for component, container in containers.items()}
+    for component in (Component.API, Component.WORKER, Component.BEAT, Component.MIGRATION):
+        assert images[component].endswith(f"langgenius/dify-api@sha256:{'1' * 64}")
+    assert images[Component.SANDBOX].endswith(f"langgenius/dify-sandbox@sha256:{'2' * 64}")
+    proxy = images[Component.SSRF_PROXY]
+    assert proxy == release.reference(Component.SSRF_PROXY)
+
+
 def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyData) -> None:
     workers = DifyWorkers(stack, "Workers", data=data, release=DifyRelease(version="1.18.0"))
     template = _finish(stack, workers)
@@ -159,7 +206,7 @@ def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyD
 def test_ecr_prefix_grants_the_pull_of_that_image_only(stack: cdk.Stack, data: DifyData) -> None:
     registry = f"{stack.account}.dkr.ecr.us-east-1.amazonaws.com/mirror"
     template = _finish(
-        stack, DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry))
+        stack, DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry, digests={}))
     )
     assert "/mirror/langgenius/dify-web:1.17.1" in str(template.containers()["web"]["Image"])
     role = template.task_of("web")["ExecutionRoleArn"]["Fn::GetAtt"][0]
@@ -185,7 +232,7 @@ def test_registry_credentials_are_read_by_every_task(stack: cdk.Stack, data: Dif
 
 def test_own_image_replaces_that_of_one_component(stack: cdk.Stack, data: DifyData) -> None:
     own = ecs.ContainerImage.from_registry("example.com/own-web:7")
-    release = DifyRelease(images={Component.WEB: own})
+    release = DifyRelease(images={Component.WEB: own}, digests={})
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, release=release))
     assert template.containers()["web"]["Image"] == "example.com/own-web:7"
     assert template.containers()["api"]["Image"] == "langgenius/dify-api:1.17.1"

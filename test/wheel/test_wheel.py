@@ -160,11 +160,30 @@ def test_the_wheel_holds_the_package_and_the_examples_and_nothing_else(built: Bu
     assert any(name.startswith("dify_cdk/handlers/deploy/") for name in found)
 
 
+def test_the_wheel_lists_what_it_is_tested_with(built: Built, metadata: Message) -> None:
+    """Where scanners of installed packages look for it: https://peps.python.org/pep-0770/."""
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (name,) = [name for name in wheel.namelist() if ".dist-info/sboms/" in name]
+        content = json.loads(wheel.read(name))
+    assert name.endswith(".dist-info/sboms/dify-cdk.cdx.json")
+    assert (content["bomFormat"], content["specVersion"]) == ("CycloneDX", "1.6")
+    root = content["metadata"]["component"]
+    assert (root["name"], root["version"]) == (metadata["Name"], metadata["Version"])
+    assert any(part["name"] == "aws-cdk-lib" for part in content["components"])
+    assert any(part["type"] == "container" for part in content["components"])
+
+
 def test_the_source_distribution_holds_what_the_wheel_is_built_from(built: Built) -> None:
     with tarfile.open(built.sdist) as sdist:
         found = {name.split("/", 1)[1] for name in sdist.getnames() if "/" in name}
     assert _files(PACKAGE, "src/dify_cdk") | _files(ROOT / "examples", "examples") <= found
-    assert {"LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml"} <= found
+    assert {
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "pyproject.toml",
+        "requirements/dify-cdk.cdx.json",
+    } <= found
     assert not [name for name in found if name.startswith((".venv", ".git/", "test/"))]
 
 

@@ -1,4 +1,4 @@
-"""``dify-cdk compare``: what architectures contain, carry and cost, side by side."""
+"""``dify-cdk compare``: what architectures contain, support and cost, side by side."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add(commands: shared.Commands) -> None:
     command = shared.add_command(
         commands,
         "compare",
-        help="show what architectures contain, carry and cost, side by side",
+        help="show what architectures contain, support and cost, side by side",
         description="Show resources, effective limits, monthly cost, containers, routes and warnings, "
         "computed from templates only.",
         examples=(
@@ -71,7 +71,7 @@ def add(commands: shared.Commands) -> None:
         "--usage", choices=PROFILES, default="team", help="what happens in a month; default: team, 50 people"
     )
     usage.add_argument(
-        "--usage-file", type=Path, metavar="F", help='an own usage as JSON, such as {"users": 20}'
+        "--usage-file", type=Path, metavar="F", help='a usage of your own as JSON, such as {"users": 20}'
     )
     command.add_argument(
         "--details",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import aws_cdk as cdk
 from aws_cdk import aws_backup as backup
 from aws_cdk import aws_events as events
@@ -27,24 +29,68 @@ _RESTORE_POLICIES = (
 )
 
 
+_SHORTEST_GRACE_DAYS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VaultLock:
+    """AWS Backup Vault Lock: what deletes a recovery point before its time has to remove the lock first.
+
+    Attributes:
+        min_days: Days that every recovery point stays at least, 1 to 36,500; backups that would stay for less
+            fail. No more than ``keep_days`` of the backup.
+        grace_days: Days from the deployment until the lock is final, 3 to 36,500: compliance mode. From then
+            on nobody removes or changes it, not the root user and not AWS, and the vault cannot be deleted
+            before its last recovery point has expired; ``min_days`` and ``grace_days`` must stay as they are,
+            or deployments fail. Default: never, which is governance mode: whoever may call
+            ``backup:DeleteBackupVaultLockConfiguration`` removes the lock.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    See https://docs.aws.amazon.com/aws-backup/latest/devguide/vault-lock.html
+
+    Example:
+        >>> lock = VaultLock(min_days=14)
+    """
+
+    min_days: int
+    grace_days: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        _require_days("VaultLock.min_days", self.min_days, 1)
+        if self.grace_days is not None:
+            _require_days("VaultLock.grace_days", self.grace_days, _SHORTEST_GRACE_DAYS)
+
+    def configuration(self) -> backup.LockConfiguration:
+        """What the vault is told."""
+        grace = None if self.grace_days is None else cdk.Duration.days(self.grace_days)
+        return backup.LockConfiguration(min_retention=cdk.Duration.days(self.min_days), changeable_for=grace)
+
+
 class DifyBackup(Construct):
     """A daily backup of database and bucket at the same hour, in a vault that outlives the stack.
 
-    Defines a vault from which nobody deletes recovery points before their time, a plan, and two roles of AWS
-    Backup, one that reads and one that restores. It adds to what :class:`DifyData` does by itself: seven days
-    of point-in-time recovery of the database, and deleted objects that stay readable for 90 days. The cache
-    is not backed up: it holds sessions and waiting jobs.
+    Defines a vault, a plan, and two roles of AWS Backup, one that reads and one that restores. The vault's
+    access policy refuses everybody who deletes a recovery point before its time. That is a guard against
+    mistakes: whoever may call ``backup:PutBackupVaultAccessPolicy`` lifts it, and ``lock`` is against those.
+    The backups are in the same account as what they are made of.
+
+    It adds to what :class:`DifyData` does by itself: seven days of point-in-time recovery of the database,
+    and deleted objects that stay readable for 90 days. The cache is not backed up: it holds sessions and
+    waiting jobs.
 
     A database without its bucket is worth little: below ``privkeys/`` the bucket has a private key for each
     workspace, and nothing else decrypts the credentials of models, tools and data sources in the database.
     Whoever can read both backups can read those credentials.
 
     AWS Backup does not know secrets. With another ``SECRET_KEY`` a restored installation works, but visitors
-    of published web apps begin anew, and OAuth clients of the whole installation have to be entered again. So
-    the secret is retained when the stack goes, and replicated to the region of ``copy_to``. Store its value
-    outside of AWS as well if losing the account is what you prepare for.
+    of published web apps lose their conversations, and OAuth clients of the whole installation have to be
+    entered again. So the secret is retained when the stack is deleted, and replicated to the region of
+    ``copy_to``. Store its value outside of AWS as well if you prepare for losing the account.
 
-    Before the first backup, switch Aurora and S3 on in the region's settings of AWS Backup.
+    Before the first backup, opt in to Aurora and S3 in the settings of AWS Backup in the region.
 
     Restoring, in this order:
 
@@ -63,19 +109,21 @@ class DifyBackup(Construct):
 
     Args:
         data: What is backed up.
-        keep_days: How long a recovery point is kept, 1 to 36,500 days.
-        hour_utc: When a backup starts, 0 to 23; it takes up to an hour to begin.
-        copy_to: Vault in another region of the same account that gets a copy. Another account cannot take
-            one, because the cluster is encrypted with the key that AWS manages. Default: no copy.
+        keep_days: Days for which a recovery point is kept, 1 to 36,500; copies as well.
+        hour_utc: Hour of the day in UTC, 0 to 23, within which the backup starts.
+        copy_to: Vault in another region of the same account that gets a copy of each recovery point; from
+            ``BackupVault.from_backup_vault_arn``. Another account cannot get one, because the cluster is
+            encrypted with a key that AWS manages. Default: no copy.
+        lock: Lock of the vault, not of ``copy_to``. Default: none, only the access policy.
 
     Raises:
-        ValueError: If a number is out of range, or ``copy_to`` is in the stack's own region or in another
-            account.
+        ValueError: If a number is out of range, ``lock`` asks for more days than ``keep_days``, or
+            ``copy_to`` has no literal ARN, is in the stack's own region or in another account.
 
     See https://docs.aws.amazon.com/aws-backup/latest/devguide/whatisbackup.html
 
-    Example:
-        >>> DifyBackup(stack, "Backup", data=data, keep_days=90)
+    Examples:
+        >>> DifyBackup(stack, "Backup", data=data, keep_days=90, lock=VaultLock(min_days=14))
     """
 
     def __init__(
@@ -87,14 +135,17 @@ class DifyBackup(Construct):
         keep_days: int = 35,
         hour_utc: int = 3,
         copy_to: backup.IBackupVault | None = None,
+        lock: VaultLock | None = None,
     ) -> None:
         super().__init__(scope, id)
-        for name, value, low, high in (
-            ("keep_days", keep_days, 1, _LONGEST_DAYS),
-            ("hour_utc", hour_utc, 0, _LAST_HOUR),
-        ):
-            require_literal(f"DifyBackup.{name}", value, "the plan is made from it")
-            require_whole(f"DifyBackup.{name}", value, low, high)
+        _require_days("DifyBackup.keep_days", keep_days, 1)
+        require_literal("DifyBackup.hour_utc", hour_utc, "the plan is made from it")
+        require_whole("DifyBackup.hour_utc", hour_utc, 0, _LAST_HOUR)
+        if lock is not None and lock.min_days > keep_days:
+            raise ValueError(
+                f"DifyBackup.keep_days {keep_days} must be at least {lock.min_days}, the min_days of its "
+                "lock, which lets no other backup in"
+            )
         if copy_to is not None:
             self._prepare_copy(data, copy_to)
         self._vault = backup.BackupVault(
@@ -102,6 +153,7 @@ class DifyBackup(Construct):
             "Vault",
             backup_vault_name=self._name(),
             block_recovery_point_deletion=True,
+            lock_configuration=None if lock is None else lock.configuration(),
             removal_policy=cdk.RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
         )
         self._restore_role = self._define_role("RestoreRole", "restores", _RESTORE_POLICIES)
@@ -122,12 +174,12 @@ class DifyBackup(Construct):
 
     @property
     def plan(self) -> backup.BackupPlan:
-        """The plan: add resources of yours that belong to the installation."""
+        """The backup plan, to which you can add resources of yours."""
         return self._plan
 
     @property
     def restore_role(self) -> iam.IRole:
-        """What AWS Backup restores with."""
+        """The role with which AWS Backup restores."""
         return self._restore_role
 
     def _name(self) -> str:
@@ -194,3 +246,8 @@ class DifyBackup(Construct):
                 f"the secret with SECRET_KEY is yours: replicate it to {region}, or what is restored there "
                 "gets another one, with which visitors of published web apps begin anew",
             )
+
+
+def _require_days(name: str, value: int, least: int) -> None:
+    require_literal(name, value, "the plan and the vault are made from it")
+    require_whole(name, value, least, _LONGEST_DAYS)

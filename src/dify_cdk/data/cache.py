@@ -27,12 +27,14 @@ class CacheSize:
 
     Attributes:
         node_type: ElastiCache node type.
-        replicas: Read replicas beside the primary, 0 to 5; one or more turns on failover to another zone.
-            With 0, Dify stands still while a failed node is replaced, and the new one is empty: waiting jobs
-            are lost, users sign in again. Raises a warning. Changing it updates the cache in place.
+        replicas: Read replicas beside the primary, 0 to 5. With one or more, a failed primary fails over to
+            another zone. With 0, which raises a warning, Dify stops until a failed node is replaced, and the
+            new one is empty: waiting jobs are lost, and users sign in again. Changing the number updates the
+            cache in place.
 
     Raises:
-        ValueError: If ``replicas`` is out of range or ``node_type`` is not one.
+        ValueError: If ``replicas`` is out of range or a token, or ``node_type`` is not a name such as
+            ``cache.t4g.micro``.
 
     See https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/quota-limits.html
     """
@@ -56,10 +58,10 @@ class Cache(Construct):
     mode have database 0 only.
 
     Args:
-        vpc: Network to live in.
+        vpc: VPC for the nodes.
         subnets: Subnets for the nodes.
         size: Node type and replicas.
-        removal_policy: What a stack delete does to the data and the secrets.
+        removal_policy: What happens to the data and the secrets when the stack is deleted.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ from dify_cdk.data.database import MASTER_USER, Database, DatabaseCapacity
 from dify_cdk.data.database_init import LAYOUT_REVISION, MAIN_ROLE, PLUGIN_ROLE, DatabaseInit, DatabaseRole
 from dify_cdk.data.secrets import KEY_LENGTH, define_secret, rotated
 from dify_cdk.data.storage import Storage
-from dify_cdk.dify.components import Component
+from dify_cdk.dify.components import Component, Objects
 from dify_cdk.dify.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
 from dify_cdk.dify.rotation import Renewal, renewal_of, require_count
 from dify_cdk.network import require_two_zones, tiers_of
@@ -37,42 +37,46 @@ _GENERATED = {  # purpose to what the console shows
 
 
 class DifyData(Construct):
-    """The stateful half of Dify, which every frontend and every variant shares.
+    """The stateful part of Dify, the same for every frontend.
 
     Defines an Aurora PostgreSQL Serverless v2 cluster with pgvector, a Valkey cache, a versioned bucket, one
-    secret per purpose, and a custom resource that creates roles, databases and extensions.
+    secret per purpose, and a custom resource that creates database roles, databases and extensions.
 
-    Nothing is lost by default: the cluster is protected from deletion and leaves a snapshot, the rest is
-    retained when the stack is deleted or a resource replaced.
+    By default no data is lost: the cluster is protected from deletion and leaves a snapshot, everything else
+    is retained when the stack is deleted or a resource replaced.
 
     Args:
-        vpc: Network to live in: of a ``DifyNetwork``, or any other with private subnets in two zones.
+        vpc: VPC for database and cache: of a ``DifyNetwork``, or any other with private subnets in two zones.
         subnets: Subnets for database and cache. Default: the isolated subnets, else the private ones.
         capacity: How far the database scales. Default: 0.5 to 4 ACU, one writer.
         cache_size: Node type and replicas of the cache. Default: two small nodes in two zones.
-        secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, so that an installation that
-            moves in keeps the visitors of its published web apps and the OAuth clients of the whole
-            installation. Keys to other stored credentials are in the bucket. Default: one is generated.
-        snapshot_identifier: Snapshot that the cluster starts from. Removing it later replaces the cluster.
-            What its master user made in ``main``, ``pgvector`` and ``dify_plugin`` becomes the
-            roles' that Dify logs in as; what others made stays theirs. Default: an empty cluster.
-        master_user: Name of the master user, which a snapshot brings along. Changing it later replaces the
-            cluster.
-        rotation: How often passwords and keys have been renewed. Raise it by one and deploy, and they get new
-            values: those of the database roles and the master user, the keys between components, and the
-            credentials for Amazon SES. Every task and function that has one is replaced; for the minutes in
-            between, requests and jobs of the old ones may fail. The old secrets stay, so that a failed
-            deployment can go back to them: delete them afterwards. ``SECRET_KEY``, ``INIT_PASSWORD`` and the
-            cache token keep their values, unless you have put new ones into their secrets before: see
+        secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, for an installation that is
+            moved or restored: visitors of its published web apps keep their conversations, and OAuth clients
+            that were entered for the whole installation stay valid. The keys of other stored credentials are
+            in the bucket. Default: one is generated.
+        snapshot_identifier: Name or ARN of the cluster snapshot to start from. Keep it: removing or changing
+            it later replaces the cluster. What the snapshot's master user owns in the databases ``main``,
+            ``pgvector`` and ``dify_plugin`` is handed to the database roles that Dify logs in as; what other
+            users own stays theirs. Default: an empty cluster.
+        master_user: Name of the master user: with a snapshot, the name of the snapshot's. Changing it later
+            replaces the cluster.
+        rotation: How often passwords and keys have been renewed. Raise it by one and deploy to give new
+            values to the passwords of the database roles and the master user, the keys between components,
+            and the credentials for Amazon SES. Every task and function that reads one is replaced; in the
+            minutes in between, requests and jobs of the old tasks may fail. The old secrets stay, so that a
+            failed deployment can roll back to them: delete them afterwards. ``SECRET_KEY``, ``INIT_PASSWORD``
+            and the cache token keep their values, unless you put new ones into their secrets first: see
             :data:`dify_cdk.dify.rotation.RENEWALS`.
-        removal_policy: What a stack delete does to the stateful resources: ``RETAIN`` or ``DESTROY`` for all
-            of them. Default: a snapshot of the cluster, and everything else is retained.
+        removal_policy: What happens to all stateful resources when the stack is deleted: ``RETAIN`` or
+            ``DESTROY``, which also turns the cluster's deletion protection off. Default: the cluster leaves a
+            snapshot, and everything else is retained.
 
     Raises:
-        ValueError: If the subnets lie in one zone, ``rotation`` is no count, or ``removal_policy`` is another
-            one than those named.
+        ValueError: If the VPC has no private subnets, the subnets are in one zone, ``master_user`` is
+            malformed or the name of one of Dify's own roles, ``rotation`` is not a whole number from 0 on, or
+            ``removal_policy`` is another one than those named.
 
-    Example:
+    Examples:
         >>> data = DifyData(stack, "Data", vpc=network.vpc)
     """
 
@@ -163,7 +167,7 @@ class DifyData(Construct):
 
     @property
     def initialization(self) -> Construct:
-        """Depend on it before using the database: roles, databases and extensions exist afterwards."""
+        """What to depend on before using the database: roles, databases and extensions exist then."""
         return self._init.resource
 
     @property
@@ -176,7 +180,7 @@ class DifyData(Construct):
 
     @property
     def endpoints(self) -> DataEndpoints:
-        """Where the containers find it all."""
+        """Host names, bucket and region that the containers are told."""
         return DataEndpoints(
             database_host=self._database.endpoint,
             cache_host=self._cache.endpoint,
@@ -186,7 +190,7 @@ class DifyData(Construct):
 
     @property
     def read_init_password_command(self) -> str:
-        """The shell command that shows the password which ``/install`` asks for."""
+        """The shell command that prints the password for ``/install``."""
         arn = self.secret(Purpose.INIT_PASSWORD).secret_arn
         return f"aws secretsmanager get-secret-value --query SecretString --output text --secret-id {arn}"
 
@@ -195,13 +199,13 @@ class DifyData(Construct):
         return self._secrets[purpose]
 
     def replicate_secret_key(self, region: str) -> bool:
-        """Keep ``SECRET_KEY`` in another region as well, for a copy of the data there.
+        """Replicate the secret with ``SECRET_KEY`` to another region, for a copy of the data there.
 
         Args:
-            region: The other region.
+            region: Name of the other region.
 
         Returns:
-            Whether it is replicated: not if the secret is one that was passed in.
+            Whether it is replicated: False for a secret that was passed in as ``secret_key``.
         """
         secret = self._secrets[Purpose.SECRET_KEY]
         if not isinstance(secret, secretsmanager.Secret):
@@ -212,13 +216,16 @@ class DifyData(Construct):
         return True
 
     def grant_access(self, grantee: iam.IGrantable, component: Component) -> iam.Grant:
-        """Allow what a component does with the bucket: the plugin daemon only below its own prefixes.
+        """Grant what a component does with the bucket, which for most is nothing.
 
         Args:
             grantee: Usually the task role.
-            component: One of the components that use data.
+            component: Any component; its row says which objects are its business.
         """
-        prefixes = STORAGE_PREFIXES if component is Component.PLUGIN_DAEMON else ()
+        objects = component.spec.objects
+        if objects is Objects.NONE:
+            return iam.Grant.drop(grantee, "the bucket")
+        prefixes = STORAGE_PREFIXES if objects is Objects.OF_PLUGINS else ()
         return self._storage.grant_objects(grantee, *prefixes)
 
     def _define_secrets(

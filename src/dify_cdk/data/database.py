@@ -33,20 +33,21 @@ class DatabaseCapacity:
     """How far Aurora Serverless v2 scales, in Aurora capacity units (ACU, about 2 GiB of memory each).
 
     Attributes:
-        min_acu: Lower bound, 0 to 256 in steps of 0.5. 0 saves nothing beside ``DifyWorkers``, which raises a
-            warning: the cluster pauses only when nothing is connected for some minutes, but the plugin daemon
-            asks it every minute, whether anybody uses Dify or not, and so does beat. Awake it has 0.5 or
-            more. While you keep the tasks of both stopped it can pause; the next connection then waits about
-            15 seconds, after a day of pause 30 or more. Sessions that idle for a minute are ended, but for
-            those to the vectors, which wait for models.
+        min_acu: Lower bound, 0 to 256 in steps of 0.5. 0 saves nothing together with ``DifyWorkers``, which
+            raises a warning: the cluster pauses only when nothing is connected for some minutes, but the
+            plugin daemon queries it every minute, whether anybody uses Dify or not, and so does beat. Awake
+            it has 0.5 or more. It can pause only while you keep the tasks of both stopped; the next
+            connection then waits about 15 seconds, and after a day of pause 30 or more. With 0, database
+            sessions that are idle for a minute are ended, except those to the vectors, which wait for models.
         max_acu: Upper bound, 1 to 256 in steps of 0.5, at least ``min_acu``.
-        readers: Read replicas in other zones, 0 to 15. With one or more a failover takes less than a minute,
-            without one up to ten minutes.
-        pause_after_minutes: Idle time before a pause, 5 to 1440. Only with ``min_acu=0``. Default: 5.
+        readers: Aurora replicas in other zones, 0 to 15, to fail over to; Dify does not read from them. With
+            one or more a failover takes less than a minute, without one up to ten minutes.
+        pause_after_minutes: Minutes without a connection before a pause, 5 to 1440. Only with ``min_acu=0``.
+            Default: 5.
 
     Raises:
-        ValueError: If a value is out of range, no multiple of 0.5, or ``pause_after_minutes`` is given
-            although the cluster never pauses.
+        ValueError: If a value is out of range or not a multiple of 0.5, ``min_acu`` is more than ``max_acu``,
+            or ``pause_after_minutes`` is given although ``min_acu`` is not 0.
 
     See https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2-auto-pause.html and
     https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Concepts.AuroraHighAvailability.html
@@ -87,7 +88,7 @@ class DatabaseCapacity:
 
     @property
     def pauses(self) -> bool:
-        """Whether the cluster would pause when nothing is connected."""
+        """Whether the cluster would pause if nothing was connected."""
         return self.min_acu == 0
 
 
@@ -96,17 +97,18 @@ class Database(Construct):
     """An Aurora PostgreSQL cluster with the Data API, encrypted, backed up for seven days.
 
     Defines the cluster, its writer and readers, subnet and parameter group, a security group and the master
-    user's secret. Connections without TLS are refused. The master user serves only the initialisation.
+    user's secret. Connections without TLS are refused. Only the initialisation uses the master user.
 
     Args:
-        vpc: Network to live in.
+        vpc: VPC for the cluster.
         subnets: Subnets in two or more zones.
         capacity: How far it scales.
-        removal_policy: What a stack delete does to the cluster.
+        removal_policy: What happens to the cluster when the stack is deleted. All but ``DESTROY`` turn
+            deletion protection on.
         snapshot_identifier: Name or ARN of a snapshot to start from. Removing or changing it later makes
             CloudFormation replace the cluster.
-        master_user: Name of the master user, which a snapshot brings along.
-        rotation: How often its password has been renewed.
+        master_user: Name of the master user: with a snapshot, the name of the snapshot's.
+        rotation: How often the master user's password has been renewed.
     """
 
     def __init__(
@@ -168,12 +170,12 @@ class Database(Construct):
 
     @property
     def pauses(self) -> bool:
-        """Whether it would pause when nothing is connected; a running plugin daemon always is."""
+        """Whether it would pause if nothing was connected; a running plugin daemon always is."""
         return self._capacity.pauses
 
     @property
     def max_connections(self) -> int | None:
-        """How many connections it takes; None if that is known at deployment only."""
+        """How many connections it accepts; None if that is known at deployment only."""
         bounds = self._capacity.min_acu, self._capacity.max_acu
         return None if is_token(bounds) else max_connections(min_acu=bounds[0], max_acu=bounds[1])
 

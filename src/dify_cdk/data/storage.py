@@ -17,10 +17,10 @@ class Storage(Construct):
     """A private, versioned, encrypted bucket. Replaced and deleted objects stay readable for 90 days.
 
     Below ``privkeys/`` Dify keeps the private key of each workspace. Nothing else decrypts the credentials of
-    models, tools and data sources in the database: lost with the bucket, they have to be entered again.
+    models, tools and data sources in the database: if the bucket is lost, they have to be entered again.
 
     Args:
-        removal_policy: What a stack delete does to the bucket.
+        removal_policy: What happens to the bucket when the stack is deleted.
     """
 
     def __init__(self, scope: Construct, id: str, *, removal_policy: cdk.RemovalPolicy) -> None:
@@ -53,11 +53,13 @@ class Storage(Construct):
         return self._bucket
 
     def grant_objects(self, grantee: iam.IGrantable, *prefixes: str) -> iam.Grant:
-        """Allow reading, writing and deleting objects, and listing the bucket; not creating buckets.
+        """Grant reading, writing, deleting and listing objects; not creating buckets.
 
         Args:
-            grantee: Who.
-            prefixes: Only below these prefixes. Default: the whole bucket.
+            grantee: Who gets the permissions.
+            prefixes: Prefixes without a trailing slash, to which everything is limited; a list of the whole
+                bucket is then refused, and so is the question whether there is a bucket. Default: the whole
+                bucket.
         """
         objects = [self._bucket.arn_for_objects(f"{prefix}/*") for prefix in prefixes]
         if not prefixes:
@@ -70,6 +72,11 @@ class Storage(Construct):
         if isinstance(grantee, Construct):
             acknowledge_wildcards(grantee, objects, "Dify names the objects below it")
         on_bucket = iam.Grant.add_to_principal(
-            grantee=grantee, actions=["s3:ListBucket"], resource_arns=[self._bucket.bucket_arn]
+            grantee=grantee,
+            actions=["s3:ListBucket"],
+            resource_arns=[self._bucket.bucket_arn],
+            conditions={"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}}
+            if prefixes
+            else None,
         )
         return on_objects.combine(on_bucket)

@@ -9,21 +9,30 @@ from types import MappingProxyType
 
 
 class Component(StrEnum):
-    """One kind of container of Dify 1.17; the value is Dify's own service name."""
+    """A component of Dify 1.17: one kind of container, which has its own image, size and variables."""
 
     API = "api"
+    """Answers the console, published apps and the API. Runs in the frontend."""
     API_WEBSOCKET = "api_websocket"
+    """Connects people who edit a workflow together. Runs in a frontend with ``collaboration``."""
     WEB = "web"
+    """Serves the pages. Runs in the frontend."""
     WORKER = "worker"
+    """Runs jobs: documents, triggers, and streamed answers of workflows and chatflows."""
     BEAT = "beat"
+    """Starts scheduled jobs."""
     PLUGIN_DAEMON = "plugin_daemon"
+    """Installs and runs plugins, which call models and tools."""
     SANDBOX = "sandbox"
+    """Runs the code of workflows."""
     SSRF_PROXY = "ssrf_proxy"
+    """Passes HTTP requests of workflows and code on, but not to private addresses."""
     MIGRATION = "migration"
+    """Brings the database schema up to date before a release runs."""
 
     @property
     def spec(self) -> ComponentSpec:
-        """What is known of the component."""
+        """The row of the table that describes it."""
         return SPECS[self]
 
     @property
@@ -95,6 +104,18 @@ class EgressRule(StrEnum):
     PROXY = "the SSRF proxy, and port 443"
 
 
+class Objects(StrEnum):
+    """Which objects of the bucket a component reads, writes, deletes and lists.
+
+    Dify's S3 storage asks for the bucket when it starts, in every component that runs its code, and goes on
+    if that is forbidden (``extensions/storage/aws_s3_storage.py`` of dify 1.14.2, commit ad96501e0).
+    """
+
+    ALL = "all of them"
+    OF_PLUGINS = "those below the prefixes of the plugin daemon"
+    NONE = "none"
+
+
 class HealthClient(StrEnum):
     """What a container asks itself with."""
 
@@ -138,7 +159,8 @@ class ComponentSpec:
         health: How its container, and a load balancer, know that it is well; None for no check.
         private_name: Whether it has a name in private DNS.
         called_by: Who may open a connection to it inside the network; nobody else can.
-        uses_data: Whether it talks to database, cache and bucket.
+        uses_data: Whether it talks to database and cache.
+        objects: Which objects of the bucket are its own business.
         egress: Where it may open connections to.
         host: Who runs it.
         option: The argument of its host without which it does not run; None if it always does.
@@ -159,6 +181,7 @@ class ComponentSpec:
     private_name: bool
     called_by: tuple[Component, ...]
     uses_data: bool
+    objects: Objects
     egress: EgressRule
     host: Host
     option: str | None
@@ -194,6 +217,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             # network (INTERNAL_FILES_URL) are read by the worker and by api itself.
             called_by=(Component.WEB, Component.PLUGIN_DAEMON, Component.WORKER, Component.API),
             uses_data=True,
+            objects=Objects.ALL,
             egress=EgressRule.ANYWHERE,
             host=Host.FRONTEND,
             option=None,
@@ -215,6 +239,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            # It relays what editors say to one another; pictures of people are links that api answers.
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.FRONTEND,
             option="collaboration",
@@ -236,6 +262,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=True,
             called_by=(),
             uses_data=False,
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.FRONTEND,
             option=None,
@@ -256,6 +283,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            objects=Objects.ALL,
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
@@ -276,6 +304,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            # It only queues what the worker does.
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.WORKERS,
             option="scheduler",
@@ -297,6 +327,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             # One of Dify's one-off commands after an upgrade asks for the installed plugins.
             called_by=(Component.API, Component.WORKER, Component.MIGRATION),
             uses_data=True,
+            objects=Objects.OF_PLUGINS,
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
@@ -319,6 +350,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=True,
             called_by=(Component.API, Component.WORKER),
             uses_data=False,
+            objects=Objects.NONE,
             egress=EgressRule.PROXY,
             host=Host.WORKERS,
             option=None,
@@ -341,6 +373,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=True,
             called_by=(Component.API, Component.WORKER, Component.SANDBOX),
             uses_data=False,
+            objects=Objects.NONE,
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
@@ -361,6 +394,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             private_name=False,
             called_by=(),
             uses_data=True,
+            # Schema and one-off commands encrypt with keys of the database, and decrypt nothing.
+            objects=Objects.NONE,
             egress=EgressRule.NETWORK,
             host=Host.MIGRATION,
             option=None,

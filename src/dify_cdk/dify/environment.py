@@ -7,9 +7,11 @@ what to use instead of setting it by hand. A value is text, a function of the :c
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, private_url
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
@@ -51,9 +53,12 @@ class Default:
 
     Attributes:
         value: Text, or what makes it of the :class:`Context`; None leaves it to the component's own default.
+        joins: Whether a user's text comes after it and not in its place: arguments, of which the last one
+            counts.
     """
 
     value: str | Callable[[Context], str | None]
+    joins: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +118,8 @@ class Context:
     options: Mapping[str, str] = field(default_factory=dict)
     secret_options: Collection[str] = ()
 
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 Value = str | SecretField | SecretOption | Default | Callable[[Context], str | None]
 
@@ -279,6 +286,9 @@ _WEBSOCKET = (Component.API_WEBSOCKET,)
 _DAEMON = (Component.PLUGIN_DAEMON,)
 _WEB = (Component.WEB,)
 _SANDBOX = (Component.SANDBOX,)
+_CALLS_PLUGINS = tuple(one for one in BACKEND_COMPONENTS if one in Component.PLUGIN_DAEMON.spec.called_by)
+_RUNS_CODE = tuple(one for one in BACKEND_COMPONENTS if one in Component.SANDBOX.spec.called_by)
+_SERVES_PLUGINS = (Component.API,)
 _DOMAIN_OPTION = "domain= of the frontend"
 _TIMEOUT_OPTION = "request_timeout= of the frontend"
 _DATA_OPTION = "the arguments of DifyData"
@@ -301,7 +311,7 @@ _START = (
     Row(
         "GUNICORN_CMD_ARGS",
         _API,
-        Default(_keep_alive(f"--keep-alive={{seconds}} --graceful-timeout={_GRACEFUL_SECONDS}")),
+        Default(_keep_alive(f"--keep-alive={{seconds}} --graceful-timeout={_GRACEFUL_SECONDS}"), joins=True),
     ),
     # gunicorn takes SCRIPT_NAME from a header of whoever is listed, and every sidecar is loopback, its
     # default: the header would move a request to another path, past the routes of the frontend. A comma is
@@ -377,7 +387,6 @@ _DATABASE = (
     Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and with min_acu=0
     Row("SQLALCHEMY_POOL_SIZE", _BACKEND, Default(_pool("size"))),
     Row("SQLALCHEMY_MAX_OVERFLOW", _BACKEND, Default(_pool("overflow"))),
-    Row("PGVECTOR_MAX_CONNECTION", _BACKEND, Default(_pool("vectors"))),
     Row("DB_MAX_OPEN_CONNS", _DAEMON, Default(_pool("plugins"))),
     Row("VECTOR_STORE", _BACKEND, "pgvector", _DATA_OPTION),
     Row("PGVECTOR_HOST", _BACKEND, _database_host, _DATA_OPTION),
@@ -417,11 +426,22 @@ _STORAGE = (
 STORAGE_PREFIXES = ("plugin", "plugin_packages", "assets", "persistence")
 """Prefixes below which the plugin daemon keeps its objects; changing one loses the plugins."""
 
+
+def _without(name: str, readers: tuple[Component, ...]) -> Row:
+    """Nothing for those that run the same code and have no use for a key: Dify's own value is published.
+
+    ``/inner/api`` answers 404 where there is no key (``controllers/inner_api/wraps.py`` of dify 1.14.2).
+    """
+    return Row(name, tuple(one for one in _BACKEND if one not in readers), "", _DATA_OPTION)
+
+
 _PLUGINS = (
     Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Component.PLUGIN_DAEMON)),
-    Row("PLUGIN_DAEMON_KEY", _BACKEND, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    Row("PLUGIN_DAEMON_KEY", _CALLS_PLUGINS, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    _without("PLUGIN_DAEMON_KEY", _CALLS_PLUGINS),
     Row("SERVER_KEY", _DAEMON, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
-    Row("INNER_API_KEY_FOR_PLUGIN", _BACKEND, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    Row("INNER_API_KEY_FOR_PLUGIN", _SERVES_PLUGINS, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    _without("INNER_API_KEY_FOR_PLUGIN", _SERVES_PLUGINS),
     Row("DIFY_INNER_API_KEY", _DAEMON, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
     Row("DIFY_INNER_API_URL", _DAEMON, _inner(Component.API)),
     Row("INTERNAL_FILES_URL", _BACKEND, _inner(Component.API)),
@@ -444,7 +464,8 @@ _PLUGINS = (
 
 _CODE = (
     Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Component.SANDBOX)),
-    Row("CODE_EXECUTION_API_KEY", _BACKEND, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    Row("CODE_EXECUTION_API_KEY", _RUNS_CODE, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    _without("CODE_EXECUTION_API_KEY", _RUNS_CODE),
     Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
     Row("SANDBOX_PORT", _SANDBOX, str(Component.SANDBOX.port)),
     Row("WORKER_TIMEOUT", _SANDBOX, _option("WORKER_TIMEOUT"), _SANDBOX_OPTION),
@@ -469,7 +490,7 @@ _PAGES = (
 
 _KEYS = (
     Row("SECRET_KEY", _BACKEND, SecretField(Purpose.SECRET_KEY), "secret_key= of DifyData"),
-    Row("INIT_PASSWORD", _BACKEND, SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
+    Row("INIT_PASSWORD", (Component.API,), SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
 )
 
 _OFFLINE = (
@@ -523,19 +544,28 @@ TABLE: tuple[Row, ...] = (
 """Every variable of every component."""
 
 
-def plain_variables(component: Component, context: Context, extras: Collection[str] = ()) -> dict[str, str]:
+def plain_variables(
+    component: Component, context: Context, extras: Mapping[str, object] = _NOTHING
+) -> dict[str, str]:
     """The variables of a component whose values may be read by everybody.
 
     Args:
         component: Who reads them.
         context: What their values are made of.
-        extras: Names of the variables that a user sets: they take the place of a :class:`Default`.
+        extras: The variables that a user sets, of which texts are among the result: they take the place of a
+            :class:`Default`, or come after it.
     """
-    rows = [row for row in TABLE if component in row.components]
-    taken = {name.upper() for name in extras}
-    free = {row.name for row in rows if isinstance(row.value, Default) and row.name in taken}
-    values = {row.name: _plain(row.value, context) for row in rows if row.name not in free}
-    return {name: value for name, value in values.items() if value is not None}
+    texts = {name: value for name, value in extras.items() if isinstance(value, str)}
+    found = {}
+    for row in TABLE:
+        value = _plain(row.value, context) if component in row.components else None
+        if value is None:
+            continue
+        if row.name not in extras:
+            found[row.name] = value
+        elif isinstance(row.value, Default) and row.value.joins and row.name in texts:
+            texts[row.name] = f"{value} {texts[row.name]}"
+    return {**found, **texts}
 
 
 def _plain(value: Value, context: Context) -> str | None:
@@ -574,6 +604,7 @@ def _is_free(row: Row, context: Context) -> bool:
 
 
 _GUNICORN_TRUST = ("--forwarded-allow-ips", "--forwarder-headers")
+_GUNICORN_FILE = "--config"  # may set the same
 
 
 def require_free(component: Component, extras: Mapping[str, object], context: Context) -> None:
@@ -586,24 +617,35 @@ def require_free(component: Component, extras: Mapping[str, object], context: Co
         ValueError: If a name is one the library sets, or is not a variable name; the message names the
             argument to use instead. Or if a value would open what another one closes.
     """
-    reserved = {row.name.upper(): row for row in TABLE if component in row.components}
+    reserved = {row.name: row for row in TABLE if component in row.components}
     for name, value in extras.items():
         if not name or "=" in name or any(c.isspace() for c in name):
             raise ValueError(f"environment of {component}: {name!r} is not a variable name")
         row = reserved.get(name.upper())
         if row is not None and not _is_free(row, context):
             raise ValueError(f"environment of {component}: {name} is set by dify_cdk, use {row.instead}")
-        _require_safe(component, name.upper(), value, context)
+        if row is not None and name != row.name:
+            raise ValueError(f"environment of {component}: write {row.name}, got {name!r}")
+        _require_safe(component, name, value, context)
+
+
+def _is_trust(argument: str) -> bool:
+    """Whether gunicorn may read one of those flags: ``argparse`` takes every abbreviation that is unique."""
+    flag = argument.partition("=")[0]
+    if argument.startswith("-c"):
+        return True
+    return len(flag) > len("--") and any(one.startswith(flag) for one in (*_GUNICORN_TRUST, _GUNICORN_FILE))
 
 
 def _require_safe(component: Component, name: str, value: object, context: Context) -> None:
     """Values that depend on others."""
     if not isinstance(value, str):
         return
-    if name == "GUNICORN_CMD_ARGS" and any(flag in value for flag in _GUNICORN_TRUST):
+    if name == "GUNICORN_CMD_ARGS" and any(map(_is_trust, shlex.split(value))):
+        flags = ", ".join((*_GUNICORN_TRUST, _GUNICORN_FILE))
         raise ValueError(
-            f"environment of {component}: GUNICORN_CMD_ARGS must not hold {' or '.join(_GUNICORN_TRUST)}: a "
-            f"client could call any path of api by a header, got {value!r}"
+            f"environment of {component}: GUNICORN_CMD_ARGS must hold none of {flags}: a client could call "
+            f"any path of api by a header, got {value!r}"
         )
     timeout = context.options.get("WORKER_TIMEOUT")
     if name == "CODE_EXECUTION_READ_TIMEOUT" and timeout and value.isdecimal() and int(value) <= int(timeout):

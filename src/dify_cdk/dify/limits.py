@@ -1,4 +1,4 @@
-"""What a frontend supports of the way from a browser to Dify."""
+"""What a frontend supports."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What one frontend supports.
+    """What one frontend supports between a browser and Dify.
 
     Attributes:
-        request_timeout_seconds: Where answers stream, the idle timeout: seconds without a byte in either
-            direction before the frontend closes the request. Elsewhere the total timeout: seconds for the
-            whole answer. Streaming responses send a ping every 10 s, so that a run does not reach an idle
-            timeout. That of a workflow or chatflow is a job of the worker, and sends nothing after its first
-            ping for as long as the job waits; after 300 seconds Dify itself ends it. Read and run in Dify at
-            ad96501e0 (1.14.2): ``core/app/apps/streaming_utils.py``, to which
-            ``message_based_app_generator.py`` gives no interval for pings.
-        streaming: Whether answers arrive piece by piece.
-        websocket: Whether WebSocket connections pass.
+        request_timeout_seconds: With ``streaming`` the idle timeout: seconds without a byte, at a load
+            balancer in either direction, at CloudFront from Dify, before the frontend closes the request.
+            Without it the total timeout: seconds for the whole answer. A streamed answer that runs stays
+            below an idle timeout, because Dify sends a ping every 10 seconds. A streamed answer of a workflow
+            or chatflow is a job of the worker, and sends one ping and then nothing while the job waits; after
+            300 seconds Dify itself ends it. Read and run in Dify at ad96501e0 (1.14.2):
+            ``core/app/apps/streaming_utils.py``, to which ``message_based_app_generator.py`` gives no
+            interval for pings.
+        streaming: Whether answers arrive while they are written.
+        websocket: Whether WebSocket connections are supported.
         max_body_mb: Largest request body in MB (10**6 bytes); None where the frontend sets no limit.
     """
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from dify_cdk._checks import require_match
 from dify_cdk.dify.components import Component, ReleaseTag, require_components
+from dify_cdk.dify.digests import DIGEST, KNOWN_DIGESTS, TESTED_COMBINATIONS
 
 if TYPE_CHECKING:
     from aws_cdk import aws_ecs as ecs
     from aws_cdk import aws_secretsmanager as secretsmanager
     from constructs import Construct
-
-TESTED_COMBINATIONS = frozenset({("1.17.1", "0.2.15", "0.6.10-local", "6.6-24.04_beta")})
-"""Tags this library is written for, in the order of ``ReleaseTag``."""
 
 _ECR = re.compile(
     r"(?P<account>.+?)\.dkr\.ecr\.(?P<region>.+?)\.amazonaws\.com(?P<china>\.cn)?(?:/(?P<prefix>.+))?"
@@ -56,43 +54,61 @@ def ecr_registry(registry: str | None) -> EcrRegistry | None:
     )
 
 
+_DIGEST_MEANING = "a digest, sha256: and 64 hexadecimal digits"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DifyRelease:
-    """The pinned image of every component.
+    """The pinned image of every component: a release of Dify.
+
+    The defaults are the tags that this version of the library is written for. Another combination raises the
+    warning ``DifyReleaseUntested``.
+
+    Whoever owns a repository can move a tag to another image, which the next deployment then runs. A digest
+    cannot be moved. Write it behind a tag, ``0.2.15@sha256:`` and 64 hexadecimal digits, or into ``digests``.
 
     Attributes:
-        version: Tag of the api and web images, also used by worker, beat and the migration.
-        sandbox: Tag of the sandbox image.
-        plugin_daemon: Tag of the plugin daemon image; the ``-local`` flavour runs plugins itself.
-        ssrf_proxy: Tag of the squid image.
-        registry: Prefix before the repository names, such as a private registry or an Amazon ECR
-            pull-through cache: ``123456789012.dkr.ecr.us-east-1.amazonaws.com/docker-hub``. For ECR the
-            pull permissions are granted. Default: Docker Hub.
-        credentials: Secret with ``username`` and ``password`` for the registry, which avoids Docker Hub's
-            limit for anonymous pulls. Not for ECR, which takes no password. Default: anonymous.
-        images: An own image for single components, any ``ecs.ContainerImage``; registry, credentials and tag
-            are then the image's own business. Default: none.
+        version: Tag of the api and web images; worker, beat, api_websocket and migration run the api image.
+            It stands for two images, so that their digests go into ``digests``.
+        sandbox: Tag of the sandbox image, with or without a digest.
+        plugin_daemon: Tag of the plugin daemon image, likewise; the ``-local`` variant runs plugins itself.
+        ssrf_proxy: Tag of the squid image, likewise.
+        digests: Digest of the image by component, for example ``{Component.API: "sha256:..."}``, whose image
+            worker, beat and the migration run as well; of the list of platforms, not of one of them.
+            Default, and for images that are not named: what the library knows of the tag, if anything. An
+            empty mapping pins by tag only, for a registry whose copies were changed.
+        registry: Prefix of the repository names, of a private registry or an Amazon ECR pull-through cache,
+            such as ``123456789012.dkr.ecr.us-east-1.amazonaws.com/docker-hub``. The permissions to pull from
+            ECR are granted. Default: Docker Hub.
+        credentials: Secret with the JSON fields ``username`` and ``password`` for the registry, which avoids
+            Docker Hub's limit for anonymous pulls. Not for ECR, which uses IAM. Default: anonymous pulls.
+        images: Images of your own for single components, any ``ecs.ContainerImage``; ``registry``,
+            ``credentials``, tags and digests do not apply to them. Default: none.
 
     Raises:
-        ValueError: If a tag is malformed, or the registry ends with a slash, has a scheme, or is an ECR
-            registry together with ``credentials``.
+        ValueError: If a tag or a digest is malformed, ``version`` has a digest, an image has two of them,
+            ``images`` names something else than a component, or the registry ends with a slash, has a scheme,
+            or is an ECR registry together with ``credentials``.
     """
 
     version: str = "1.17.1"
     sandbox: str = "0.2.15"
     plugin_daemon: str = "0.6.10-local"
     ssrf_proxy: str = "6.6-24.04_beta"
+    digests: Mapping[Component, str] | None = None
     registry: str | None = None
     credentials: secretsmanager.ISecret | None = None
     images: Mapping[Component, ecs.ContainerImage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check tags and registry."""
+        """Check tags, digests and registry."""
         for name in ReleaseTag:
-            require_match(f"DifyRelease.{name}", getattr(self, name), _TAG, "an image tag such as 1.17.1")
+            _require_tag(name, getattr(self, name))
+        require_components("DifyRelease.digests", self.digests or {})
+        for component, digest in (self.digests or {}).items():
+            require_match(f"DifyRelease.digests[{component}]", digest, DIGEST, _DIGEST_MEANING)
+        self._given_digests()
         require_components("DifyRelease.images", self.images)
         if self.registry is not None:
             meaning = "a registry and optional path without scheme or trailing slash"
@@ -107,28 +123,41 @@ class DifyRelease:
     @property
     def is_tested(self) -> bool:
         """Whether this combination of tags is one the library was written for."""
-        return tuple(getattr(self, name) for name in ReleaseTag) in TESTED_COMBINATIONS
+        return tuple(_tag_of(getattr(self, name)) for name in ReleaseTag) in TESTED_COMBINATIONS
 
     @property
     def needs_login(self) -> bool:
-        """Whether pulling takes more than a name: credentials, or permissions in Amazon ECR."""
+        """Whether pulling needs credentials, or permissions in Amazon ECR."""
         return self.credentials is not None or _ECR.match(self.registry or "") is not None
 
     def tag(self, component: Component) -> str:
-        """The image tag of a component."""
-        tag: str = getattr(self, component.spec.tag)
-        return tag
+        """The image tag of a component, without a digest."""
+        return _tag_of(getattr(self, component.spec.tag))
+
+    def digest(self, component: Component) -> str | None:
+        """The digest of a component's image; None where only its tag pins it."""
+        known = {} if self.digests == {} else KNOWN_DIGESTS
+        default = known.get(f"{component.spec.repository}:{self.tag(component)}")
+        return self._given_digests().get(component.spec.repository, default)
 
     def image_name(self, component: Component) -> str:
-        """The full name of a component's pinned image, whether or not ``images`` replaces it."""
-        prefix = "" if self.registry is None else f"{self.registry}/"
-        return f"{prefix}{component.spec.repository}:{self.tag(component)}"
+        """The full name of a component's pinned image, whether or not ``images`` replaces it.
+
+        With tag and digest where there is one, as Docker takes it; the tag then is for people only.
+        """
+        digest = self.digest(component)
+        return f"{self._repository(component)}:{self.tag(component)}{f'@{digest}' if digest else ''}"
+
+    def reference(self, component: Component) -> str:
+        """What Amazon ECS is told, which documents an image by tag or by digest, not by both."""
+        digest = self.digest(component)
+        return f"{self._repository(component)}@{digest}" if digest else self.image_name(component)
 
     def container_image(self, scope: Construct, component: Component) -> ecs.ContainerImage:
         """The image of a component for an ECS container.
 
         Args:
-            scope: Where an ECR repository is referred to, if the registry is one.
+            scope: Construct below which an ECR repository is imported, if the registry is in ECR.
             component: The component to run.
         """
         from aws_cdk import aws_ecr as ecr
@@ -139,10 +168,56 @@ class DifyRelease:
             return own
         place = ecr_registry(self.registry)
         if place is None:
-            return ecs.ContainerImage.from_registry(self.image_name(component), credentials=self.credentials)
+            return ecs.ContainerImage.from_registry(self.reference(component), credentials=self.credentials)
         name = "/".join(part for part in (place.prefix, component.spec.repository) if part)
         arn = f"arn:{place.partition}:ecr:{place.region}:{place.account}:repository/{name}"
         repository = ecr.Repository.from_repository_attributes(
             scope, "Repository", repository_arn=arn, repository_name=name
         )
-        return ecs.ContainerImage.from_ecr_repository(repository, self.tag(component))
+        return ecs.ContainerImage.from_ecr_repository(
+            repository, self.digest(component) or self.tag(component)
+        )
+
+    def _repository(self, component: Component) -> str:
+        prefix = "" if self.registry is None else f"{self.registry}/"
+        return f"{prefix}{component.spec.repository}"
+
+    def _given_digests(self) -> dict[str, str]:
+        """What the caller gave, by repository.
+
+        Raises:
+            ValueError: If that is two digests for one image.
+        """
+        found: dict[str, str] = {}
+        behind_tags = {one: _digest_of(getattr(self, one.spec.tag)) for one in Component}
+        for given in (behind_tags, self.digests or {}):
+            for component, digest in given.items():
+                repository = component.spec.repository
+                if digest and found.setdefault(repository, digest) != digest:
+                    raise ValueError(
+                        f"DifyRelease.digests[{component}] is {digest}, but {repository} was given "
+                        f"{found[repository]} as well: one image has one digest"
+                    )
+        return found
+
+
+def _tag_of(value: str) -> str:
+    return value.partition("@")[0]
+
+
+def _digest_of(value: str) -> str | None:
+    return value.partition("@")[2] or None
+
+
+def _require_tag(name: ReleaseTag, value: str) -> None:
+    meaning = "an image tag such as 1.17.1"
+    if name is not ReleaseTag.VERSION:
+        require_match(f"DifyRelease.{name}", value, rf"{_TAG}(@{DIGEST})?", meaning)
+        return
+    if isinstance(value, str) and re.fullmatch(rf"{_TAG}@{DIGEST}", value):
+        raise ValueError(
+            "DifyRelease.version must be an image tag, which stands for two images, langgenius/dify-api and "
+            f"langgenius/dify-web: write version={_tag_of(value)!r} and "
+            'digests={Component.API: "sha256:...", Component.WEB: "sha256:..."}'
+        )
+    require_match(f"DifyRelease.{name}", value, _TAG, meaning)

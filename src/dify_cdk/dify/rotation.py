@@ -44,8 +44,8 @@ _RANDOM = (
     "--query RandomPassword --output text"
 )
 _FIND = (
-    "aws cloudformation describe-stack-resources --stack-name STACK --output text "
-    "--query \"StackResources[?contains(LogicalResourceId, 'SecretKey')].PhysicalResourceId\""
+    "aws cloudformation list-stack-resources --stack-name STACK --output text "
+    "--query \"StackResourceSummaries[?contains(LogicalResourceId, 'SecretKey')].PhysicalResourceId\""
 )
 
 _BETWEEN_ROLES = "until all tasks are replaced, calls between an old and a new one are refused"

@@ -34,7 +34,7 @@ class Route:
         route_class: How a login treats it.
         priority: Fixed, sparse rank for listeners that need one; never renumbered and never used twice.
         long_requests: Whether answers may take minutes (streams, blocking calls).
-        uploads: Path patterns below the prefix that carry files; ``*`` matches across slashes.
+        uploads: Path patterns below the prefix for files; ``*`` matches across slashes.
     """
 
     prefix: str

@@ -18,6 +18,7 @@ from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Host, hosted
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Limits, require_support
 from dify_cdk.dify.routes import require_served
+from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
 from dify_cdk.frontends.parts.cognito import CognitoLogin
@@ -36,14 +37,14 @@ _NAME = "DifyAlbFrontend"
 
 
 class AlbScheme(StrEnum):
-    """Who can reach the load balancer's addresses."""
+    """Whether the load balancer has public or private addresses."""
 
     INTERNET_FACING = "internet-facing"
     """Public addresses in the public subnets."""
     INTERNAL = "internal"
     """Private addresses in the app subnets: for VPN, Direct Connect and peered networks.
 
-    List the VPC's own range in ``access`` as well if workflows call Dify's own URL.
+    If workflows call Dify's own URL, list the VPC's address range in ``access`` as well.
     """
 
 
@@ -51,16 +52,16 @@ class AlbScheme(StrEnum):
 class CloudFrontEdge:
     """CloudFront before a load balancer that has private addresses only.
 
-    The distribution gives TLS without a custom domain, and filters addresses and countries. Nobody but
-    CloudFront can reach the load balancer, through a VPC origin. Its idle timeout is 120 seconds, and it
-    supports streaming and WebSocket.
+    The distribution has TLS without a custom domain, and filters addresses and countries. Only CloudFront can
+    reach the load balancer, through a VPC origin. Its idle timeout is 120 seconds, and it supports streaming
+    and WebSocket. The VPC needs an internet gateway.
 
-    CloudFront cannot change a VPC origin in use: tags of the construct tree do not reach it, and tags of the
-    stack as CloudFormation knows them (``cdk deploy --tags``) cannot change later.
+    CloudFront cannot change a VPC origin in use, not even its tags: ``cdk.Tags`` does not apply to it, and
+    the tags of the stack (``cdk deploy --tags``) must stay as they were at its first deployment.
 
     Attributes:
-        web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
-            CloudFront Function, which has no fixed price.
+        web_acl: What AWS WAF checks before a request enters. Default: no web ACL; a CloudFront Function
+            filters addresses, at no fixed price.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
     """
@@ -73,38 +74,43 @@ class DifyAlbFrontend(Construct):
 
     Defines the load balancer with its listeners, rules, target groups and access logs, and the Fargate
     services of api and web. It supports streaming, WebSocket and bodies of any size. With ``edge`` it defines
-    a CloudFront distribution before a load balancer that only CloudFront can reach.
+    a CloudFront distribution before a load balancer that only CloudFront can reach; bodies then end at 64 GB.
 
-    With a ``domain`` it listens on HTTPS with TLS 1.2 or newer and redirects HTTP. Without one it speaks
-    plain HTTP, in which passwords travel in clear text; unless it is internal, that raises a warning. Dify
-    takes a client's address from the header ``CF-Connecting-IP``, which only ``edge`` keeps clients from
-    writing themselves.
+    With a ``domain`` it requires TLS 1.2 or newer and redirects HTTP to HTTPS. Without ``domain`` and
+    ``edge`` it speaks plain HTTP, so that passwords are sent in clear text; unless it is internal, that
+    raises the warning ``DifyAlbWithoutTls``. Dify takes a client's address from the header
+    ``CF-Connecting-IP``, which a client can forge unless ``edge`` overwrites it.
 
     Args:
-        workers: The background half; api and web take images, sizes and variables from it.
+        workers: The background components; api and web take images, sizes and variables from them.
         access: Who may enter. Only with ``edge`` can it filter by country.
-        domain: Custom domain. Default: the load balancer's name without TLS; CloudFront's with TLS. With
-            ``edge`` the way from CloudFront to the load balancer has TLS as well if there is, or can be, a
-            certificate in the stack's region; CloudFront's own name is not answered then.
-        edge: CloudFront before the load balancer, which is internal then. Default: none.
+        domain: Custom domain. Default: the load balancer's own DNS name, without TLS; with ``edge``
+            CloudFront's own host name, with TLS. With ``edge`` and a domain, CloudFront also connects to the
+            load balancer by TLS if the domain has a ``zone``, or a ``certificate`` in the stack's region;
+            requests to CloudFront's own host name then fail.
+        edge: CloudFront before the load balancer, which is then internal. Default: no CloudFront.
         login: Amazon Cognito before pages and scripts. Needs ``domain``. Default: Dify's own login only.
-        collaboration: Whether people edit a workflow together: one more service, with WebSocket connections.
-        request_timeout: Idle timeout of a request, 1 to 4,000 seconds, behind CloudFront at most 120; also
-            told to Dify, so that no inner hop ends it earlier. Streamed answers reach it only while they
-            wait for a worker, see :class:`Limits`. Default: ten minutes, behind CloudFront two.
-        scheme: Public or internal. Default: public, behind CloudFront internal.
-        must_support: What the frontend has to support; more than it does is an error. Default: nothing.
-        announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
-            frontend beside the first one needs ``False``.
+        collaboration: Whether several people can edit a workflow at the same time, which takes one more
+            service, ``api_websocket``, with WebSocket connections. Default: no.
+        request_timeout: Idle timeout of a request, 1 to 4,000 seconds, with ``edge`` at most 120; Dify's own
+            timeouts are set from it, so that no inner hop ends a request earlier. A streamed answer reaches
+            it only while it waits for a worker, see :class:`Limits`. Default: ten minutes, with ``edge`` two.
+        scheme: Public or internal. Default: public, with ``edge`` internal.
+        must_support: What your use of Dify needs; an error if the frontend does not support it. Default:
+            nothing is checked.
+        announce: Whether links in mails and files point to this frontend's URL. Default: yes; a second
+            frontend for the same workers needs ``False``.
 
     Raises:
         ValueError: If ``access`` filters by country without ``edge`` or lists more networks than fit, the
-            timeout is out of range, subnets or an internet gateway are missing, ``login`` has no domain or no
-            way out to Cognito, another frontend has announced itself, or the workers are in another stack.
+            frontend does not support what ``must_support`` asks for, ``request_timeout`` is out of range,
+            ``scheme`` is public with ``edge``, subnets or an internet gateway are missing, ``login`` has no
+            ``domain`` or no egress to Cognito, the stack has no region, another frontend has announced its
+            URL or has the same host name, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html
 
-    Example:
+    Examples:
         >>> DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access(ipv4=["203.0.113.0/24"]))
     """
 
@@ -166,7 +172,7 @@ class DifyAlbFrontend(Construct):
 
     @property
     def url(self) -> str:
-        """What users type, without a trailing slash; a token unless there is a domain."""
+        """The public URL, without a trailing slash; a token unless there is a ``domain``."""
         return self._endpoint.url
 
     @property
@@ -186,7 +192,7 @@ class DifyAlbFrontend(Construct):
 
     @property
     def user_pool(self) -> cognito.IUserPool | None:
-        """Who may sign in; None without ``login``."""
+        """The user pool that may sign in; None without ``login``."""
         return self._login.user_pool if self._login else None
 
     @property
@@ -194,12 +200,26 @@ class DifyAlbFrontend(Construct):
         """The services of api and web, and of collaboration if it is on."""
         return dict(self._services)
 
+    def limit_log_readers(self, *readers: str) -> None:
+        """Let nobody but these read the access logs, which hold secrets in paths and queries for 90 days.
+
+        Refuses administrators as well; whoever may change the bucket's policy can lift it. Without a call,
+        whoever the account allows ``s3:GetObject`` reads them, as AWS's policy ``ReadOnlyAccess`` does.
+
+        Args:
+            readers: ARNs of roles and users, with ``*`` and ``?`` for anything.
+
+        Raises:
+            ValueError: If nobody is named, or an entry is no such ARN.
+        """
+        limit_log_readers(self, _NAME, readers)
+
     def _define_login(self, login: Login, name: DomainName | None, workers: DifyWorkers) -> CognitoLogin:
         if name is None:
             raise ValueError("login= needs domain=: Cognito sends browsers back to a host name with TLS")
         if workers.platform.tiers.closed:
             raise ValueError(
-                "login= needs a way out to Cognito for the load balancer, and this network has none"
+                "login= needs egress to Cognito for the load balancer, and this network has none"
             )
         return CognitoLogin(self, "Login", login=login, host_name=name.host_name)
 

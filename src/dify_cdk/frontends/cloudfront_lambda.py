@@ -20,6 +20,7 @@ from dify_cdk.dify.components import Component
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
 from dify_cdk.dify.routes import cloudfront_behaviors, require_served
+from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
@@ -37,6 +38,7 @@ from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.function_size import DEFAULT_API, DEFAULT_WEB, FunctionSize
 from dify_cdk.options.sizes import with_room_for_proxy
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.options.web_acl import WebAcl
 from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
@@ -65,39 +67,47 @@ class DifyCloudFrontLambdaFrontend(Construct):
     """CloudFront before Lambda functions that run Dify's api and web images, with streaming.
 
     Defines two functions with function URLs that only the distribution may call, the distribution with TLS
-    and an IP filter, a function at the edge that hashes bodies for the signature, and one small Fargate
-    api that answers inside the network and takes uploads. Nothing that answers users runs while nobody asks,
-    and the first one to ask waits for a cold start.
+    and an IP filter, a Lambda@Edge function that hashes bodies for the signature, and one small Fargate
+    service of api that answers calls inside the network and takes uploads. By default the two
+    functions cost nothing while nobody uses Dify, and the next request waits for a cold start.
 
-    The idle timeout is 120 seconds, also of a stream that waits for a worker, see :class:`Limits`; the total
-    timeout is the function's. Bodies end at 1 MB except on the
-    paths that carry files, see :class:`Uploads`.
+    The idle timeout is 120 seconds, also for a stream that waits for a worker, see :class:`Limits`; the total
+    timeout is that of the function. Request bodies may have 1 MB, except on the paths for files, see
+    :class:`Uploads`.
 
     Args:
-        workers: The background half; api and web take images, sizes and variables from it.
-        access: Who may enter. Addresses are filtered at the edge, countries by CloudFront.
+        workers: The background components; api and web take images, sizes and variables from them.
+        access: Who may enter. A CloudFront Function or AWS WAF filters addresses, CloudFront itself
+            countries.
         domain: Custom domain, with a certificate in us-east-1. Default: CloudFront's own host name, with TLS.
         uploads: Where files and the plugin daemon's endpoints go. Default: an HTTP API, 10 MB.
-        collaboration: Whether people edit a workflow together: one more Fargate service, with WebSocket
-            connections, which needs ``Uploads.VPC_ORIGIN``.
+        upload_throttle: How many requests the HTTP API of ``uploads`` lets through, files and calls of the
+            plugin daemon's endpoints together; the others are answered with 429. Default: 50 a second, and
+            50 at one moment.
+        collaboration: Whether several people can edit a workflow at the same time, which takes one more
+            Fargate service, ``api_websocket``, and ``Uploads.VPC_ORIGIN`` for its WebSocket connections.
+            Default: no.
         images: Where the two Lambda images come from. Default: Docker on the machine that deploys.
         api: Size of the api function. Default: 2 GiB, 15 minutes.
         web: Size of the web function. Default: 1 GiB, one minute.
-        web_acl: What AWS WAF checks before a request enters. Default: nothing; addresses are filtered by a
-            CloudFront Function, which has no fixed price.
-        must_support: What the frontend has to support; more than it does is an error. Default: nothing.
-        announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
-            frontend beside the first one needs ``False``.
+        web_acl: What AWS WAF checks before a request enters. Default: no web ACL; a CloudFront Function
+            filters addresses, at no fixed price.
+        must_support: What your use of Dify needs; an error if the frontend does not support it. Default:
+            nothing is checked.
+        announce: Whether links in mails and files point to this frontend's URL. Default: yes; a second
+            frontend for the same workers needs ``False``.
 
     Raises:
-        ValueError: If the stack has no region, provisioned concurrency is asked for without a domain, the
-            list of networks does not fit, ``uploads`` does not support what ``must_support`` asks for, a
-            variable or an image of ``workers`` cannot be used in a Lambda function, another frontend has
-            announced itself, or the workers are in another stack.
+        ValueError: If the stack has no region, provisioned concurrency is asked for without ``domain``,
+            ``access`` lists more networks than fit, ``uploads`` does not support ``collaboration`` or what
+            ``must_support`` asks for, ``upload_throttle`` is given where there is no such API, a variable or
+            an image of ``workers`` cannot be used in a Lambda function, another frontend of this kind with
+            ``Uploads.HTTP_API`` stands beside the same workers, another frontend has announced its URL or has
+            the same host name, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-restricting-access-to-lambda.html
 
-    Example:
+    Examples:
         >>> DifyCloudFrontLambdaFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
     """
 
@@ -110,6 +120,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         access: Access,
         domain: Domain | None = None,
         uploads: Uploads = Uploads.HTTP_API,
+        upload_throttle: Throttle | None = None,
         collaboration: bool = False,
         images: LambdaImages = DEFAULT_IMAGES,
         api: FunctionSize = DEFAULT_API,
@@ -142,7 +153,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         )
         sizes = {Component.API: api, Component.WEB: web}
         self._functions = _define_functions(kind, workers, public, sizes, images)
-        second = _define_upload_origin(kind, uploads, workers.platform)
+        second = _define_upload_origin(kind, uploads, upload_throttle, workers.platform)
         behaviors = self._behaviors(self._define_signer(kind), second, collaboration)
         self._edge = Edge(self, "Edge", behaviors=behaviors, access=access, name=name, web_acl=web_acl)
         host = public.host or self._edge.distribution.distribution_domain_name
@@ -162,7 +173,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     @property
     def url(self) -> str:
-        """What users type, without a trailing slash; a token unless there is a domain."""
+        """The public URL, without a trailing slash; a token unless there is a ``domain``."""
         return self._endpoint.url
 
     @property
@@ -185,6 +196,20 @@ class DifyCloudFrontLambdaFrontend(Construct):
         """The small Fargate service of api, and of collaboration if it is on."""
         return dict(self._services)
 
+    def limit_log_readers(self, *readers: str) -> None:
+        """Let nobody but these read the access logs, which hold secrets in paths and queries for 90 days.
+
+        Refuses administrators as well; whoever may change the bucket's policy can lift it. Without a call,
+        whoever the account allows ``s3:GetObject`` reads them, as AWS's policy ``ReadOnlyAccess`` does.
+
+        Args:
+            readers: ARNs of roles and users, with ``*`` and ``?`` for anything.
+
+        Raises:
+            ValueError: If nobody is named, or an entry is no such ARN.
+        """
+        limit_log_readers(self, _NAME, readers)
+
     def _behaviors(
         self, signer: cloudfront.EdgeLambda, second: UploadOrigin | None, collaboration: bool
     ) -> list[Behavior]:
@@ -198,7 +223,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
             ]
         # Built once each: every call makes another origin, access control and pair of permissions.
         signed = {component: _signed_origin(function) for component, function in self._functions.items()}
-        # A prefix of which every path carries files, such as /triggers, leads to the second origin whole.
+        # A prefix of which every path is for files, such as /triggers, leads to the second origin whole.
         taken = {behavior.pattern for behavior in found}
         patterns = [pattern for pattern, _ in cloudfront_behaviors([Component.API]) if pattern not in taken]
         for pattern, component in (*((pattern, Component.API) for pattern in patterns), ("*", Component.WEB)):
@@ -235,8 +260,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
         self, kind: Construct, workers: DifyWorkers, second: UploadOrigin | None
     ) -> dict[Component, ComponentService]:
         """The small Fargate api (the plugin daemon's and web's calls, uploads), and collaboration."""
-        roomy = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
-        platform = workers.platform.with_size(Component.API, roomy)
+        size = with_room_for_proxy(Component.API, workers.platform.sizes[Component.API])
+        platform = workers.platform.with_size(Component.API, size)
         components = (
             [Component.API, Component.API_WEBSOCKET] if self._endpoint.collaboration else [Component.API]
         )
@@ -297,10 +322,17 @@ def _define_functions(
     return functions
 
 
-def _define_upload_origin(kind: Construct, uploads: Uploads, platform: Platform) -> UploadOrigin | None:
+def _define_upload_origin(
+    kind: Construct, uploads: Uploads, throttle: Throttle | None, platform: Platform
+) -> UploadOrigin | None:
+    if throttle is not None and uploads is not Uploads.HTTP_API:
+        raise ValueError(
+            f"{_NAME}.upload_throttle is of the HTTP API of Uploads.HTTP_API, which uploads=Uploads."
+            f"{uploads.name} does not have: remove it"
+        )
     match uploads:
         case Uploads.HTTP_API:
-            return HttpApiUploads(kind, "Uploads", platform=platform)
+            return HttpApiUploads(kind, "Uploads", platform=platform, throttle=throttle)
         case Uploads.VPC_ORIGIN:
             return VpcOriginUploads(
                 kind, "VpcOrigin", platform=platform, timeout_seconds=EDGE_READ_TIMEOUT_SECONDS

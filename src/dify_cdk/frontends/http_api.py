@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import aws_cdk as cdk
@@ -23,6 +23,7 @@ from dify_cdk.frontends.protocol import require_same_stack
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.sizes import with_room_for_proxy
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.workers.component_service import SERVICE_CONNECT_IDLE_SECONDS, ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
@@ -34,64 +35,46 @@ _CLIENT_ADDRESS = {"CF-Connecting-IP": "$context.identity.sourceIp"}
 _HOOK_URL = {"Dify-Hook-Url": "https://${context.domainName}${request.path}"}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Throttle:
-    """How many requests an HTTP API lets through; the others are answered with 429.
-
-    Attributes:
-        requests_per_second: Steady rate, 1 to 10,000, the default quota of an account and region.
-        burst: Requests at one moment, 1 to 5,000.
-
-    Raises:
-        ValueError: If a number is out of range.
-
-    See https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-    """
-
-    requests_per_second: float
-    burst: int
-
-    def __post_init__(self) -> None:
-        """Check both."""
-        require_between("Throttle.requests_per_second", self.requests_per_second, 1, 10_000)
-        require_between("Throttle.burst", self.burst, 1, 5_000)
-
-
 class DifyHttpApiFrontend(Construct):
     """An HTTP API that leads to api, web and the plugin daemon's endpoints through a VPC link.
 
-    No load balancer and no hourly price: every request is paid for, and TLS comes without a custom domain. It
-    supports neither streaming nor WebSocket, ends requests after 30 seconds and takes bodies of 10 MB; Dify's
-    own limits are set to that, so that users see Dify's message and not a gateway error.
+    It has no load balancer and no hourly price: you pay for each request, and TLS needs no custom domain. It
+    supports neither streaming nor WebSocket, its total timeout is 30 seconds, and request bodies may have
+    10 MB. Dify's own limits are set to that, so that users see Dify's message and not a gateway error.
 
     ECS Service Connect registers the tasks with Cloud Map in the form that private integrations need. A
-    VPC link without traffic for 60 days goes to sleep, and requests fail for some minutes when it wakes up.
+    VPC link without traffic for 60 days becomes inactive, and the next requests fail for some minutes.
 
     Args:
-        workers: The background half; api and web take images, sizes and variables from it. Their default
-            sizes leave room for the proxy of Service Connect.
-        access: Who may enter: a Lambda authorizer asks by source address. ``Access.anyone()`` has none.
+        workers: The background components; api and web take images, sizes and variables from them. Default
+            sizes grow by what the proxy of Service Connect needs; sizes of yours need 512 CPU units or more.
+        access: Who may enter: a Lambda authorizer decides by source address. With ``Access.anyone()`` there
+            is no authorizer.
         domain: Custom domain. Default: the API's own host name, with TLS.
-        request_timeout: How long a request may take, 1 to 30 seconds; also told to Dify. Default: 30.
-        throttle: How many requests are let through. Default: the account's limits.
-        authorizer_cache_seconds: How long the decision for an address is cached, 0 to 3,600 seconds; 0 asks
-            for every request. Clients denied earlier stay denied until the cached decision expires, even
-            after the list is widened; ``aws apigatewayv2 reset-authorizers-cache`` clears it. Default: five
-            minutes.
-        llrt_bootstrap: Path of an own LLRT binary that runs the authorizer instead of Python. LLRT is
-            experimental; its start is faster. Default: Python.
-        must_support: What the frontend has to support; more than it does is an error. Default: nothing.
-        announce: Whether this is the URL that links in mails and files point to. Default: yes; a second
-            frontend beside the first one needs ``False``.
+        request_timeout: Total timeout of a request, 1 to 30 seconds; Dify's own timeouts are set from it.
+            Default: 30 seconds.
+        throttle: Rate and burst above which requests are answered with 429. Default: the account's quota.
+        authorizer_cache_seconds: Seconds for which the decision for an address is cached, 0 to 3,600; 0 asks
+            for every request. After a change of ``access``, clients denied earlier stay denied, and removed
+            ones stay admitted, until the cached decision expires or is cleared with
+            ``aws apigatewayv2 reset-authorizers-cache``. Default: five minutes.
+        llrt_bootstrap: Path of your own LLRT binary, which runs the authorizer instead of Python. LLRT is
+            experimental and starts faster. Default: Python.
+        must_support: What your use of Dify needs; an error if the frontend does not support it. Default:
+            nothing is checked.
+        announce: Whether links in mails and files point to this frontend's URL. Default: yes; a second
+            frontend for the same workers needs ``False``.
 
     Raises:
-        ValueError: If ``access`` filters by country or has a list that does not fit, the API does not
-            support what is asked for, the LLRT binary is none, another frontend has announced itself, or
-            the workers are in another stack.
+        ValueError: If ``access`` filters by country or lists more than the authorizer holds, the API does not
+            support ``request_timeout`` or what ``must_support`` asks for, ``authorizer_cache_seconds`` is out
+            of range, the LLRT binary is not one that Lambda can run, a size leaves no room for the proxy of
+            Service Connect, another HTTP API stands beside the same workers, another frontend has announced
+            its URL or has the same host name, or the workers are in another stack.
 
     See https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 
-    Example:
+    Examples:
         >>> DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=Access(ipv4=["203.0.113.0/24"]))
     """
 
@@ -136,7 +119,7 @@ class DifyHttpApiFrontend(Construct):
             "PrivateApi",
             platform=platform,
             authorizer=authorizer,
-            throttle=_throttle(throttle),
+            throttle=throttle,
             default_endpoint=domain is None,
             dual_stack=bool(access.ipv6),
         )
@@ -156,7 +139,7 @@ class DifyHttpApiFrontend(Construct):
 
     @property
     def url(self) -> str:
-        """What users type, without a trailing slash; a token unless there is a domain."""
+        """The public URL, without a trailing slash; a token unless there is a ``domain``."""
         return self._endpoint.url
 
     @property
@@ -191,7 +174,7 @@ class DifyHttpApiFrontend(Construct):
         return services
 
     def _connect(self, workers: DifyWorkers) -> None:
-        """One integration per component, and every path of the route table."""
+        """Define one integration per component, and every path of the route table."""
         daemon = workers.services[Component.PLUGIN_DAEMON]
         ends = {
             component: self._api.integrate(service, f"{component.dns_label}-httpapi", _CLIENT_ADDRESS)
@@ -235,9 +218,3 @@ def _limits(request_timeout: cdk.Duration | None) -> Limits:
     require_support(_NAME, limits, supported=most)
     require_between(f"{_NAME}.request_timeout in seconds", seconds, 1, most.request_timeout_seconds)
     return limits
-
-
-def _throttle(throttle: Throttle | None) -> apigateway.ThrottleSettings | None:
-    if throttle is None:
-        return None
-    return apigateway.ThrottleSettings(rate_limit=throttle.requests_per_second, burst_limit=throttle.burst)

@@ -14,22 +14,26 @@ ANYONE_IPV6 = "::/0"
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Who may reach Dify. Each frontend enforces it in its own way: security group, authorizer or edge.
+    """Who may reach Dify: a client from one of the networks and, if countries are listed, in one of them.
 
-    ``Access(ipv4=["203.0.113.0/24"])`` lets one office in, :meth:`anyone` the whole world, which has to
-    be written out.
+    The frontend decides by what: the load balancer's security group, a Lambda authorizer of the HTTP API, or
+    a CloudFront Function or AWS WAF before a distribution.
+
+    ``Access(ipv4=["203.0.113.0/24"])`` lets one office in. :meth:`anyone` opens Dify to the whole world.
 
     Attributes:
         ipv4: IPv4 networks with a prefix length, a single address as ``/32``. Default: none.
         ipv6: IPv6 networks with a prefix length, a single address as ``/128``. Default: none.
         also: Additional single IPv4 addresses, usually tokens such as ``network.public_addresses``: the
-            source addresses from which Dify calls its own public URL. Default: none.
-        countries: ISO 3166-1 alpha-2 codes; only frontends behind CloudFront can filter by country.
-            Default: every country.
+            source addresses from which Dify calls its own public URL. They are not enough alone, and without
+            ``ipv4`` or ``ipv6`` they have no effect. Default: none.
+        countries: ISO 3166-1 alpha-2 codes such as ``JP``; only frontends with CloudFront can filter by
+            country. Without ``ipv4`` and ``ipv6`` every address in these countries may enter. Default: every
+            country.
 
     Raises:
-        ValueError: If nobody may enter, an entry is no network, or the whole world is listed instead of
-            asked for with ``Access.anyone()``.
+        ValueError: If ``ipv4``, ``ipv6`` and ``countries`` are all empty, an entry is malformed, or a network
+            is the whole world, which has to be written as ``Access.anyone()``.
     """
 
     ipv4: Sequence[str] = ()
@@ -72,7 +76,7 @@ class Access:
 
     @property
     def filters_addresses(self) -> bool:
-        """Whether single networks are let in; countries alone let every address of theirs in."""
+        """Whether only listed networks may enter; False if countries alone are listed."""
         return not self._everyone and bool(self.ipv4 or self.ipv6)
 
     @property

@@ -14,32 +14,37 @@ _PERCENT = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmThresholds:
-    """When an alarm is raised; None raises that one never and keeps its graph on the dashboard.
+    """When each alarm is raised. None raises no alarm and keeps the graph on the dashboard.
 
-    The percentages are those of AWS's recommended alarms; errors, latency and restarts are for a team of some
-    dozen people: raise them with your traffic.
+    The percentages are those of AWS's recommended alarms. The other defaults are for a team of a few dozen
+    people: raise them with your traffic.
 
     Attributes:
-        server_errors: Answers with status 5xx in five minutes, at least.
-        latency_seconds: Time until nine of ten requests got their first byte, above it for 15 minutes. A
-            streamed answer starts at once, a blocking one takes as long as the model.
-        task_stops: Tasks in 15 minutes that ended by themselves, failed a health check or could not start.
-        cpu_percent: Average of a component's tasks, above it for 15 minutes.
-        memory_percent: Average of a component's tasks, above it for 15 minutes. At 100 a task is killed.
-        database_capacity_percent: Of the upper bound of the cluster's capacity, for 15 minutes: at 100 raise
-            ``max_acu`` of ``DatabaseCapacity``.
-        cache_memory_percent: Of a node's memory, for 15 minutes: at 100 jobs are refused.
-        cache_cpu_percent: Of the thread that executes commands, for 15 minutes.
-        waiting_jobs: Jobs that wait for a place at a worker, never fewer for 15 minutes. Streamed answers of
+        server_errors: Responses with status 5xx within five minutes: this many or more.
+        latency_seconds: 90th percentile of the latency, above this for 15 minutes. A load balancer measures
+            until the first byte, so that a streamed answer is fast and a blocking one takes as long as the
+            model; an HTTP API and function URLs measure until they return the response.
+        task_stops: Tasks that ended by themselves, failed a health check or could not start: this many or
+            more within 15 minutes.
+        cpu_percent: Average CPU of a component's tasks, in percent of their size, above this for 15 minutes.
+        memory_percent: Average memory of a component's tasks, in percent of their size, above this for 15
+            minutes. At 100 a task is killed.
+        database_capacity_percent: The database's capacity in percent of ``DatabaseCapacity.max_acu``, above
+            this for 15 minutes: at 100 raise ``max_acu``.
+        cache_memory_percent: Used memory of the fullest cache node, above this for 15 minutes: at 100 no job
+            can be queued.
+        cache_cpu_percent: CPU of the cache's engine thread, which executes the commands, on the busiest node,
+            above this for 15 minutes.
+        waiting_jobs: Jobs that wait for a worker: never fewer than this for 15 minutes. Streamed answers of
             workflows and chatflows are such jobs.
-        unserved_jobs: Jobs that wait while no worker is connected, for 10 minutes. Also raised when for that
-            long nothing is known of the queue, so that a measurement that fails does not look like health: at
-            the first deployment until the first look. Raised every night if workers stop then and beat does
-            not.
-        database_gib: Size of the database in GiB. No limit is near, but the bill grows with it.
+        unserved_jobs: Jobs that wait while no worker is connected: this many or more for 10 minutes. Also
+            raised when the queue could not be measured for that long, so that a failing measurement does not
+            look healthy; at the first deployment, until the first measurement. If you stop the workers at
+            night but not beat, it is raised every night.
+        database_gib: Size of the database in GiB, above this. No limit is near, but the bill grows with it.
 
     Raises:
-        ValueError: If a value is no number above zero, or a percentage not below 100.
+        ValueError: If a value is not a number above zero, or a percentage is 100 or more.
 
     See https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Best_Practice_Recommended_Alarms_AWS_Services.html
     and https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-serverless-v2.setting-capacity.html

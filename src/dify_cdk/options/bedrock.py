@@ -35,31 +35,34 @@ class Bedrock:
     among those allowed.
 
     Attributes:
-        models: Ids of foundation models as Bedrock lists them, ``*`` and ``?`` stand for anything:
-            ``anthropic.claude-*``. Inference profiles of a model are allowed with it. Default: all models.
-        regions: Regions in which models may run. A profile routes to several: name all of them, such as
+        models: Ids of foundation models as Bedrock lists them, with the wildcards ``*`` and ``?``, such as
+            ``anthropic.claude-*``. Inference profiles of a model are allowed with it. An empty list allows
+            none. Default: all models.
+        regions: Regions in which models may run. An inference profile routes to several: name all, such as
             ``us-east-1``, ``us-east-2`` and ``us-west-2`` for ``us.`` profiles; ``global.`` profiles need
-            the default. Default: all regions.
-        knowledge_bases: Ids of Bedrock knowledge bases that plugins may search. Naming some does not limit
-            ``RetrieveAndGenerate``, which AWS cannot limit to one; an empty list allows neither.
-            Default: all.
+            the default. Knowledge bases and guardrails are limited to these regions as well. Default: all
+            regions.
+        knowledge_bases: Ids of Bedrock knowledge bases that plugins may search: whoever may use a plugin
+            reads what is in them. ``RetrieveAndGenerate``, which AWS cannot limit to one, is allowed as soon
+            as one is named. Default: none.
         guardrails: Ids of guardrails that plugins may apply. Default: none.
         assume_roles: ARNs of roles, such as one in the account that pays for the models, which plugins may
             assume. The Bedrock plugin has no field for a role (at version 0.0.80): this is for plugins that
-            have one. Each role has to trust the daemon's task role. Default: none.
+            have one. Each role's trust policy has to name the daemon's task role. Default: none.
 
     Raises:
-        ValueError: If an entry is malformed, or a model is written with the prefix of an inference profile.
+        ValueError: If an entry is malformed, ``regions`` is an empty list, or a model is written with the
+            prefix of an inference profile.
 
     See https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html
 
-    Example:
+    Examples:
         >>> models = Bedrock(models=["anthropic.claude-*", "amazon.nova-*"], regions=["eu-central-1"])
     """
 
     models: Sequence[str] | None = None
     regions: Sequence[str] | None = None
-    knowledge_bases: Sequence[str] | None = None
+    knowledge_bases: Sequence[str] = ()
     guardrails: Sequence[str] = ()
     assume_roles: Sequence[str] = ()
 
@@ -123,10 +126,9 @@ class Bedrock:
         )
 
     def _on_knowledge_bases(self, partition: str, account: str) -> tuple[Statement, ...]:
-        ids = ["*"] if self.knowledge_bases is None else list(self.knowledge_bases)
-        if not ids:
+        if not self.knowledge_bases:
             return ()
-        bases = self._arns(partition, account, [f"knowledge-base/{id}" for id in ids])
+        bases = self._arns(partition, account, [f"knowledge-base/{id}" for id in self.knowledge_bases])
         return (
             Statement(("bedrock:Retrieve",), bases),
             Statement(("bedrock:RetrieveAndGenerate",), ("*",)),

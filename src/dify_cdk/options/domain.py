@@ -23,11 +23,11 @@ class Domain:
 
     Attributes:
         host_name: Lower-case host name without scheme, port or trailing dot.
-        zone: Route 53 hosted zone of the host name. Default: no records are defined.
+        zone: Route 53 hosted zone that contains the host name. Default: no records are defined.
         certificate: Certificate for the host name in the frontend's region. Default: one is defined and
             validated through ``zone``.
-        edge_certificate: Certificate in us-east-1 for a frontend behind CloudFront. Default: in a stack of
-            us-east-1 the one above; elsewhere it has to be given.
+        edge_certificate: Certificate in us-east-1 for a frontend with CloudFront. Default: in a stack in
+            us-east-1 the one above; in other regions it has to be given.
 
     Raises:
         ValueError: If the host name is malformed, lies outside the zone, or ``zone`` and both certificates

@@ -13,18 +13,20 @@ _MAX_WARM_MINUTES = 15
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FunctionSize:
-    """Memory, time and concurrency of one Lambda function. Every open stream holds one environment.
+    """Memory, time and concurrency of one Lambda function. Every open stream occupies one environment.
 
     Attributes:
         memory_mib: Memory, 128 to 10,240 MiB; 1,769 MiB are one vCPU.
-        timeout_seconds: Longest request, 1 to 900 seconds.
-        reserved_concurrency: Most environments at once, which also limits database connections: each holds
-            up to five. Default: the account's limit.
-        provisioned_concurrency: Environments that are always ready, billed always; needs a custom domain,
-            because they start before CloudFront's host name is known. Default: none.
-        keep_warm_minutes: A schedule calls the function this often, 1 to 15 minutes apart, so that one
-            environment stays ready, for the price of the calls. It is one: whoever comes while it is busy
-            waits for a cold start. AWS promises no idle time; five minutes are usual. Default: no schedule.
+        timeout_seconds: Total timeout of a request, streamed answers included, 1 to 900 seconds.
+        reserved_concurrency: Most environments at once, 1 to 1,000, which also limits database connections:
+            each of api opens up to six, and more than the database takes raise a warning. Default: only the
+            account's limit, which is not counted.
+        provisioned_concurrency: Environments that are always ready and always billed, 0 to 1,000; needs a
+            custom domain, because they start before CloudFront's host name is known. Default: none.
+        keep_warm_minutes: Minutes between calls of a schedule, 1 to 15, that keep one environment ready for
+            the price of the calls. It is one: a request that arrives while it is busy waits for a cold start.
+            AWS does not promise how long an idle environment stays; five minutes are usual. Default: no
+            schedule.
 
     Raises:
         ValueError: If a value is out of range, or environments are both provisioned and kept warm.

@@ -17,24 +17,25 @@ _WEEK_HOURS = 168  # https://docs.aws.amazon.com/elasticloadbalancing/latest/app
 class Login:
     """Users sign in to Amazon Cognito at the load balancer before a request reaches Dify.
 
-    Users of published web apps need an account in the pool too. Pages lead to Cognito's sign-in page and
-    back; what scripts call answers 401 without a session. Dify's own login follows: Cognito decides who
-    reaches the installation, Dify who somebody is in it. Paths that programs call or that hold signed links
-    (``/v1``, ``/files``, ``/mcp``, ``/triggers``, ``/e/`` ...) have no login before them: Dify's own keys
-    guard those. Web apps embedded in other sites stay empty, for Cognito's sign-in page refuses to be shown
-    in a frame.
+    Users of published web apps need an account in the pool too. Without a session, pages redirect to
+    Cognito's sign-in page, and requests of scripts are answered with 401. Dify's own login follows: Cognito
+    decides who reaches the installation, Dify who somebody is in it. Paths that programs call or that hold
+    signed links (``/v1``, ``/files``, ``/mcp``, ``/triggers``, ``/e/`` ...) have no login before them: Dify's
+    own keys guard those. Web apps embedded in other sites stay empty, because Cognito's sign-in page cannot
+    be shown in a frame.
 
     Attributes:
-        user_pool: An existing pool; if it is imported, its own users sign in and nobody from identity
-            providers behind it. Default: one is defined, without self sign-up: you add people with
-            ``aws cognito-idp admin-create-user``. It is kept when the login or the stack is taken away; pass
-            it here if the login comes back, or another one is defined.
+        user_pool: An existing pool. From an imported one only users of the pool itself can sign in, not those
+            of its external identity providers. Default: one is defined, without self sign-up: you add users
+            with ``aws cognito-idp admin-create-user``. It is retained when the login or the stack is removed;
+            pass it here if you add the login again, or a new, empty one is defined.
         user_pool_domain: The existing pool's domain. Default: one with a unique prefix is defined; a pool can
             have only one of its kind.
-        session_hours: How long a session lasts, 1 to 168 hours.
+        session_hours: Hours until a user has to sign in again, 1 to 168.
 
     Raises:
-        ValueError: If a domain is given without its pool, or the session's length is out of range.
+        ValueError: If ``user_pool_domain`` is given without ``user_pool``, or ``session_hours`` is out of
+            range.
 
     See https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html
     """

@@ -48,24 +48,24 @@ class SesMail:
     """Mail through Amazon SES in the stack's region.
 
     Defines a user whose only permission is to send from ``sender``, and its SMTP credentials in a secret
-    that api and worker read. With ``zone`` also the domain's identity in SES and its DKIM records.
+    that api and worker read. With ``zone`` it also defines the domain's identity in SES and its DKIM records.
 
     A new account is in SES's sandbox, where recipients have to be verified as well: ask AWS to move it out.
-    In a network without a way out, SES needs an interface endpoint for ``email-smtp``, which some zones do
-    not have.
+    In a network without internet egress, SES needs an interface endpoint for ``email-smtp``, which some
+    availability zones do not have.
 
     Attributes:
-        sender: Who mails come from, ``dify@example.com`` or ``Dify <dify@example.com>``; the name may be in
-            any script.
+        sender: From address, ``dify@example.com`` or ``Dify <dify@example.com>``; the name may be in any
+            script.
         zone: Public hosted zone of the sender's domain, in which DKIM records prove that SES may send for
-            it. Default: the address or its domain is an identity in SES already.
+            it. Default: no records; the address or its domain has to be a verified identity in SES.
 
     Raises:
-        ValueError: If ``sender`` is no address, known only at deployment, or not in the zone's domain.
+        ValueError: If ``sender`` is not an address, is a token, or is not in the zone's domain.
 
     See https://docs.aws.amazon.com/ses/latest/dg/smtp-credentials.html
 
-    Example:
+    Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data, mail=SesMail(sender="dify@example.com"))
     """
 
@@ -107,18 +107,18 @@ class SmtpMail:
 
     Attributes:
         host: Host name or IPv4 address of the server.
-        sender: Who mails come from, ``dify@example.com`` or ``Dify <dify@example.com>``; the name may be in
-            any script.
+        sender: From address, ``dify@example.com`` or ``Dify <dify@example.com>``; the name may be in any
+            script.
         credentials: Secret with the JSON fields ``username`` and ``password``, which api and worker read
             when they start. Default: the server takes mail without a log-in.
         security: How the connection is encrypted. Default: STARTTLS.
         port: TCP port, 1 to 65535; AWS blocks 25 to the internet. Default: the usual one for ``security``.
 
     Raises:
-        ValueError: If host, sender or port cannot be, port and security do not fit, or a password would
-            travel in clear text.
+        ValueError: If the host, sender or port is not valid, the port is one for another ``security``, or
+            ``credentials`` would be sent in clear text.
 
-    Example:
+    Examples:
         >>> secret = secretsmanager.Secret.from_secret_name_v2(stack, "Smtp", "dify/smtp")
         >>> mail = SmtpMail(host="smtp.example.com", sender="dify@example.com", credentials=secret)
     """

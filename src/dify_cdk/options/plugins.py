@@ -23,22 +23,22 @@ _WITHOUT_INTERNET = {
 class Plugins:
     """Where plugins and the Python packages they need come from.
 
-    The plugin daemon installs the packages of a plugin when that is installed, and of every plugin each time
-    its task starts: without an index that it can reach, no plugin runs.
+    The plugin daemon installs a plugin's Python packages when the plugin is installed, and those of all
+    plugins each time its task starts: without a package index that it can reach, no plugin runs.
 
     Attributes:
         marketplace: Whether plugins can be installed from Dify's marketplace. Without it an administrator
-            uploads packages, which have to be signed by it all the same. Default: where the subnets of the
-            tasks have a way out.
+            uploads plugin packages, which still have to be signed by the marketplace. Default: True if the
+            subnets of the tasks have internet egress.
         pip_mirror_url: Package index instead of the public one, such as
-            ``http://pypi.example.internal:8080/simple``, for everybody to read. In a network without a way
-            out it has to have an address of the VPC. Lock files of plugins name the public index and are
-            ignored with it. Default: the public index.
+            ``http://pypi.example.internal:8080/simple``, readable without credentials. In a network without
+            internet egress it has to have an address in the VPC. The plugins' lock files are then ignored,
+            because they name the public index. Default: the public index.
 
     Raises:
-        ValueError: If the URL is malformed or carries credentials.
+        ValueError: If the URL is malformed or contains credentials.
 
-    Example:
+    Examples:
         >>> plugins = Plugins(marketplace=False, pip_mirror_url="http://pypi.example.internal:8080/simple")
     """
 
@@ -54,7 +54,7 @@ class Plugins:
         """Variables that differ from Dify's defaults.
 
         Args:
-            closed: Whether the tasks have no way out.
+            closed: Whether the tasks have no internet egress.
         """
         marketplace = not closed if self.marketplace is None else self.marketplace
         variables = {} if marketplace else dict(_WITHOUT_MARKETPLACE)

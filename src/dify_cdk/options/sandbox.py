@@ -34,31 +34,32 @@ _END = "#END"  # never a requirement
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sandbox:
-    """Extra Python packages and syscalls for code that runs in workflows, without an own image.
+    """Extra Python packages and syscalls for code that runs in workflows, without an image of your own.
 
-    The sandbox installs the packages with pip each time a task starts, while it answers health checks
-    already: code that needs one fails until pip is done. If pip fails, the task stops and ECS starts
-    another. Packages that take long or must be the same for months belong into an own image. A name
-    without a version takes the newest each time.
+    The sandbox installs the packages with pip each time a task starts, and already passes its health check
+    meanwhile: code that needs one fails until pip is done. If pip fails, the task stops and ECS starts
+    another. A requirement without a version installs the newest one each time. Packages that take long to
+    install, or must stay the same for months, belong in an image of your own.
 
     Attributes:
-        python_packages: Requirements as in a ``requirements.txt``: a name, and if wanted extras, versions
-            and an environment marker, such as ``numpy==2.1.3``. Each name once, no options, no URLs.
-            They replace the image's own list. Default: keep that.
+        python_packages: Requirements as in a ``requirements.txt``: a name, optionally with extras, versions
+            and an environment marker, such as ``numpy==2.1.3``. Each name once, no options, no URLs. They
+            replace the image's own list. Default: the image's list.
         allowed_syscalls: Numbers of all syscalls that Python code may use, on x86-64. The list
             **replaces** the image's own, network calls included: it is not added to it. Default: the
             image's list.
         pip_mirror_url: Package index for pip instead of the public one, which cannot be reached in a
-            network without a way out. pip calls it through the proxy, which lets it through only if it is
-            public or named as an exception, and does not check its certificate. Default: the public index.
+            network without internet egress. pip calls it through the SSRF proxy, which lets this one host
+            through even if its address is private, and does not check its certificate. Default: the public
+            index.
         timeout_seconds: Longest run of one piece of code, 1 to 600 seconds. A task runs four at once and
-            lets others wait, so that Dify waits four times as long for an answer, a minute at least.
+            queues others, so that Dify waits four times as long for an answer, and at least 60 seconds.
 
     Raises:
-        ValueError: If a requirement is malformed or named twice, or a number is no syscall or repeated, or
-            the URL is malformed or carries credentials.
+        ValueError: If a requirement is malformed or named twice, a syscall number is out of range or
+            repeated, ``timeout_seconds`` is out of range, or the URL is malformed or contains credentials.
 
-    Example:
+    Examples:
         >>> sandbox = Sandbox(python_packages=["numpy==2.1.3", "pydantic[email]>=2,<3"])
     """
 
@@ -105,7 +106,7 @@ class Sandbox:
         return variables
 
     def environment_of_callers(self) -> dict[str, str]:
-        """Variables of those who wait for it."""
+        """Variables of the components that call it."""
         wait = max(_SHORTEST_WAIT_SECONDS, _RUNS_AT_ONCE * self.timeout_seconds)
         return {"CODE_EXECUTION_READ_TIMEOUT": str(wait)}
 
@@ -127,7 +128,7 @@ def _check_packages(packages: Sequence[str]) -> None:
         if found is None:
             raise ValueError(
                 "Sandbox.python_packages must hold requirements such as 'numpy==2.1.3' or 'pydantic[email]', "
-                f"without options or URLs, got {package!r}; build an own image for anything else"
+                f"without options or URLs, got {package!r}; build an image of your own for anything else"
             )
         if found["marker"] is None:
             names.append(re.sub(r"[-_.]+", "-", found["name"]).lower())

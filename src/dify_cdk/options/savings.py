@@ -1,4 +1,4 @@
-"""Warnings for cost-saving choices that reduce availability, keyed by the id that acknowledges them."""
+"""Warnings for cost-saving choices that reduce availability or save nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AWAKE = (
 )
 
 
-def lever_warnings(
+def saving_warnings(
     sizes: Mapping[Component, ComponentSize], *, has_scheduler: bool, database_pauses: bool
 ) -> dict[str, str]:
     """The warnings, keyed by the id that acknowledges them.

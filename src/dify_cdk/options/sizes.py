@@ -28,38 +28,45 @@ _CPU_PERCENT = (10, 90)  # an idle component is above less already, and more is 
 
 
 class Architecture(StrEnum):
-    """Processor of the tasks; the sandbox always runs on x86-64, where its syscall list is complete."""
+    """Processor of tasks and of v3's functions.
+
+    The sandbox always runs on x86-64, where its syscall list is complete.
+    """
 
     X86_64 = "x86_64"
+    """Intel and AMD processors."""
     ARM64 = "arm64"
+    """AWS Graviton processors, which cost less; images of your own have to be built for them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scaling:
-    """A number of tasks that follows their load: ECS holds their average CPU near a target.
+    """A number of tasks that follows their load: ECS keeps their average CPU near a target.
 
-    Above the target for some minutes, tasks are added; well below it for a quarter of an hour, they are
-    taken away. A task that is taken away has two minutes to finish: a streamed answer or a job of the worker
-    that takes longer is cut off.
+    Above the target for three minutes, tasks are added; well below it for longer, they are removed. A task
+    that is removed has two minutes to finish: a streamed answer or a job of the worker that takes longer is
+    cut off.
 
-    The worker also follows its queue, because one that waits for models uses little CPU however many jobs
-    wait. When for three minutes more than ``waiting_jobs`` wait for each worker, tasks are added, the more
-    the longer the queue is. They are taken away only when CPU and queue are both low, and never while the
-    queue cannot be measured. Jobs that run are not seen: behind an empty queue a task may be taken away
-    although all of its places are in use, with those two minutes to finish.
+    The worker also follows its queue, because a worker that waits for models uses little CPU however long the
+    queue is. When more than ``waiting_jobs`` wait for each worker for three minutes, tasks are added, in
+    proportion to the queue. They are removed only when CPU and queue are both low, and never while the queue
+    cannot be measured. Running jobs do not count: with an empty queue a task may be removed while it runs
+    jobs, which have those two minutes to finish.
 
-    Every task opens its own connections to the database, whose number follows from its largest capacity.
+    Every task opens its own connections to the database, whose maximum follows from
+    ``DatabaseCapacity.max_acu``.
 
     Attributes:
         max_tasks: Upper bound, more than ``min_tasks``, up to 5000.
-        min_tasks: Lower bound, 1 or more: no load can be measured on no task.
-        cpu_percent: The average to hold, in percent of the task's size, 10 to 90.
-        waiting_jobs: How many jobs may wait for each worker, 1 to 1000; only for the worker. Default: a
-            quarter of the jobs that one runs at once where the database is large. A job waits for about as
-            much of the time that jobs take: with jobs of eight minutes for the two that CloudFront bears.
+        min_tasks: Lower bound, 1 to 5000: without a task there is no load to measure.
+        cpu_percent: Target for the average CPU, in percent of the task's size, 10 to 90.
+        waiting_jobs: How many jobs may wait for each worker task, 1 to 1000; only for ``worker``. Default: 4,
+            a quarter of the 16 jobs that a worker runs at once with a large enough database. A job then waits
+            for about a quarter of the time that jobs take: where they take eight minutes, for two, which is
+            CloudFront's idle timeout.
 
     Raises:
-        ValueError: If a value is out of range, or the bounds leave nothing to scale.
+        ValueError: If a value is out of range, or ``max_tasks`` is not more than ``min_tasks``.
 
     See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-autoscaling-targettracking.html
     and https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html
@@ -82,29 +89,30 @@ class Scaling:
         if self.min_tasks >= self.max_tasks:
             raise ValueError(
                 f"Scaling.max_tasks must be more than min_tasks={self.min_tasks}, got {self.max_tasks}: "
-                "write tasks= with one number where nothing shall scale"
+                "write tasks= with one number if nothing has to scale"
             )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spot:
-    """Spare capacity for the tasks beyond a base: up to 70 percent cheaper, and AWS can take it back.
+    """Fargate Spot for the tasks beyond a base: up to 70 percent cheaper, but AWS can interrupt them.
 
-    A task that AWS takes back is told to stop, as at a deployment, and ends after at most two minutes. ECS
-    starts another one as soon as there is spare capacity; on-demand capacity never stands in, so that tasks
+    An interrupted task is told to stop, as at a deployment, and ends after at most two minutes. ECS starts
+    another one as soon as there is Spot capacity; it never falls back to on-demand capacity, so that tasks
     may be missing for hours. What that means for a component that has no other task:
 
     - ``api`` and ``web``: nobody can use Dify, which raises a warning. The default base prevents it.
     - ``plugin_daemon``: no model and no tool answers until the next task has installed every plugin again,
       which takes minutes. Raises a warning.
-    - ``worker``: documents and triggered workflows wait; a job that needs more than those minutes is lost.
+    - ``worker``: documents, workflows and chatflows wait; a job that takes longer than those two minutes is
+      lost.
     - ``beat``: schedules that come due are late. ECS starts no second one before the first has stopped.
     - ``sandbox`` and ``ssrf_proxy``: code and HTTP nodes fail.
 
     The migration always runs on demand. Adding, changing or removing it updates the service in place.
 
     Attributes:
-        on_demand_base: How many tasks stay on demand, 0 to 5000; only those beyond them run on Spot.
+        on_demand_base: How many tasks run on demand, 0 to 5000; only those beyond it run on Spot.
 
     Raises:
         ValueError: If ``on_demand_base`` is out of range.
@@ -125,14 +133,15 @@ class ComponentSize:
     """Size and number of the tasks of one component.
 
     Attributes:
-        cpu_units: 1024 are one vCPU; a size that Fargate offers: 256, 512, 1024, 2048, 4096, 8192, 16384.
+        cpu_units: CPU units of a task, 1024 for one vCPU: 256, 512, 1024, 2048, 4096, 8192 or 16384.
         memory_mib: Memory in MiB, one of the values that Fargate pairs with ``cpu_units``.
-        tasks: Number of tasks, 1 to 5000, or a :class:`Scaling` for api, web or worker.
-        spot: Spare capacity for some of the tasks. Default: all of them run on demand.
+        tasks: Number of tasks, 1 to 5000, or a :class:`Scaling` for api, web or worker. beat, plugin_daemon
+            and migration run exactly one.
+        spot: Which of the tasks run on Fargate Spot. Default: all run on demand.
 
     Raises:
-        ValueError: If Fargate does not offer the size, ``tasks`` is out of range, or ``spot`` keeps so many
-            tasks on demand that none is left.
+        ValueError: If Fargate does not offer the size, ``tasks`` is out of range, or ``spot`` keeps all tasks
+            on demand.
 
     See https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ecs-taskdefinition.html
     """
@@ -198,10 +207,10 @@ See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-
 def with_room_for_proxy(component: Component, size: ComponentSize) -> ComponentSize:
     """The size of a component whose tasks also run the proxy of ECS Service Connect.
 
-    A default size grows by what is missing; an own size has to be large enough.
+    A default size grows by what is missing; a size of the user's has to be large enough.
 
     Raises:
-        ValueError: If an own size leaves no processor time for Dify beside the proxy.
+        ValueError: If a size of the user's leaves no processor time for Dify beside the proxy.
     """
     floor = DEFAULT_SIZES[component]
     if is_token(size.cpu_units) or size.cpu_units > _PROXY_CPU_UNITS:
@@ -218,8 +227,8 @@ def sizes_with(own: Mapping[Component, ComponentSize]) -> dict[Component, Compon
     """The default sizes with the user's own in their place.
 
     Raises:
-        ValueError: If more than one task of a singleton is asked for, a component shall scale that does
-            not, or the migration shall run on Spot.
+        ValueError: If there is more than one task of a singleton, a ``Scaling`` for a component that cannot
+            scale, or Spot for the migration.
     """
     require_components("sizes", own)
     for component, size in own.items():

@@ -38,18 +38,20 @@ See https://docs.aws.amazon.com/waf/latest/developerguide/aws-managed-rule-group
 
 @dataclass(frozen=True, kw_only=True)
 class WebAcl:
-    """What AWS WAF checks before a request enters CloudFront. Make one with a class method.
+    """What AWS WAF checks before a request enters CloudFront.
 
-    AWS asks for 5 USD a month for a web ACL, 1 USD for each of its rules, and 0.60 USD for a million
+    Make one with :meth:`managed`, :meth:`addresses` or :meth:`from_arn`.
+
+    AWS WAF costs 5 USD a month for a web ACL, 1 USD for each of its rules, and 0.60 USD for a million
     requests. Without one, a CloudFront Function filters addresses at no fixed price.
 
     See https://aws.amazon.com/waf/pricing/
 
     Attributes:
         arn: An existing web ACL; None if one is defined.
-        groups: Managed rule groups of AWS, in the order in which they are asked.
-        rate: Most requests of one address within five minutes; None for no limit.
-        filters_addresses: Whether the web ACL itself lets in the networks of ``access`` only.
+        groups: Names of AWS managed rule groups, in the order of evaluation.
+        rate: Requests of one address within five minutes above which it is blocked; None for no limit.
+        filters_addresses: Whether the web ACL itself allows only the networks of ``access``.
     """
 
     arn: str | None = None
@@ -59,7 +61,9 @@ class WebAcl:
 
     @classmethod
     def from_arn(cls, arn: str) -> WebAcl:
-        """A web ACL of yours with scope ``CLOUDFRONT``, which lives in us-east-1.
+        """A web ACL of yours with scope ``CLOUDFRONT``, which is in us-east-1.
+
+        Addresses are filtered by the CloudFront Function as without a web ACL.
 
         Raises:
             ValueError: If it is not the ARN of such a web ACL.
@@ -69,16 +73,19 @@ class WebAcl:
 
     @classmethod
     def managed(cls, *groups: str, rate: int | None = None) -> WebAcl:
-        """Managed rules of AWS; addresses are filtered by the CloudFront Function as without a web ACL.
+        """A web ACL with AWS managed rules.
+
+        Addresses are filtered by the CloudFront Function as without a web ACL.
 
         Args:
-            groups: Names of rule groups. Default: address reputation, the common rules and known bad inputs.
-                Rules of these three that read bodies only count; the others block, for example programs that
-                send no ``User-Agent`` header.
-            rate: Most requests of one address within five minutes, 10 to 2,000,000,000. Default: no limit.
+            groups: Names of managed rule groups. Default: IP reputation list, core rule set and known bad
+                inputs. Of these three, rules that read bodies only count; the others block, for example
+                programs that send no ``User-Agent`` header.
+            rate: Requests of one address within five minutes above which it is blocked, 10 to
+                2,000,000,000. Default: no limit.
 
         Raises:
-            ValueError: If a name is none of a managed rule group, or the rate is out of range.
+            ValueError: If a name does not begin with ``AWSManagedRules``, or the rate is out of range.
         """
         for group in groups:
             require_match("WebAcl.managed", group, _GROUP, "a name such as AWSManagedRulesCommonRuleSet")
@@ -86,12 +93,15 @@ class WebAcl:
 
     @classmethod
     def addresses(cls, *, rate: int | None = None) -> WebAcl:
-        """The web ACL lets in the networks of ``access`` only, which must be known at synthesis.
+        """A web ACL that allows only the networks of ``access``.
 
-        It holds 10,000 networks of each IP version, a CloudFront Function some hundred.
+        They must be known at synthesis, or the frontend raises an error: use it without the tokens of
+        ``network.public_addresses``. It holds 10,000 networks of each IP version, a CloudFront Function some
+        hundred.
 
         Args:
-            rate: Most requests of one address within five minutes. Default: no limit.
+            rate: Requests of one address within five minutes above which it is blocked, 10 to
+                2,000,000,000. Default: no limit.
 
         Raises:
             ValueError: If the rate is out of range.

@@ -21,9 +21,9 @@ class Compared:
     """One subject and what is known about it.
 
     Attributes:
-        subject: Its templates, and how the reader calls it.
+        subject: Its templates, and what reports call it.
         inventories: What each of its parts contains, in the order of the parts.
-        limits: What it carries.
+        limits: What it supports.
         floor: What it costs in a month in which nobody uses it.
         cost: What it costs in a month of the usage of the comparison.
         whole: What all parts contain together, where references between them have been followed.
@@ -42,7 +42,7 @@ class Compared:
 
     @property
     def name(self) -> str:
-        """How the reader calls it."""
+        """What reports call it."""
         return self.subject.name
 
 

@@ -16,7 +16,7 @@ from dify_cdk.report.traffic.containers import ContainerRow, read_containers
 from dify_cdk.report.traffic.entry_points import UNREAD, read_routes
 from dify_cdk.report.traffic.routes import Listener
 
-OTHER_DOORS = (
+OTHER_ENTRY_POINTS = (
     "AWS::ApiGateway::RestApi",
     "AWS::ApiGatewayV2::Api",
     "AWS::AppSync::GraphQLApi",
@@ -25,7 +25,7 @@ OTHER_DOORS = (
     "AWS::Lambda::Url",
     *UNREAD,
 )
-"""Public entry points whose routes are not followed; a report names them, so that no way in stays hidden."""
+"""Public entry points whose routes are not followed; a report names them, so that none stays hidden."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +65,14 @@ class Inventory:
     """What one template contains.
 
     Attributes:
-        name: How the reader calls the template.
+        name: What reports call the template.
         source: File it was read from; None if it was synthesized here.
         region: Region it was synthesized for; None if unknown or left open.
         types: Resources by service and type.
         conditional: How many of them exist only if a condition of the template holds.
         containers: Containers.
         listeners: Load balancer listeners, HTTP APIs and distributions with their routes.
-        other_doors: Types of public entry points whose routes are not followed.
+        other_entry_points: Types of public entry points whose routes are not followed.
         messages: What the CDK had to say; empty for a template read from a file.
     """
 
@@ -83,7 +83,7 @@ class Inventory:
     conditional: int
     containers: tuple[ContainerRow, ...]
     listeners: tuple[Listener, ...]
-    other_doors: tuple[str, ...]
+    other_entry_points: tuple[str, ...]
     messages: tuple[Message, ...] = ()
 
     @property
@@ -106,7 +106,7 @@ def read_view(view: Template, name: str) -> Inventory:
         conditional=sum(resource.conditional for resource in view.resources),
         containers=read_containers(view),
         listeners=read_routes(view),
-        other_doors=tuple(type for type in OTHER_DOORS if type in present),
+        other_entry_points=tuple(type for type in OTHER_ENTRY_POINTS if type in present),
     )
 
 

@@ -1,8 +1,13 @@
-"""Counts and lists as people write them, the same in tables, pages and pictures."""
+"""Text as people read it, the same in tables, pages and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+
+def clean(value: str) -> str:
+    """Text without control characters, which a template may hold and a terminal would obey."""
+    return "".join(letter if letter.isprintable() else " " for letter in value)
 
 
 def plural(count: int, noun: str) -> str:

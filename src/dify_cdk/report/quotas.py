@@ -15,12 +15,16 @@ from dify_cdk.report.cost.charge import number, number_or, setting, times
 from dify_cdk.report.cost.placement import capacity, runs_on_fargate, split
 from dify_cdk.report.templates.deployments import deployment_only
 from dify_cdk.report.templates.template import Template
-from dify_cdk.report.traffic.containers import ContainerRow, read_containers
+from dify_cdk.report.traffic.containers import (
+    SERVICE,
+    TASK_DEFINITION,
+    ContainerRow,
+    read_containers,
+    task_definition_of,
+)
 from dify_cdk.report.traffic.facts import Fact, fact
 from dify_cdk.report.traffic.targets import ALIAS, FUNCTION, VERSION, function_of
 
-_SERVICE = "AWS::ECS::Service"
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _MAXIMUM_PERCENT = 200  # where a service gives none, see DeploymentConfiguration in the API of ECS
 
 
@@ -31,25 +35,23 @@ class Quota:
     Attributes:
         service: Service code, as in ``aws service-quotas get-service-quota --service-code``.
         code: Quota code, as in ``--quota-code``.
-        default: What an account has that asked for nothing, with the page that says so.
-        new: The same for a new account, where AWS gives such an account less.
+        new: What a new account has that asked for nothing, with the page that says so.
     """
 
     service: str
     code: str
-    default: Fact
     new: Fact
 
 
-def _quota(service: str, code: str, default: str, new: str = "") -> Quota:
-    return Quota(service=service, code=code, default=fact(default), new=fact(new or default))
+def _quota(service: str, code: str, new: str) -> Quota:
+    return Quota(service=service, code=code, new=fact(new))
 
 
 QUOTAS: Mapping[str, Quota] = MappingProxyType(
     {
         "on_demand": _quota("fargate", "L-3032A538", "fargate.on_demand"),
         "spot": _quota("fargate", "L-36FBB829", "fargate.spot"),
-        "executions": _quota("lambda", "L-B99A9384", "lambda.concurrency", "lambda.concurrency_new"),
+        "executions": _quota("lambda", "L-B99A9384", "lambda.concurrency_new"),
         "elastic_ips": _quota("ec2", "L-0263D0A3", "ec2.elastic_ips"),
         "vpcs": _quota("vpc", "L-F678F1CE", "vpc.vpcs"),
     }
@@ -133,16 +135,16 @@ def demand(view: Template) -> Demand:
 
 def _once(view: Template, row: ContainerRow) -> Processors:
     """A task that something starts when needed: one of them, and on demand, because nothing asks for Spot."""
-    task = view.find({"Ref": row.task_definition}, _TASK_DEFINITION)
+    task = view.find({"Ref": row.task_definition}, TASK_DEFINITION)
     return Processors(on_demand=row.vcpu) if task and runs_on_fargate(task) else Processors()
 
 
 def _running(view: Template, row: ContainerRow, tasks: float | None) -> Processors:
     """So many tasks of a service."""
-    service = view.find({"Ref": row.service}, _SERVICE)
+    service = view.find({"Ref": row.service}, SERVICE)
     if service is None:
         return Processors()
-    task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
+    task = task_definition_of(view, service)
     strategy = capacity(view, service, task)
     if strategy is None:
         return Processors()
@@ -154,7 +156,7 @@ def _running(view: Template, row: ContainerRow, tasks: float | None) -> Processo
 
 def _replaced(view: Template, row: ContainerRow, tasks: float | None) -> Processors:
     """So many tasks of a service, and as many new ones as may run beside them."""
-    service = view.find({"Ref": row.service}, _SERVICE)
+    service = view.find({"Ref": row.service}, SERVICE)
     given = setting(service, "DeploymentConfiguration", "MaximumPercent") if service else None
     percent = number_or(given, _MAXIMUM_PERCENT)
     beside = None if tasks is None or percent is None else max(0, math.floor(tasks * percent / 100) - tasks)

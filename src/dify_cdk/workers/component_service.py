@@ -33,7 +33,7 @@ from dify_cdk.dify.release import DifyRelease
 from dify_cdk.network import Tiers
 from dify_cdk.options.sizes import Architecture, ComponentSize, Scaling, Spot
 from dify_cdk.workers.ecs_exec import exec_command, grant_exec
-from dify_cdk.workers.security_groups import Mesh
+from dify_cdk.workers.security_groups import SecurityGroups
 
 Extras = Mapping[Component, Mapping[str, "str | ecs.Secret"]]
 """Variables a user adds, by component."""
@@ -78,20 +78,20 @@ class Platform:
     Attributes:
         cluster: ECS cluster.
         tiers: Subnets.
-        data: The stateful half.
+        data: Database, cache, bucket and secrets.
         release: Images.
         architecture: Processor, except for the sandbox.
         sizes: Size of every component.
         extras: Variables added by the user.
         options: Values of variables that follow from arguments, by variable name.
         secret_options: Secrets of variables that follow from arguments, by variable name.
-        mesh: Security groups.
+        security_groups: The security group of every component.
         namespace: The private DNS namespace.
         names: The private DNS service of each component that has a name.
         ready: What has to exist before any task can start.
         pools: How many connections to the database each process may open.
         exec_components: Components whose containers ECS Exec opens.
-        services: The services made so far, with workers and all frontends.
+        parts: What services and functions made so far take of the database's connections.
         hosted: The components that something runs so far, as a service, a function or a single task.
     """
 
@@ -104,13 +104,13 @@ class Platform:
     extras: Extras
     options: Mapping[str, str]
     secret_options: Mapping[str, SecretSource]
-    mesh: Mesh
+    security_groups: SecurityGroups
     namespace: servicediscovery.INamespace
     names: Mapping[Component, servicediscovery.IService]
     ready: Sequence[IDependable]
     pools: Pools
     exec_components: Collection[Component] = ()
-    services: list[ComponentService] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     hosted: set[Component] = field(default_factory=set)
 
     def with_size(self, component: Component, size: ComponentSize) -> Platform:
@@ -194,8 +194,7 @@ class ComponentTask(Construct):
         self._plain = plain_variables(component, platform.context(endpoint), self._extras)
         self._container = self._define_container(start or Start(), endpoint)
         platform.hosted.add(component)
-        if component.spec.uses_data:
-            platform.data.grant_access(self._definition.task_role, component)
+        platform.data.grant_access(self._definition.task_role, component)
         if component in platform.exec_components:
             grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
@@ -218,10 +217,9 @@ class ComponentTask(Construct):
         return self._logs
 
     @property
-    def connections_to_database(self) -> int:
+    def connections_to_database(self) -> float:
         """How many connections to the database one task opens at most."""
-        texts = {name: value for name, value in self._extras.items() if isinstance(value, str)}
-        return connections_of(self._component, {**self._plain, **texts})
+        return connections_of(self._component, self._plain)
 
     def announce(self, endpoint: PublicEndpoint) -> None:
         """Add what is known only once there is a frontend.
@@ -233,7 +231,6 @@ class ComponentTask(Construct):
         require_free(self._component, self._extras, context)
         for name, value in plain_variables(self._component, context, self._extras).items():
             if name not in self._plain:
-                self._plain[name] = value
                 self._container.add_environment(name, value)
 
     def replace_command(self, start: Start) -> None:
@@ -247,7 +244,6 @@ class ComponentTask(Construct):
         extras = self._extras
         require_free(component, extras, self._platform.context(endpoint))
         require_values(component, extras)
-        plain_extras = {name: value for name, value in extras.items() if isinstance(value, str)}
         secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
         secrets = {
             name: ecs.Secret.from_secrets_manager(source.secret, source.field)
@@ -257,7 +253,7 @@ class ComponentTask(Construct):
             component,
             container_name=component,
             image=self._platform.release.container_image(self, component),
-            environment={**self._plain, **plain_extras},
+            environment=self._plain,
             secrets={**secrets, **secret_extras},
             port_mappings=_port_mapping(component),
             logging=ecs.LogDrivers.aws_logs(
@@ -319,7 +315,7 @@ class ComponentService(Construct):
             availability_zone_rebalancing=rebalancing.DISABLED if never_two else rebalancing.ENABLED,
             capacity_provider_strategies=_capacity(size.spot),
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
-            security_groups=[platform.mesh.group(component)],
+            security_groups=[platform.security_groups.group(component)],
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
             health_check_grace_period=cdk.Duration.seconds(START_SECONDS) if grace else None,
             enable_execute_command=False,
@@ -327,20 +323,21 @@ class ComponentService(Construct):
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
         )
         # The L2 waits for the task role's policy only; the execution role's lets the task read secrets.
-        self.wait_for(self._task, *platform.mesh.rules_of(component), *platform.ready)
+        self.wait_for(self._task, *platform.security_groups.rules_of(component), *platform.ready)
         self._number = self._scale(size.tasks) if isinstance(size.tasks, Scaling) else None
         if component in platform.exec_components:
             self.override("EnableExecuteCommand", True)
         name = platform.names.get(component)
         if name is not None:
             self._service.associate_cloud_map_service(service=name, container=self._task.container)
-        self._part = Part(
-            name=component,
-            most=size.most_tasks,
-            connections=self._task.connections_to_database,
-            doubles=not never_two,
+        platform.parts.append(
+            Part(
+                name=component,
+                most=size.most_tasks,
+                connections=self._task.connections_to_database,
+                doubles=not never_two,
+            )
         )
-        platform.services.append(self)
 
     @property
     def component(self) -> Component:
@@ -361,11 +358,6 @@ class ComponentService(Construct):
     def connections(self) -> ec2.Connections:
         """The component's security group."""
         return self._service.connections
-
-    @property
-    def part(self) -> Part:
-        """What the tasks take of the database's connections."""
-        return self._part
 
     @property
     def execute_command(self) -> str:
@@ -523,7 +515,7 @@ def _health_check(component: Component, extras: Mapping[str, object]) -> ecs.Hea
     health = component.spec.health
     if isinstance(health, HttpHealth):
         return _http_check(component.port, health)
-    if isinstance(health, BrokerHealth) and extras.keys().isdisjoint(health.unless):
+    if isinstance(health, BrokerHealth) and {name.upper() for name in extras}.isdisjoint(health.unless):
         return _broker_check()
     return None
 
@@ -550,9 +542,13 @@ def _broker_check() -> ecs.HealthCheck:
     """Whether a worker or the scheduler is connected to the broker; reads two files and starts no Python.
 
     Celery connects again by itself. One that does not for five minutes, longer than ElastiCache needs to put
-    another node in a failed one's place, is replaced, and with it jobs that could not report back. Neither a
-    worker that is connected and takes no job (celery/celery#7276) nor a broker that falls silent without
-    closing its connections is seen here, but by the queue's length.
+    another node in a failed one's place, is replaced, and with it jobs that could not report back.
+
+    Broker and cache are two databases behind one address and port, so any connection to the cache counts as
+    one to the broker: a worker that has lost only those on which it fetches jobs passes. Nor is seen here one
+    that is connected and takes no job (celery/celery#7276), or a broker that falls silent without closing its
+    connections. Where no worker fetches jobs any more, the alarm ``UnservedJobs`` of ``DifyMonitoring`` is
+    raised; jobs that wait in vain make the queue longer.
 
     Measured with celery 5.6.3, kombu 5.6.2 and redis 7.0: a worker is connected when it says that it is
     ready, beat with the first job that is due, a minute after its start; both stay so when idle. The end of

@@ -18,7 +18,7 @@ _ACTIONS = (  # what the agent inside the task calls; none of them takes a resou
 
 
 def require_exec(components: Collection[Component], *, has_scheduler: bool) -> frozenset[Component]:
-    """The components that ECS Exec shall open.
+    """The components whose containers ECS Exec opens.
 
     Raises:
         ValueError: If one of them is no component, must stay closed, or does not run.

@@ -82,7 +82,7 @@ class Migration(Construct):
             "Cluster": platform.cluster.cluster_arn,
             "TaskDefinition": self._task.definition.task_definition_arn,
             "Subnets": [subnet.subnet_id for subnet in platform.tiers.app],
-            "SecurityGroups": [platform.mesh.group(Component.MIGRATION).security_group_id],
+            "SecurityGroups": [platform.security_groups.group(Component.MIGRATION).security_group_id],
             "ContainerName": str(Component.MIGRATION),
             "LogGroup": self._task.logs.log_group_name,
             "LogStreamPrefix": str(Component.MIGRATION),
@@ -121,11 +121,11 @@ class Migration(Construct):
         return cdk.Stack.of(self).format_arn(service="ecs", resource="task", resource_name=name)
 
     def _order(self, platform: Platform) -> None:
-        """What the task needs when it starts: databases, cache, rules, its roles' policies and a way out."""
+        """What the task needs when it starts: databases, cache, rules, its roles' policies and egress."""
         self._resource.node.add_dependency(
             platform.data.initialization,
             platform.data.cache,
             self._task,
-            *platform.mesh.rules_of(Component.MIGRATION),
+            *platform.security_groups.rules_of(Component.MIGRATION),
             *platform.ready,
         )

@@ -39,9 +39,9 @@ class QueueMetrics(Construct):
     Of the waiting jobs one may be missing for each worker whose places are all taken, and a job that is put
     off counts as waiting. How long a job has waited cannot be seen.
 
-    It reads the cache's token from Secrets Manager, so that it needs a way out, or the endpoint that a closed
-    network has. Lambda delivers its log itself. The metrics cost 0.30 USD a month each, which ``dify-cdk
-    compare`` does not know, and the function some cents.
+    It reads the cache's token from Secrets Manager, so that it needs internet egress, or the endpoint that a
+    closed network has. Lambda delivers its log itself. The metrics are paid for as custom
+    metrics, which ``dify-cdk compare`` does not know, and the function costs some cents.
 
     Args:
         data: The cache, its token and the network.

@@ -14,7 +14,7 @@ from dify_cdk.network import Tiers, network_of
 _HTTPS = 443
 
 
-class Mesh(Construct):
+class SecurityGroups(Construct):
     """A security group for each component, and every permitted connection between them and to data.
 
     The guarantee comes from the callee: only callers named in its ingress reach it. Sandbox and proxy are
@@ -22,9 +22,9 @@ class Mesh(Construct):
     plugin daemon. All rules live here, whatever frontend is in use: switching frontends changes none.
     Each rule is a resource of its own on the caller's side, so that data may live in another stack.
 
-    In a network with a way out, api, worker, plugin daemon and proxy may connect anywhere, and the sandbox
-    to the proxy and to port 443, on which Fargate also fetches image, secrets and logs through the task's
-    own interface. In a closed network everyone is limited to the VPC and to S3.
+    In a network with internet egress, api, worker, plugin daemon and proxy may connect anywhere, and the
+    sandbox to the proxy and to port 443, on which Fargate also fetches image, secrets and logs through the
+    task's own interface. In a closed network everyone is limited to the VPC and to S3.
 
     Args:
         data: Database, cache and network.

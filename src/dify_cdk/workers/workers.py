@@ -34,7 +34,7 @@ from dify_cdk.options.bedrock import Bedrock
 from dify_cdk.options.mail import SesMail, SmtpMail
 from dify_cdk.options.plugins import Plugins
 from dify_cdk.options.sandbox import Sandbox
-from dify_cdk.options.savings import lever_warnings
+from dify_cdk.options.savings import saving_warnings
 from dify_cdk.options.sizes import (
     DEFAULT_SIZES,
     DEFAULT_WAITING_JOBS,
@@ -49,7 +49,7 @@ from dify_cdk.workers.component_service import START_SECONDS, ComponentService, 
 from dify_cdk.workers.ecs_exec import require_exec
 from dify_cdk.workers.migration import Migration
 from dify_cdk.workers.queue_metrics import QueueMetrics
-from dify_cdk.workers.security_groups import Mesh
+from dify_cdk.workers.security_groups import SecurityGroups
 from dify_cdk.workers.ses_sender import MailVariables, define_mail
 
 DEFAULT_RELEASE = DifyRelease()
@@ -63,46 +63,56 @@ _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z
 
 
 class DifyWorkers(Construct):
-    """The background components on Fargate, the migration before them, and everybody's private names.
+    """The background components of Dify on Fargate, the migration before them, and all private DNS names.
 
-    Defines the cluster, a private DNS namespace with one name for every component that listens, a security
-    group for every component, the one-off migration, and one service each for worker, beat, plugin daemon,
-    sandbox and SSRF proxy. The frontend that you put beside it hosts api and web; swapping the frontend
-    changes nothing here but the announced URL and limits.
+    Defines the cluster, a private DNS namespace with names for api, web, plugin daemon, sandbox and SSRF
+    proxy, a security group for every component, the one-off migration, and one service each for worker, beat,
+    plugin daemon, sandbox and SSRF proxy. The frontend, which you define next to it in the same stack, runs
+    api and web; another frontend changes only the URL and the limits that these components are told.
+    Synthesis fails if no frontend has announced its URL.
 
-    The sandbox runs other people's code. It can reach the proxy, and TCP 443 and DNS anywhere in a network
-    with a way out, because Fargate fetches image, secrets and logs through the task's own interface.
-    Database, cache, api and plugin daemon never let it in. Its task role has no permissions.
+    The sandbox runs code of Dify's users. It can reach the SSRF proxy and, in a network with internet egress,
+    TCP 443 and DNS anywhere, because Fargate pulls the image, reads secrets and writes logs through the
+    task's own network interface. Database, cache, api and plugin daemon do not accept its connections, and
+    its task role has no permissions.
 
     Args:
-        data: The stateful half.
-        cluster: ECS cluster with the Fargate capacity providers. Default: one is defined.
-        release: Images. Default: the release the library is written for.
-        architecture: Processor of all tasks but the sandbox. Default: x86-64.
-        sizes: Size, number of tasks and capacity of single components, also of api and web. Default: the
-            floors of ``dify_cdk.options.sizes``, one task each, on demand.
-        scheduler: Size of beat. ``None`` runs none: schedules, triggers and clean-ups stop, which raises a
-            warning and saves one task, no more. Default: one small task.
+        data: Database, cache, bucket and secrets.
+        cluster: ECS cluster with the capacity providers ``FARGATE`` and, for :class:`Spot`, ``FARGATE_SPOT``.
+            Default: one is defined, without Container Insights, after ECS's service-linked role. A cluster of
+            yours is defined without us, so nothing here makes sure of the role before it: in an account
+            without one, first run
+            ``aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com``.
+        release: Images. Default: the release that the library is written for.
+        architecture: Processor of all tasks but those of the sandbox. Default: x86-64.
+        sizes: Size, number of tasks and capacity of single components, also of api and web; that of beat is
+            ``scheduler``. Default: one on-demand task each, large enough for a handful of users.
+        scheduler: Size of beat. ``None`` runs no beat: schedules, triggers and clean-ups stop, which raises a
+            warning and saves one small task. Default: one small task.
         environment: Variables to add, by component: text, or an ``ecs.Secret`` of a Secrets Manager field or
-            an SSM parameter. They cannot replace what the library sets.
+            an SSM parameter. They replace defaults of the library. A variable that follows from the
+            architecture is an error, which names the argument to use instead. Default: none.
         sandbox: Extra Python packages and syscalls of the sandbox. Default: the image as it is.
-        plugins: Where plugins come from. Default: Dify's marketplace and the public Python package index, or,
-            where the subnets of the tasks have no way out, uploads only.
-        models: What plugins may do with Amazon Bedrock by the plugin daemon's role. Default: nothing.
-        mail: How Dify sends mail. Default: not at all, so that nobody can be invited or reset a password.
-        namespace: Name of the private DNS namespace. Default: derived from the construct's path.
+        plugins: Where plugins come from. Default: Dify's marketplace and the public Python package index;
+            without internet egress from the subnets of the tasks, uploads only.
+        models: What plugins may do with Amazon Bedrock through the plugin daemon's task role. Default:
+            nothing.
+        mail: How Dify sends mail. Default: it sends none, so that nobody can be invited or reset a password.
+        namespace: Name of the private DNS namespace, such as ``dify.internal``. Default: derived from the
+            construct's path.
         app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
-        exec_components: Components in whose containers ECS Exec lets anybody with ``ecs:ExecuteCommand``
-            open a shell, who then sees their secrets: list them only while you need it. The service's
-            ``execute_command`` is the ready command. A cluster of yours that encrypts or logs sessions
-            needs grants of yours to the task's role. A component on AWS Lambda has no shell. Default: none;
-            never sandbox and proxy.
+        exec_components: Components whose containers can be entered by ECS Exec. Everybody with
+            ``ecs:ExecuteCommand`` can then open a shell and read their secrets, so list them only while you
+            need it; ``execute_command`` of the service is the command to run. If your own ``cluster``
+            encrypts or logs sessions, grant that to the task roles yourself. Sandbox, SSRF proxy and
+            migration cannot be listed, and Lambda functions have no shell. Default: none.
 
     Raises:
-        ValueError: If a size or variable cannot be, the namespace is malformed or ends with ``.local``, or
-            ``exec_components`` holds a component that must stay closed.
+        ValueError: If a size is not possible for its component, a variable must not be set, the VPC has no
+            private subnets, the namespace is malformed or ends with ``.local``, or ``exec_components`` holds
+            a component that ECS Exec must not open.
 
-    Example:
+    Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
     """
 
@@ -151,7 +161,7 @@ class DifyWorkers(Construct):
                 **post.plain,
             },
             secret_options=post.secrets,
-            mesh=Mesh(self, "Mesh", data=data, tiers=tiers),
+            security_groups=SecurityGroups(self, "Mesh", data=data, tiers=tiers),
             namespace=dns,
             names={component: _define_name(dns, component) for component in NAMED_COMPONENTS},
             ready=[*tiers.way_out, *providers],
@@ -174,7 +184,7 @@ class DifyWorkers(Construct):
 
     @property
     def platform(self) -> Platform:
-        """Where and from what the tasks are made: what a frontend builds api and web with."""
+        """Cluster, subnets, images, sizes and other things that a frontend defines api and web with."""
         return self._platform
 
     @property
@@ -194,7 +204,7 @@ class DifyWorkers(Construct):
 
     @property
     def migration(self) -> Construct:
-        """Depend on it before running Dify's code."""
+        """What to depend on before running Dify's code: afterwards the database schema is up to date."""
         return self._migration.resource
 
     @property
@@ -208,12 +218,16 @@ class DifyWorkers(Construct):
         return dict(self._services)
 
     def announce(self, endpoint: PublicEndpoint) -> None:
-        """Tell the background components under which URL users reach Dify, and what the way there supports.
+        """Tell the background components the public URL of Dify and what the frontend there supports.
 
-        Frontends call it; the first one that announces wins, a second one needs ``announce=False``.
+        Frontends call it unless they have ``announce=False``; only one may.
+
+        Args:
+            endpoint: URL, limits and timeouts of the frontend.
 
         Raises:
-            ValueError: If another frontend has announced itself.
+            ValueError: If another frontend has announced its URL, or ``environment`` sets a variable that
+                follows from the limits of this one.
         """
         if self._announced is not None:
             raise ValueError(
@@ -228,10 +242,10 @@ class DifyWorkers(Construct):
             proxy.task.replace_command(self._proxy_start(allowed_hosts=[endpoint.host]))
 
     def admit_plugin_targets(self, target_group: elbv2.ApplicationTargetGroup) -> None:
-        """Register the plugin daemon with a load balancer, for ``/e/*``.
+        """Register the plugin daemon as a target of a load balancer, for ``/e/*``. Frontends call it.
 
         Args:
-            target_group: Target group that a listener rule leads to: ECS refuses one without a listener.
+            target_group: Target group that a listener rule forwards to: ECS refuses one without a listener.
         """
         self._plugin_targets.append(
             {
@@ -246,10 +260,11 @@ class DifyWorkers(Construct):
         self._services[Component.PLUGIN_DAEMON].wait_for(target_group.load_balancer_attached)
 
     def measure_queue(self) -> QueueMetrics:
-        """Define what measures the job queue, once, and return its metrics.
+        """Define what measures the job queue, unless it is defined already, and return its metrics.
 
-        A worker that scales needs it, and so does ``DifyMonitoring``; without them nothing is measured, and
-        nothing is paid: a small function that runs every minute, and three custom metrics.
+        A worker with ``Scaling`` calls it, and so does ``DifyMonitoring``; without them nothing is measured.
+        It costs a small Lambda function that runs every minute, and three custom metrics of 0.30 USD a month
+        each.
 
         Returns:
             A construct with ``metric_waiting_jobs()``, ``metric_connected_workers()`` and
@@ -262,10 +277,14 @@ class DifyWorkers(Construct):
         return self._queue
 
     def claim(self, what: str, name: str) -> None:
-        """Reserve a name that AWS lets only one frontend have.
+        """Reserve a name that AWS lets only one frontend have. Frontends call it.
+
+        Args:
+            what: What the name is, for the error: such as ``host name``.
+            name: The name.
 
         Raises:
-            ValueError: If another frontend beside these workers has it.
+            ValueError: If another frontend of these workers has reserved it.
         """
         if (what, name) in self._claimed:
             raise ValueError(
@@ -275,10 +294,12 @@ class DifyWorkers(Construct):
         self._claimed.add((what, name))
 
     def admit_plugin_discovery(self) -> str:
-        """Register the plugin daemon for private integrations of API Gateway; all frontends share the entry.
+        """Register the plugin daemon for private integrations of API Gateway, once for all frontends.
+
+        Frontends call it.
 
         Returns:
-            The discovery name.
+            Its discovery name in AWS Cloud Map.
 
         Raises:
             ValueError: If the daemon's size leaves no room for the proxy of Service Connect.
@@ -365,12 +386,12 @@ class DifyWorkers(Construct):
     def _warn(self, scheduler: ComponentSize | None, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
         platform = self._platform
-        levers = lever_warnings(
+        savings = saving_warnings(
             platform.sizes,
             has_scheduler=scheduler is not None,
             database_pauses=platform.data.database.pauses,
         )
-        for id, text in levers.items():
+        for id, text in savings.items():
             validations.add_warning(id, text)
         if not release.is_tested:
             validations.add_warning(
@@ -380,14 +401,14 @@ class DifyWorkers(Construct):
         if platform.tiers.closed and release.registry is None:
             validations.add_warning(
                 "DifyWorkersClosedNetwork",
-                "the subnets of the tasks have no way out, but the images come from Docker Hub: "
+                "the subnets of the tasks have no internet egress, but the images come from Docker Hub: "
                 "pass release=DifyRelease(registry=...)",
             )
         if platform.tiers.closed and platform.exec_components and network_of(platform.data.vpc) is None:
             validations.add_warning(
                 "DifyWorkersExecEndpoint",
-                "the subnets of the tasks have no way out, so that ECS Exec needs an interface endpoint for "
-                "ssmmessages in your VPC, which a DifyNetwork would have",
+                "the subnets of the tasks have no internet egress, so that ECS Exec needs an interface "
+                "endpoint for ssmmessages in your VPC, which a DifyNetwork would have",
             )
 
     def _warn_of_closed_network(
@@ -397,26 +418,26 @@ class DifyWorkers(Construct):
         if network_of(self._platform.data.vpc) is None:
             validations.add_warning(
                 "DifyWorkersEndpoints",
-                "the subnets of the tasks have no way out, and the VPC is your own: give it a gateway "
-                f"endpoint for s3 and interface endpoints for {', '.join(ENDPOINT_SERVICES)}",
+                "the subnets of the tasks have no internet egress, and the VPC is your own: give it a "
+                f"gateway endpoint for s3 and interface endpoints for {', '.join(ENDPOINT_SERVICES)}",
             )
         if plugins.pip_mirror_url is None:
             validations.add_warning(
                 "DifyWorkersClosedPlugins",
-                "the subnets of the tasks have no way out, so that plugins cannot install the Python "
+                "the subnets of the tasks have no internet egress, so that plugins cannot install the Python "
                 "packages they need: pass plugins=Plugins(pip_mirror_url=...)",
             )
         if isinstance(mail, SesMail):
             validations.add_warning(
                 "DifyWorkersClosedMail",
-                "the subnets of the tasks have no way out: Amazon SES needs an interface endpoint for "
-                "email-smtp that lets api and worker in on port 587, in zones that have it",
+                "the subnets of the tasks have no internet egress: Amazon SES needs an interface endpoint "
+                "for email-smtp that lets api and worker in on port 587, in zones that have it",
             )
         if models is not None and models.assume_roles:
             validations.add_warning(
                 "DifyWorkersClosedRoles",
-                "the subnets of the tasks have no way out: assume_roles of Bedrock needs an interface "
-                "endpoint for sts that lets the plugin daemon in",
+                "the subnets of the tasks have no internet egress: assume_roles of Bedrock needs an "
+                "interface endpoint for sts that lets the plugin daemon in",
             )
         region = cdk.Stack.of(self).region
         if models is not None and models.regions is not None and not is_token([region, *models.regions]):
@@ -427,8 +448,8 @@ class DifyWorkers(Construct):
             return
         cdk.Validations.of(self).add_warning(
             "DifyWorkersClosedModels",
-            "the subnets of the tasks have no way out, and the endpoints of Amazon Bedrock lead to the "
-            f"stack's own region {region}: add it to Bedrock.regions, which are {', '.join(allowed)}",
+            "the subnets of the tasks have no internet egress, and the endpoints of Amazon Bedrock lead to "
+            f"the stack's own region {region}: add it to Bedrock.regions, which are {', '.join(allowed)}",
         )
 
 
@@ -479,26 +500,27 @@ class _Connections:
         """No errors: tasks that scale so far may never come together."""
         platform = self._workers.platform
         available = platform.data.database.max_connections
-        found = None if available is None else too_many([s.part for s in platform.services], available)
+        found = None if available is None else too_many(platform.parts, available)
         if found:
             cdk.Validations.of(self._workers).add_warning(
                 "DifyDatabaseConnections",
                 f"Dify can open more connections than the {available} that the database takes with this "
-                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu or scale less",
+                f"DatabaseCapacity.max_acu, and requests fail then: {found}; raise max_acu, or let less run "
+                "at once",
             )
         return []
 
 
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
     """What the database leaves for each process, with one api_websocket whether it runs or not."""
-    counts = [
-        sizes[component].most_tasks
+    tasks = {
+        component: sizes[component].most_tasks
         for component in (Component.API, Component.API_WEBSOCKET, Component.WORKER)
-    ]
+    }
     available = data.database.max_connections
-    if available is None or is_token(counts):
+    if available is None or is_token(list(tasks.values())):
         return DEFAULT_POOLS
-    return pools_for(available, sum(counts))
+    return pools_for(available, tasks)
 
 
 def _network_of_address(cidr: str) -> str:

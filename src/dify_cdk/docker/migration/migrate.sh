@@ -167,7 +167,7 @@ run_once() {
   local line code=0 errors=0 has_worked=no has_failed=no has_warned=no is_missing=no
   while IFS= read -r line || [[ -n $line ]]; do
     printf '%s\n' "$line"
-    if [[ -z $worked || $line =~ $worked ]]; then has_worked=yes; fi
+    if [[ -n $worked && $line =~ $worked ]]; then has_worked=yes; fi
     if [[ -n $failed && $line =~ $failed ]]; then has_failed=yes; fi
     if [[ -n $warned && $line =~ $warned ]]; then has_warned=yes; fi
     if [[ $line == "Error: "* ]]; then errors=$((errors + 1)); fi

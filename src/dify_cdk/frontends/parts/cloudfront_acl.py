@@ -29,7 +29,7 @@ def define_web_acl(scope: Construct, web_acl: WebAcl, clients: PublicClients) ->
     have different ids.
 
     Raises:
-        ValueError: If it shall filter addresses, and they let anyone in or are known at deployment only.
+        ValueError: If it has to filter addresses, and they let anyone in or are known at deployment only.
     """
     if web_acl.arn is not None:
         return web_acl.arn

@@ -19,16 +19,17 @@ from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.custom_resources import lambda_architecture, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge_vpc_execution, acknowledge_wildcards
 from dify_cdk.dify.components import Component, HttpHealth
-from dify_cdk.dify.connections import FUNCTION_POOLS
+from dify_cdk.dify.connections import FUNCTION_POOLS, Part, connections_of
 from dify_cdk.dify.environment import PublicEndpoint, plain_variables, require_free
 from dify_cdk.dify.limits import Limits
 from dify_cdk.frontends.parts.lambda_images import LambdaImages
 from dify_cdk.options.function_size import FunctionSize
 from dify_cdk.workers.component_service import Platform, require_values
 
-ADAPTER_IDLE_SECONDS = 70
-"""Lambda Web Adapter keeps a connection for 4 seconds, but in an environment that is frozen between requests
-nobody counts them. Every fifth slow request was lost with gunicorn's 2 seconds, none with 75."""
+_KEPT_SECONDS = 70
+"""How long servers in functions keep idle connections, but for a margin. Lambda Web Adapter keeps them for 4
+seconds, but in an environment that is frozen between requests nobody counts them. Every fifth slow request
+was lost with gunicorn's 2 seconds, none with 75."""
 
 _ENVIRONMENT_BYTES = 4096  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _TOKEN_BYTES = 80  # about a long host name or ARN
@@ -92,13 +93,14 @@ class ComponentFunction(Construct):
             reserved_concurrent_executions=size.reserved_concurrency,
             vpc=platform.data.vpc,
             vpc_subnets=ec2.SubnetSelection(subnets=platform.tiers.app),
-            security_groups=[platform.mesh.group(component)],
+            security_groups=[platform.security_groups.group(component)],
             environment=environment,
             log_group=log_group(self, "Logs"),
             description=f"Dify: {component}",
         )
         platform.hosted.add(component)
         self._grant(platform, name)
+        self._count_connections(platform, environment, size)
         self._target = self._define_target(size)
         if size.keep_warm_minutes is not None:
             self._keep_warm(size.keep_warm_minutes)
@@ -121,14 +123,13 @@ class ComponentFunction(Construct):
             scheme="https",
             host=name.host or _HOST,
             limits=name.limits,
-            idle_timeout_seconds=ADAPTER_IDLE_SECONDS,
+            idle_timeout_seconds=_KEPT_SECONDS,
             collaboration=name.collaboration,
         )
         context = platform.context(endpoint, FUNCTION_POOLS)
         extras = platform.extras.get(self._component, {})
         require_free(self._component, extras, context)
-        own = {variable: value for variable, value in extras.items() if isinstance(value, str)}
-        values = {**plain_variables(self._component, context, extras), **own}
+        values = plain_variables(self._component, context, extras)
         if size.provisioned_concurrency:  # with true, an environment counts as ready while it still starts
             values["AWS_LWA_ASYNC_INIT"] = "false"
         late = {} if name.host else {key: text for key, text in values.items() if _HOST in text}
@@ -141,6 +142,21 @@ class ComponentFunction(Construct):
                 [{"arn": arn, "env": variables} for arn, variables in self._secrets.items()]
             )
         return plain
+
+    def _count_connections(
+        self, platform: Platform, environment: Mapping[str, str], size: FunctionSize
+    ) -> None:
+        """Add what all environments take of the database's connections, where their number is known.
+
+        The account's own limit, which holds without one, is more than most databases take, and a few people
+        never reach it: every installation would be warned.
+        """
+        most = size.reserved_concurrency
+        if most is None or is_token(most):
+            return
+        each = connections_of(self._component, environment)
+        part = Part(name=f"{self._component}_function", most=most, connections=each, doubles=False)
+        platform.parts.append(part)
 
     def _grant(self, platform: Platform, name: PublicName) -> None:
         role = self._function.role

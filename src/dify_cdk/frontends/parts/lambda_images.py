@@ -10,8 +10,10 @@ from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
+from dify_cdk._checks import require_match
 from dify_cdk.cdk_helpers.assets import docker_dir
 from dify_cdk.dify.components import Component
+from dify_cdk.dify.digests import DIGEST, KNOWN_DIGESTS, LAMBDA_ADAPTER
 from dify_cdk.dify.release import DifyRelease
 from dify_cdk.options.sizes import Architecture
 
@@ -30,13 +32,24 @@ class LambdaImages(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalBuild:
-    """Images are built by Docker on the machine that deploys, and pushed as CDK assets.
+    """Builds the images with Docker on the machine that deploys, and pushes them as CDK assets.
 
-    Docker pulls Dify's images with the log-in that it has: ``DifyRelease.credentials`` are not for it.
+    Docker pulls Dify's images with its own log-in; ``DifyRelease.credentials`` are not used.
+
+    Attributes:
+        adapter: Image of AWS Lambda Web Adapter, such as a copy in a private registry, with tag, digest or
+            both. Default: the version that the library is tested with, from Amazon ECR Public.
 
     Raises:
-        ValueError: If ``DifyRelease.images`` replaces the image, for a Dockerfile needs its name.
+        ValueError: If ``adapter`` names no version, or ``DifyRelease.images`` replaces the image: a
+            Dockerfile needs an image name.
     """
+
+    adapter: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        _require_adapter("LocalBuild", self.adapter)
 
     def code(
         self, scope: Construct, component: Component, *, release: DifyRelease, architecture: Architecture
@@ -46,21 +59,31 @@ class LocalBuild:
         return lambda_.DockerImageCode.from_image_asset(
             str(docker_dir(_FOLDERS[component])),
             platform=_platform(architecture),
-            build_args={"IMAGE": _base_image(release, component)},
+            build_args=_arguments(release, component, self.adapter),
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloudBuild:
-    """Images are built in AWS CodeBuild while the stack is deployed: no Docker on any machine of yours.
+    """Builds the images in AWS CodeBuild during the deployment: without Docker on your machine.
 
     Needs the package ``cdklabs.deploy-time-build``: ``pip install 'dify-cdk[cloud-build]'``. Dify's images
-    are pulled without a log-in, so that they must lie in a registry that needs none.
+    are pulled without a log-in, so that they have to be in a registry that needs none.
+
+    Attributes:
+        adapter: Image of AWS Lambda Web Adapter, with tag, digest or both. Default: the version that the
+            library is tested with, from Amazon ECR Public.
 
     Raises:
-        ValueError: If ``DifyRelease.images`` replaces the image, for a Dockerfile needs its name, or the
-            registry needs a log-in.
+        ValueError: If ``adapter`` names no version, ``DifyRelease.images`` replaces the image, for a
+            Dockerfile needs its name, or the registry needs a log-in.
     """
+
+    adapter: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the name."""
+        _require_adapter("CloudBuild", self.adapter)
 
     def code(
         self, scope: Construct, component: Component, *, release: DifyRelease, architecture: Architecture
@@ -68,7 +91,7 @@ class CloudBuild:
         """The image of a component."""
         from cdklabs.deploy_time_build import ContainerImageBuild
 
-        base = _base_image(release, component)
+        arguments = _arguments(release, component, self.adapter)
         if release.needs_login:
             raise ValueError(
                 "CloudBuild pulls without a log-in, which this DifyRelease needs for its registry: use "
@@ -79,19 +102,19 @@ class CloudBuild:
             "Image",
             directory=str(docker_dir(_FOLDERS[component])),
             platform=_platform(architecture),
-            build_args={"IMAGE": base},
+            build_args=arguments,
         )
         return build.to_lambda_docker_image_code()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadyImages:
-    """Images that lie in Amazon ECR already, built from the Dockerfiles of this package.
+    """Takes images that are in Amazon ECR already, built from the Dockerfiles of this package.
 
     Attributes:
-        api: Repository of the api image.
-        web: Repository of the web image.
-        tag_or_digest: Tag, or digest beginning with ``sha256:``, of both.
+        api: Repository of the api image, in the stack's region.
+        web: Repository of the web image, likewise.
+        tag_or_digest: Tag, or digest beginning with ``sha256:``, of both images.
     """
 
     api: ecr.IRepository
@@ -105,6 +128,19 @@ class ReadyImages:
         del scope, release, architecture
         repository = self.api if component is Component.API else self.web
         return lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=self.tag_or_digest)
+
+
+def _require_adapter(name: str, adapter: str | None) -> None:
+    if adapter is not None:
+        meaning = "the name of an image with a tag or a digest"
+        require_match(f"{name}.adapter", adapter, rf"[^\s@]+(:[\w.-]+|@{DIGEST}|:[\w.-]+@{DIGEST})", meaning)
+
+
+def _arguments(release: DifyRelease, component: Component, adapter: str | None) -> dict[str, str]:
+    """What the Dockerfiles are told; the adapter's own line holds where there is nothing to say."""
+    known = KNOWN_DIGESTS.get(LAMBDA_ADAPTER)
+    adapter = adapter or (f"{LAMBDA_ADAPTER}@{known}" if known else None)
+    return {"IMAGE": _base_image(release, component), **({"LWA_IMAGE": adapter} if adapter else {})}
 
 
 def _base_image(release: DifyRelease, component: Component) -> str:

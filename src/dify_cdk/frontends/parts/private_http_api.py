@@ -16,6 +16,7 @@ from constructs import Construct
 from dify_cdk.cdk_helpers.custom_resources import DeployFunction, define_provider, log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_wildcards
 from dify_cdk.dify.limits import HTTP_API_TIMEOUT_SECONDS
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.workers.component_service import ComponentService, Platform
 
 _RESOLVER_SECONDS = 600
@@ -57,7 +58,7 @@ class PrivateApi(Construct):
         *,
         platform: Platform,
         authorizer: apigateway.IHttpRouteAuthorizer | None,
-        throttle: apigateway.ThrottleSettings | None,
+        throttle: Throttle | None,
         default_endpoint: bool,
         dual_stack: bool,
     ) -> None:
@@ -160,7 +161,7 @@ class PrivateApi(Construct):
             if isinstance(construct, apigateway.CfnIntegration):
                 construct.timeout_in_millis = milliseconds
 
-    def _define_stage(self, throttle: apigateway.ThrottleSettings | None) -> apigateway.HttpStage:
+    def _define_stage(self, throttle: Throttle | None) -> apigateway.HttpStage:
         stage = apigateway.HttpStage(
             self,
             "Stage",
@@ -168,7 +169,7 @@ class PrivateApi(Construct):
             stage_name="$default",
             auto_deploy=True,
             detailed_metrics_enabled=True,
-            throttle=throttle,
+            throttle=_settings(throttle),
         )
         resource = stage.node.default_child
         assert isinstance(resource, apigateway.CfnStage)
@@ -191,3 +192,9 @@ class PrivateApi(Construct):
         )
         acknowledge_wildcards(handler, ["*"], "servicediscovery:ListServices cannot be limited to a resource")
         return define_provider(scope, handler)
+
+
+def _settings(throttle: Throttle | None) -> apigateway.ThrottleSettings | None:
+    if throttle is None:
+        return None
+    return apigateway.ThrottleSettings(rate_limit=throttle.requests_per_second, burst_limit=throttle.burst)

@@ -27,30 +27,37 @@ from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors
 from dify_cdk.frontends.parts.clients import FromCloudFront
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi
+from dify_cdk.options.throttle import Throttle
 from dify_cdk.workers.component_service import ComponentService, Platform
 from dify_cdk.workers.workers import DifyWorkers
 
 ORIGIN_HEADER = "x-dify-origin"
 _DISCOVERY_NAME = "api-lambda"
 _CACHE_SECONDS = 300
+_THROTTLE = Throttle(requests_per_second=50, burst=50)
 _HTTP_API_READ_SECONDS = 60  # longer than the 30 seconds after which API Gateway answers itself
 
 
 class Uploads(StrEnum):
-    """How bodies over 1 MB, and requests to the plugin daemon, reach Dify behind CloudFront and Lambda.
+    """How request bodies over 1 MB, and requests to the plugin daemon's endpoints, reach Dify in v3.
 
     Prices are AWS's list prices of us-east-1 in November 2026; ``dify-cdk compare`` computes them in full.
     """
 
     EDGE_SIGNED = "edge_signed"
-    """They do not: bodies end at 1 MB and ``/e/*`` is not served. Costs nothing more."""
+    """They do not: larger bodies are answered with 413, and ``/e/*`` is not served. Costs nothing more."""
     HTTP_API = "http_api"
-    """By path to an HTTP API and a VPC link: 10 MB, 30 seconds, no streaming there.
+    """Through an HTTP API and a VPC link, for paths of files and ``/e/*``.
 
-    Costs 1 USD for a million requests, each started 512 KB of a body counting as one; nothing by the hour.
+    There bodies may have 10 MB, the total timeout is 30 seconds, and answers do not stream.
+
+    Costs 1 USD for a million requests, where each 512 KB of a body, or part of it, counts as one; nothing by
+    the hour.
     """
     VPC_ORIGIN = "vpc_origin"
-    """By path to an internal load balancer: no limit of size.
+    """Through an internal load balancer, for paths of files, ``/e/*`` and WebSocket.
+
+    There bodies have no limit but the 64 GB of CloudFront.
 
     Costs 16.43 USD a month for the load balancer, whether it is used or not, and 5.84 USD a month for each
     capacity unit in constant use.
@@ -58,7 +65,7 @@ class Uploads(StrEnum):
 
 
 def upload_patterns() -> tuple[str, ...]:
-    """Path patterns that carry files, below the prefixes that api answers, and those of the plugin daemon."""
+    """Path patterns for files, below the prefixes that api answers, and those of the plugin daemon."""
     files = (pattern for route in ROUTES if route.component is Component.API for pattern in route.uploads)
     hooks = (pattern for pattern, _ in cloudfront_behaviors([Component.PLUGIN_DAEMON]))
     return (*files, *hooks)
@@ -85,11 +92,16 @@ class UploadOrigin(Protocol):
 class HttpApiUploads(Construct):
     """Uploads through an HTTP API that only this distribution can call: it proves itself with a header.
 
+    Everybody can ask the API's own host name, and each header that is new costs a call of the authorizer,
+    whose concurrency is that of the account. It gets none of its own: a new account has 10 in all, of which
+    AWS reserves none. So the stage has a throttle, which requests of the distribution count in as well.
+
     Args:
         platform: Where the services run.
+        throttle: How many requests are let through. Default: 50 a second.
     """
 
-    def __init__(self, scope: Construct, id: str, *, platform: Platform) -> None:
+    def __init__(self, scope: Construct, id: str, *, platform: Platform, throttle: Throttle | None) -> None:
         super().__init__(scope, id)
         # Stateless: a new value only has to reach CloudFront and the authorizer.
         self._secret = define_secret(
@@ -100,7 +112,7 @@ class HttpApiUploads(Construct):
             "PrivateApi",
             platform=platform,
             authorizer=self._define_authorizer(),
-            throttle=None,
+            throttle=throttle or _THROTTLE,
             default_endpoint=True,
             dual_stack=False,  # CloudFront is the only caller
         )

@@ -12,18 +12,17 @@ from dify_cdk.report.traffic.api_gateway import HTTP_API, INTEGRATION, REST_API
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
 from dify_cdk.report.traffic.targets import LISTENER
 
-_BILLED_AS = "Amazon API Gateway"
 _PIECES_PER_GB = 1024 * 1024 / 512  # HTTP APIs meter payloads in pieces of 512 KB
 
 
 def http_api(resource: Resource, site: Site) -> Iterator[Charge]:
     """Requests, where each further 512 KB of an upload count as one more."""
     if setting(resource, "ProtocolType") != "HTTP":
-        yield _requests("api_gateway.websocket_messages", None, "messages of a WebSocket API")
+        yield Charge("api_gateway.websocket_messages", None, "messages of a WebSocket API")
         return
     load = site.loads.get(resource.id, Load())
     words = f"{shown(load.requests)} requests and {shown(load.in_gb)} GB of uploads in pieces of 512 KB"
-    yield _requests("api_gateway.http_requests", load.requests + load.in_gb * _PIECES_PER_GB, words)
+    yield Charge("api_gateway.http_requests", load.requests + load.in_gb * _PIECES_PER_GB, words)
     if _looks_up_containers(site.view, resource):
         yield _look_ups(load)
     if resource.id in site.entries:
@@ -33,15 +32,9 @@ def http_api(resource: Resource, site: Site) -> Iterator[Charge]:
 def rest_api(resource: Resource, site: Site) -> Iterator[Charge]:
     """Requests; what a stage may add (a cache) is not read."""
     load = site.loads.get(resource.id, Load())
-    yield _requests("api_gateway.rest_requests", load.requests, f"{shown(load.requests)} requests")
+    yield Charge("api_gateway.rest_requests", load.requests, f"{shown(load.requests)} requests")
     if resource.id in site.entries:
         yield internet_out(load.out_gb, "to browsers and clients")
-
-
-def _requests(price: str, quantity: float | None, words: str) -> Charge:
-    return Charge(
-        price=price, service=_BILLED_AS, what="requests", quantity=quantity, unit="1M requests", formula=words
-    )
 
 
 @remembered
@@ -58,12 +51,9 @@ def _looks_up_containers(view: Template, api: Resource) -> bool:
 def _look_ups(load: Load) -> Charge:
     """API Gateway calls DiscoverInstances; how often, and who pays for it, AWS does not say."""
     return Charge(
-        price="cloud_map.discover_calls",
-        service="AWS Cloud Map",
-        what="look-ups of containers",
-        quantity=None if load.requests else 0,
-        unit="1M calls",
-        formula="at most one a request; AWS does not say whether they are charged",
+        "cloud_map.discover_calls",
+        None if load.requests else 0,
+        "at most one a request; AWS does not say whether they are charged",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dify_cdk.report.cost.usage import Usage
 from dify_cdk.report.templates.template import Resource, Template
@@ -15,25 +15,29 @@ _SMALL = 0.01  # below it, digits after the point say nothing
 _MOST = 1e12  # beyond any real quantity; keeps sums finite, whatever a template says
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Charge:
     """One reason to pay, not yet priced.
 
     Attributes:
-        price: Key of the unit price.
-        service: The service as AWS bills it.
-        what: What is paid for.
+        product: What is paid for, a key of :data:`dify_cdk.report.cost.products.PRODUCTS`.
         quantity: Single things in a month (requests, hours, GB); None if the template does not say.
-        unit: The unit in which they are sold, a key of :data:`dify_cdk.report.cost.prices.UNITS`.
         formula: How the quantity came about, in words.
+        variant: Which of the product's prices counts, for example an instance class; empty if the template
+            does not say. Default: the product has one price.
+        what: What is paid for, in words. Default: what the product says.
     """
 
-    price: str
-    service: str
-    what: str
+    product: str
     quantity: float | None
-    unit: str
     formula: str
+    variant: str | None = field(default=None, kw_only=True)
+    what: str = field(default="", kw_only=True)
+
+    @property
+    def price(self) -> str:
+        """Key of the unit price."""
+        return self.product if self.variant is None else f"{self.product}.{self.variant}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,39 +9,19 @@ from dify_cdk.report.cost.charge import Charge, Load, Rule, Site, counted, lengt
 from dify_cdk.report.templates.template import Resource
 from dify_cdk.report.traffic.cloudfront import DISTRIBUTION
 
-_CLOUDFRONT = "Amazon CloudFront"
-_WAF = "AWS WAF"
-
 
 def distribution(resource: Resource, site: Site) -> Iterator[Charge]:
     """Requests and bytes, pay as you go; nothing by the hour."""
     load = site.loads.get(resource.id, Load())
-    for price, what, quantity, unit, words in (
-        ("requests", "requests", load.requests, "10,000 requests", f"{shown(load.requests)} requests"),
-        ("out_gb", "data to browsers and clients", load.out_gb, "GB", f"{shown(load.out_gb)} GB"),
-        ("to_origin_gb", "data to the origin", load.in_gb, "GB", f"{shown(load.in_gb)} GB of uploads"),
-    ):
-        yield Charge(
-            price=f"cloudfront.{price}",
-            service=_CLOUDFRONT,
-            what=what,
-            quantity=quantity,
-            unit=unit,
-            formula=words,
-        )
+    yield Charge("cloudfront.requests", load.requests, f"{shown(load.requests)} requests")
+    yield Charge("cloudfront.out_gb", load.out_gb, f"{shown(load.out_gb)} GB")
+    yield Charge("cloudfront.to_origin_gb", load.in_gb, f"{shown(load.in_gb)} GB of uploads")
 
 
 def edge_function(resource: Resource, site: Site) -> Iterator[Charge]:
     """A call for every request of the behaviors that name it."""
     calls = site.loads.get(resource.id, Load()).requests
-    yield Charge(
-        price="cloudfront.function_calls",
-        service=_CLOUDFRONT,
-        what="CloudFront Function",
-        quantity=calls,
-        unit="1M calls",
-        formula=f"{counted(calls, 'call')}",
-    )
+    yield Charge("cloudfront.function_calls", calls, counted(calls, "call"))
 
 
 def web_acl(resource: Resource, site: Site) -> Iterator[Charge]:
@@ -49,27 +29,15 @@ def web_acl(resource: Resource, site: Site) -> Iterator[Charge]:
     rules = length(setting(resource, "Rules"))
     usage = site.usage
     requests = usage.app_requests + usage.page_requests + usage.uploads
-    for price, what, quantity, unit, words in (
-        ("web_acl_month", "web ACL", 1.0, "month", "1 web ACL"),
-        ("rule_month", "rules", rules, "rule-month", counted(rules, "rule")),
-        ("requests", "requests", requests, "1M requests", f"{shown(requests)} requests"),
-    ):
-        yield Charge(
-            price=f"waf.{price}", service=_WAF, what=what, quantity=quantity, unit=unit, formula=words
-        )
+    yield Charge("waf.web_acl_month", 1, "1 web ACL")
+    yield Charge("waf.rule_month", rules, counted(rules, "rule"))
+    yield Charge("waf.requests", requests, f"{shown(requests)} requests")
 
 
 def rule_group(resource: Resource, _: Site) -> Iterator[Charge]:
-    """The rules inside an own group; the group itself is a rule of the web ACL."""
+    """The rules inside a rule group of the template; the group itself is a rule of the web ACL."""
     rules = length(setting(resource, "Rules"))
-    yield Charge(
-        price="waf.rule_month",
-        service=_WAF,
-        what="rules of a group",
-        quantity=rules,
-        unit="rule-month",
-        formula=counted(rules, "rule"),
-    )
+    yield Charge("waf.rule_month", rules, counted(rules, "rule"), what="rules of a group")
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(

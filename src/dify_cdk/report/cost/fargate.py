@@ -20,12 +20,9 @@ from dify_cdk.report.cost.charge import (
 from dify_cdk.report.cost.network import address
 from dify_cdk.report.cost.placement import Share, capacity, split
 from dify_cdk.report.templates.template import Resource, items, mapping
-from dify_cdk.report.traffic.containers import ContainerRow
+from dify_cdk.report.traffic.containers import SERVICE, ContainerRow, task_definition_of
 
-_SERVICE = "AWS::ECS::Service"
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _FREE_STORAGE_GB = 20  # of every task
-_BILLED_AS = "AWS Fargate"
 
 
 def ecs_service(resource: Resource, site: Site) -> Iterator[Charge]:
@@ -34,7 +31,7 @@ def ecs_service(resource: Resource, site: Site) -> Iterator[Charge]:
     Without autoscaling these are the desired tasks. With autoscaling the fewest run always, and the most for
     the busy share of the month. Tasks on instances cost nothing here: the instances do.
     """
-    task = site.view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
+    task = task_definition_of(site.view, resource)
     row = next((row for row in site.containers if row.service == resource.id), None)
     if row is None or (strategy := capacity(site.view, resource, task)) is None:
         return
@@ -53,14 +50,8 @@ def ecs_cluster(resource: Resource, site: Site) -> Iterator[Charge]:
     """Metrics of containers, if the cluster collects them; AWS does not say how many there are."""
     for entry in map(mapping, items(setting(resource, "ClusterSettings"))):
         if entry.get("Name") == "containerInsights" and entry.get("Value") != "disabled":
-            yield Charge(
-                price="cloudwatch.container_metric_month",
-                service="Amazon CloudWatch",
-                what="Container Insights",
-                quantity=None,
-                unit="metric-month",
-                formula="metrics of every task, whose number AWS does not publish",
-            )
+            words = "metrics of every task, whose number AWS does not publish"
+            yield Charge("cloudwatch.container_metric_month", None, words)
 
 
 def _running(row: ContainerRow, busy: float) -> float | None:
@@ -74,19 +65,13 @@ def _size(row: ContainerRow, task: Resource | None, share: Share, hours: float) 
     system = word_or(setting(task, "RuntimePlatform", "OperatingSystemFamily") if task else None, "LINUX")
     processor = row.architecture.lower() if system == "LINUX" else f"{row.architecture}.{system}".lower()
     gb = times(number(row.memory_mib), 1 / 1024)
-    kind, label = ("spot_", "Spot") if share.spot else ("", "on demand")
-    for price, size, unit, word in (
-        ("vcpu_hour", number(row.vcpu), "vCPU-hour", "vCPU"),
-        ("gb_hour", gb, "GB-hour", "GB"),
-    ):
-        what = "vCPU" if word == "vCPU" else "memory"
+    spot = "spot_" if share.spot else ""
+    for price, size, word in (("vcpu_hour", number(row.vcpu), "vCPU"), ("gb_hour", gb, "GB")):
         yield Charge(
-            price=f"fargate.{kind}{price}.{processor}",
-            service=_BILLED_AS,
-            what=f"{what}, {label}",
-            quantity=times(share.tasks, size, hours),
-            unit=unit,
-            formula=f"{counted(share.tasks, 'task')} x {shown(size)} {word} x {shown(hours)} h",
+            f"fargate.{spot}{price}",
+            times(share.tasks, size, hours),
+            f"{counted(share.tasks, 'task')} x {shown(size)} {word} x {shown(hours)} h",
+            variant=processor,
         )
 
 
@@ -97,14 +82,8 @@ def _storage(task: Resource | None, share: Share, hours: float) -> Iterator[Char
     known = number(size)
     above = None if known is None else max(known - _FREE_STORAGE_GB, 0)
     size_in_words = f"{shown(above)} GB above {_FREE_STORAGE_GB}"
-    yield Charge(
-        price="fargate.ephemeral_gb_hour",
-        service=_BILLED_AS,
-        what="task storage",
-        quantity=times(share.tasks, above, hours),
-        unit="GB-hour",
-        formula=f"{counted(share.tasks, 'task')} x {size_in_words} x {shown(hours)} h",
-    )
+    words = f"{counted(share.tasks, 'task')} x {size_in_words} x {shown(hours)} h"
+    yield Charge("fargate.ephemeral_gb_hour", times(share.tasks, above, hours), words)
 
 
-RULES: Mapping[str, Rule] = MappingProxyType({_SERVICE: ecs_service, "AWS::ECS::Cluster": ecs_cluster})
+RULES: Mapping[str, Rule] = MappingProxyType({SERVICE: ecs_service, "AWS::ECS::Cluster": ecs_cluster})

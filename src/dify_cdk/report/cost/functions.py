@@ -25,7 +25,7 @@ _FREE_STORAGE_MB = 512
 
 
 def function(resource: Resource, site: Site) -> Iterator[Charge]:
-    """Calls and GB-seconds of what stands on the way of requests.
+    """Calls and GB-seconds of functions that requests pass through.
 
     A function that runs only during deployments costs nothing in a month. How often any other one runs, the
     template does not say. What cold starts add is not counted; an authorizer is counted for every request,
@@ -48,12 +48,10 @@ def ready_environments(resource: Resource, site: Site) -> Iterator[Charge]:
     gb = _gigabytes(owner) if owner else None
     seconds = site.hours * 3600
     yield Charge(
-        price=f"lambda.provisioned_gb_second.{_processor(owner)}",
-        service="AWS Lambda",
-        what="provisioned concurrency",
-        quantity=times(count, gb, seconds),
-        unit="GB-second",
-        formula=f"{counted(count, 'environment')} x {shown(gb)} GB x {shown(seconds)} s",
+        "lambda.provisioned_gb_second",
+        times(count, gb, seconds),
+        f"{counted(count, 'environment')} x {shown(gb)} GB x {shown(seconds)} s",
+        variant=_processor(owner),
     )
 
 
@@ -62,22 +60,9 @@ def _in_a_region(resource: Resource, view: Template, load: Load | None) -> Itera
     requests, seconds = (load.requests, load.seconds) if load else (None, None)
     kind = "provisioned_duration_gb_second" if _is_kept_ready(view, resource) else "gb_second"
     why = "" if load else ", started by events"
-    yield Charge(
-        price="lambda.requests",
-        service="AWS Lambda",
-        what="calls",
-        quantity=requests,
-        unit="1M requests",
-        formula=f"{counted(requests, 'call')}{why}",
-    )
-    yield Charge(
-        price=f"lambda.{kind}.{processor}",
-        service="AWS Lambda",
-        what="duration",
-        quantity=times(seconds, gb),
-        unit="GB-second",
-        formula=f"{shown(seconds)} s x {shown(gb)} GB{why}",
-    )
+    words = f"{shown(seconds)} s x {shown(gb)} GB{why}"
+    yield Charge("lambda.requests", requests, f"{counted(requests, 'call')}{why}")
+    yield Charge(f"lambda.{kind}", times(seconds, gb), words, variant=processor)
     yield from _storage(resource, seconds)
 
 
@@ -86,34 +71,15 @@ def _storage(resource: Resource, seconds: float | None) -> Iterator[Charge]:
     if size is not None and size <= _FREE_STORAGE_MB:
         return
     gb = None if size is None else (size - _FREE_STORAGE_MB) / 1024
-    yield Charge(
-        price="lambda.ephemeral_gb_second",
-        service="AWS Lambda",
-        what="temporary storage",
-        quantity=times(seconds, gb),
-        unit="GB-second",
-        formula=f"{shown(seconds)} s x {shown(gb)} GB above {_FREE_STORAGE_MB} MB",
-    )
+    words = f"{shown(seconds)} s x {shown(gb)} GB above {_FREE_STORAGE_MB} MB"
+    yield Charge("lambda.ephemeral_gb_second", times(seconds, gb), words)
 
 
 def _at_the_edge(resource: Resource, load: Load) -> Iterator[Charge]:
     gb = _gigabytes(resource)
-    yield Charge(
-        price="lambda_edge.requests",
-        service="AWS Lambda@Edge",
-        what="calls",
-        quantity=load.requests,
-        unit="1M requests",
-        formula=counted(load.requests, "call"),
-    )
-    yield Charge(
-        price="lambda_edge.gb_second",
-        service="AWS Lambda@Edge",
-        what="duration",
-        quantity=times(load.seconds, gb),
-        unit="GB-second",
-        formula=f"{shown(load.seconds)} s x {shown(gb)} GB",
-    )
+    words = f"{shown(load.seconds)} s x {shown(gb)} GB"
+    yield Charge("lambda_edge.requests", load.requests, counted(load.requests, "call"))
+    yield Charge("lambda_edge.gb_second", times(load.seconds, gb), words)
 
 
 def _gigabytes(resource: Resource) -> float | None:

@@ -29,14 +29,8 @@ _AMAZON_LINUX = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel"
 def instance(resource: Resource, site: Site) -> Iterator[Charge]:
     """Hours on demand, its volumes, and its public address unless an Elastic IP takes the place of it."""
     type = word_or(setting(resource, "InstanceType"), "")
-    yield Charge(
-        price=f"ec2.hour.{type}",
-        service="Amazon EC2",
-        what=f"instance {type}".rstrip(),
-        quantity=site.hours,
-        unit="hour",
-        formula=f"{shown(site.hours)} h",
-    )
+    what = f"instance {type}".rstrip()
+    yield Charge("ec2.hour", site.hours, f"{shown(site.hours)} h", variant=type, what=what)
     yield from _volumes(resource, site.view)
     if _has_own_address(resource, site.view):
         yield address(1, site.hours, "address")
@@ -68,14 +62,7 @@ def _is_amazon_linux(resource: Resource, view: Template) -> bool:
 def _storage(size: object, type: object, what: str) -> Charge:
     kind = word_or(type, "gp2")  # what CloudFormation takes where nothing is named
     gb = number(size)
-    return Charge(
-        price=f"ebs.gb_month.{kind}",
-        service="Amazon EBS",
-        what=f"{what} {kind}".rstrip(),
-        quantity=gb,
-        unit="GB-month",
-        formula=f"{shown(gb)} GB",
-    )
+    return Charge("ebs.gb_month", gb, f"{shown(gb)} GB", variant=kind, what=f"{what} {kind}".rstrip())
 
 
 def _has_own_address(resource: Resource, view: Template) -> bool:

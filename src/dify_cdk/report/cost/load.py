@@ -20,7 +20,7 @@ from dify_cdk.report.traffic.entry_points import entry_points, through
 from dify_cdk.report.traffic.hops import Request
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
 
-HELPER_SECONDS = 0.01
+INSPECTION_SECONDS = 0.01
 """How long code that only inspects a request is taken to run: authorizers, Lambda@Edge."""
 
 
@@ -40,13 +40,13 @@ class Step:
         id: Its logical id where all templates are one.
         kind: The kind of request.
         share: Share of these requests, 0 to 1.
-        helper: Whether it only inspects the request.
+        inspects: Whether it only inspects the request.
     """
 
     id: str
     kind: Kind
     share: float
-    helper: bool
+    inspects: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ class Paths:
         for step in self.steps:
             if step.id in own:
                 load = whole[step.kind]
-                loads[own[step.id]] += (_inspected(load) if step.helper else load) * step.share
+                loads[own[step.id]] += (_inspected(load) if step.inspects else load) * step.share
         return dict(loads)
 
     def entries_of(self, part: int) -> frozenset[str]:
@@ -90,23 +90,23 @@ def _whole(usage: Usage) -> dict[Kind, Load]:
 
 
 def _inspected(load: Load) -> Load:
-    return Load(requests=load.requests, seconds=load.requests * HELPER_SECONDS)
+    return Load(requests=load.requests, seconds=load.requests * INSPECTION_SECONDS)
 
 
 def find_paths(subject: Subject) -> Paths:
     """Follow every kind of request from the entry points on."""
     view = join(subject)
-    # Where listeners are in templates that are not given, the load balancer is paid for all the same.
+    # Where listeners are in templates that are not given, the load balancer has to be paid for, too.
     entries = entry_points(view) or view.of_type(LOAD_BALANCER)
     shares: defaultdict[tuple[str, Kind, bool], float] = defaultdict(float)
     for kind in Kind:
         for entry in entries:
-            for resource, helper, share in _passed(view, entry, kind):
-                shares[resource.id, kind, helper] += share / len(entries)
+            for resource, inspects, share in _passed(view, entry, kind):
+                shares[resource.id, kind, inspects] += share / len(entries)
     return Paths(
         steps=tuple(
-            Step(id=id, kind=kind, share=min(share, 1.0), helper=helper)
-            for (id, kind, helper), share in shares.items()
+            Step(id=id, kind=kind, share=min(share, 1.0), inspects=inspects)
+            for (id, kind, inspects), share in shares.items()
         ),
         entries=frozenset(entry.id for entry in entries),
         own=own_ids(subject),
@@ -118,5 +118,5 @@ def _passed(view: Template, entry: Resource, kind: Kind) -> Iterator[tuple[Resou
     for way in through(view, entry, kind.value):
         for resource in dict.fromkeys(way.passed):
             yield resource, False, way.share
-        for resource in dict.fromkeys((*way.helpers, *way.asks)):
+        for resource in dict.fromkeys((*way.edge_functions, *way.authorizers)):
             yield resource, True, way.share

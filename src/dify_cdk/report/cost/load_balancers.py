@@ -10,9 +10,7 @@ from dify_cdk.report.cost.network import address, internet_out
 from dify_cdk.report.templates.template import Resource
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
 
-_BILLED_AS = "Elastic Load Balancing"
-
-# What one capacity unit of an application load balancer carries in an hour; rules beyond ten a request, the
+# What one capacity unit of an application load balancer takes in an hour; rules beyond ten a request, the
 # fourth dimension, are far from the others for a few route rules.
 # See https://aws.amazon.com/elasticloadbalancing/pricing/
 _CONNECTIONS = 25 * 3600
@@ -23,38 +21,26 @@ _GB = 1
 def load_balancer(resource: Resource, site: Site) -> Iterator[Charge]:
     """Its hours always; units by what passes through it; an address in every zone if it is public."""
     kind = word_or(setting(resource, "Type"), "application")
-    family = "alb" if kind == "application" else f"elb.{kind}"
+    family, variant = ("alb", None) if kind == "application" else ("elb", kind)
     load = site.loads.get(resource.id, Load())
-    yield Charge(
-        price=f"{family}.hour",
-        service=_BILLED_AS,
-        what=f"{kind} load balancer".lstrip(),
-        quantity=site.hours,
-        unit="hour",
-        formula=f"{shown(site.hours)} h",
-    )
-    yield _units(family, load)
+    what = f"{kind} load balancer".lstrip()
+    yield Charge(f"{family}.hour", site.hours, f"{shown(site.hours)} h", variant=variant, what=what)
+    units, words = _units(load)
+    yield Charge(f"{family}.lcu_hour", units, words, variant=variant)
     yield from _addresses(resource, site.hours)
     if resource.id in site.entries and setting(resource, "Scheme") != "internal":
         yield internet_out(load.out_gb, "to browsers and clients")
 
 
-def _units(family: str, load: Load) -> Charge:
-    """The largest of three dimensions, as if the month were one even hour after the other."""
+def _units(load: Load) -> tuple[float, str]:
+    """Capacity units: the largest of three dimensions, as if the month were one even hour after the other."""
     dimensions = {
         f"{shown(load.requests)} new connections": load.requests / _CONNECTIONS,
         f"{shown(load.seconds)} connection-seconds": load.seconds / _ACTIVE_SECONDS,
         f"{shown(load.in_gb + load.out_gb)} GB": (load.in_gb + load.out_gb) / _GB,
     }
     words, units = max(dimensions.items(), key=lambda item: item[1])
-    return Charge(
-        price=f"{family}.lcu_hour",
-        service=_BILLED_AS,
-        what="capacity units",
-        quantity=units,
-        unit="LCU-hour",
-        formula=f"{words}, the largest of connections, their duration and GB",
-    )
+    return units, f"{words}, the largest of connections, their duration and GB"
 
 
 def _addresses(resource: Resource, hours: float) -> Iterator[Charge]:

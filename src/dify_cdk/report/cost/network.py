@@ -19,7 +19,6 @@ from dify_cdk.report.cost.charge import (
 )
 from dify_cdk.report.templates.template import Resource
 
-_VPC = "Amazon VPC"
 _NAT = "AWS::EC2::NatGateway"
 _INTERNET = "AWS::EC2::InternetGateway"
 _ENDPOINT = "AWS::EC2::VPCEndpoint"
@@ -28,26 +27,12 @@ _BOTH_WAYS = 2  # what is sent comes back in about the same size; see Usage.outb
 
 def address(count: float | None, hours: float, owner: str) -> Charge:
     """Public IPv4 addresses that things hold all month; each costs the same, whatever holds it."""
-    return Charge(
-        price="vpc.public_ipv4_hour",
-        service=_VPC,
-        what="public IPv4",
-        quantity=times(count, hours),
-        unit="address-hour",
-        formula=f"{counted(count, owner)} x {shown(hours)} h",
-    )
+    return Charge("vpc.public_ipv4_hour", times(count, hours), f"{counted(count, owner)} x {shown(hours)} h")
 
 
 def internet_out(gb: float, what: str) -> Charge:
     """What leaves a region for the internet by another way than CloudFront."""
-    return Charge(
-        price="data_transfer.out_gb",
-        service="AWS Data Transfer",
-        what="to the internet",
-        quantity=gb,
-        unit="GB",
-        formula=f"{shown(gb)} GB {what}",
-    )
+    return Charge("data_transfer.out_gb", gb, f"{shown(gb)} GB {what}")
 
 
 def elastic_ip(_: Resource, site: Site) -> Iterator[Charge]:
@@ -57,27 +42,18 @@ def elastic_ip(_: Resource, site: Site) -> Iterator[Charge]:
 
 def nat_gateway(_: Resource, site: Site) -> Iterator[Charge]:
     """The hours; the traffic is shared by all gateways."""
-    yield Charge(
-        price="vpc.nat_gateway_hour",
-        service=_VPC,
-        what="NAT gateway",
-        quantity=site.hours,
-        unit="hour",
-        formula=f"{shown(site.hours)} h",
-    )
+    yield Charge("vpc.nat_gateway_hour", site.hours, f"{shown(site.hours)} h")
 
 
 def nat_traffic(_: tuple[Resource, ...], site: Site) -> Iterator[Charge]:
-    """A gateway processes both directions."""
-    gb = site.usage.outbound_gb * _BOTH_WAYS
-    yield Charge(
-        price="vpc.nat_gateway_gb",
-        service=_VPC,
-        what="traffic through NAT gateways",
-        quantity=gb,
-        unit="GB",
-        formula=f"{shown(site.usage.outbound_gb)} GB out and as much in",
-    )
+    """What all gateways process."""
+    yield Charge("vpc.nat_gateway_gb", *_through(site))
+
+
+def _through(site: Site) -> tuple[float, str]:
+    """GB that pass a gateway or endpoints, which both directions do, and where they come from."""
+    gb = site.usage.outbound_gb
+    return gb * _BOTH_WAYS, f"{shown(gb)} GB out and as much in"
 
 
 def internet_gateway(_: tuple[Resource, ...], site: Site) -> Iterator[Charge]:
@@ -92,12 +68,9 @@ def vpc_endpoint(resource: Resource, site: Site) -> Iterator[Charge]:
         return
     zones = length(setting(resource, "SubnetIds")) if kind == "Interface" else None
     yield Charge(
-        price="vpc.interface_endpoint_hour",
-        service=_VPC,
-        what="interface endpoint",
-        quantity=times(zones, site.hours),
-        unit="zone-hour",
-        formula=f"{counted(zones, 'zone')} x {shown(site.hours)} h",
+        "vpc.interface_endpoint_hour",
+        times(zones, site.hours),
+        f"{counted(zones, 'zone')} x {shown(site.hours)} h",
     )
 
 
@@ -106,15 +79,7 @@ def endpoint_traffic(resources: tuple[Resource, ...], site: Site) -> Iterator[Ch
     interfaces = [one for one in resources if setting(one, "VpcEndpointType") == "Interface"]
     if not interfaces or any(view.of_type(_NAT, _INTERNET) for view in site.views):
         return
-    gb = site.usage.outbound_gb * _BOTH_WAYS
-    yield Charge(
-        price="vpc.interface_endpoint_gb",
-        service=_VPC,
-        what="traffic through interface endpoints",
-        quantity=gb,
-        unit="GB",
-        formula=f"{shown(site.usage.outbound_gb)} GB out and as much in",
-    )
+    yield Charge("vpc.interface_endpoint_gb", *_through(site))
 
 
 RULES: Mapping[str, Rule] = MappingProxyType(

@@ -19,71 +19,36 @@ from dify_cdk.report.cost.charge import (
 )
 from dify_cdk.report.templates.template import Resource, items, references
 
-_CLOUDWATCH = "Amazon CloudWatch"
 _DAYS_PER_MONTH = 730 / 24
 
 
 def hosted_zone(_: Resource, site: Site) -> Iterator[Charge]:
     """A DNS zone; a DNS namespace of Cloud Map defines one, while the tasks in it are registered free."""
-    yield Charge(
-        price="route53.zone_month",
-        service="Amazon Route 53",
-        what="hosted zone",
-        quantity=1,
-        unit="zone-month",
-        formula="1 zone",
-    )
+    yield Charge("route53.zone_month", 1, "1 zone")
 
 
 def log_groups(resources: tuple[Resource, ...], site: Site) -> Iterator[Charge]:
     """What all groups take in, and what they keep for as long as the longest retention says."""
     gb = site.usage.log_gb
-    yield Charge(
-        price="cloudwatch.log_gb",
-        service=_CLOUDWATCH,
-        what="log ingestion",
-        quantity=gb,
-        unit="GB",
-        formula=f"{shown(gb)} GB in {counted(len(resources), 'group')}",
-    )
+    yield Charge("cloudwatch.log_gb", gb, f"{shown(gb)} GB in {counted(len(resources), 'group')}")
     days = [number(setting(resource, "RetentionInDays")) for resource in resources]
     known = [count for count in days if count is not None]
     longest = max(known) if len(known) == len(days) else None
     kept = 0.0 if gb == 0 else None if longest is None else gb * longest / _DAYS_PER_MONTH
-    yield Charge(
-        price="cloudwatch.log_gb_month",
-        service=_CLOUDWATCH,
-        what="log storage",
-        quantity=kept,
-        unit="GB-month",
-        formula=f"{shown(gb)} GB a month kept for {counted(longest, 'day')} at most, uncompressed",
-    )
+    words = f"{shown(gb)} GB a month kept for {counted(longest, 'day')} at most, uncompressed"
+    yield Charge("cloudwatch.log_gb_month", kept, words)
 
 
 def alarm(resource: Resource, _: Site) -> Iterator[Charge]:
     """One price for every metric that an alarm looks at."""
     queries = [entry for entry in items(setting(resource, "Metrics")) if isinstance(entry, Mapping)]
     metrics = max(sum("MetricStat" in entry for entry in queries), 1)
-    yield Charge(
-        price="cloudwatch.alarm_month",
-        service=_CLOUDWATCH,
-        what="alarm",
-        quantity=metrics,
-        unit="alarm-month",
-        formula=counted(metrics, "metric"),
-    )
+    yield Charge("cloudwatch.alarm_month", metrics, counted(metrics, "metric"))
 
 
 def dashboard(_: Resource, site: Site) -> Iterator[Charge]:
     """One price a month."""
-    yield Charge(
-        price="cloudwatch.dashboard_month",
-        service=_CLOUDWATCH,
-        what="dashboard",
-        quantity=1,
-        unit="month",
-        formula="1 dashboard",
-    )
+    yield Charge("cloudwatch.dashboard_month", 1, "1 dashboard")
 
 
 def user_pool(resource: Resource, site: Site) -> Iterator[Charge]:
@@ -91,78 +56,44 @@ def user_pool(resource: Resource, site: Site) -> Iterator[Charge]:
     tier = word_or(setting(resource, "UserPoolTier"), "ESSENTIALS").lower()
     users = site.usage.users
     yield Charge(
-        price=f"cognito.users.{tier}",
-        service="Amazon Cognito",
+        "cognito.users",
+        users,
+        f"{shown(users)} people who sign in",
+        variant=tier,
         what=f"active users, {tier}",
-        quantity=users,
-        unit="user-month",
-        formula=f"{shown(users)} people who sign in",
     )
 
 
 def mail(_: Resource, site: Site) -> Iterator[Charge]:
     """Invitations, codes and notifications, whose number the usage does not tell."""
-    yield Charge(
-        price="ses.mails",
-        service="Amazon SES",
-        what="mails",
-        quantity=None if site.usage.users else 0,
-        unit="1,000 requests",
-        formula=f"invitations and codes for {shown(site.usage.users)} people",
-    )
+    users = site.usage.users
+    yield Charge("ses.mails", None if users else 0, f"invitations and codes for {shown(users)} people")
 
 
 def repository(_: Resource, site: Site) -> Iterator[Charge]:
     """Images; a template does not say how many are kept and how large they are."""
-    yield Charge(
-        price="ecr.gb_month",
-        service="Amazon ECR",
-        what="images",
-        quantity=None,
-        unit="GB-month",
-        formula="size of the images that are kept",
-    )
+    yield Charge("ecr.gb_month", None, "size of the images that are kept")
 
 
 def state_machine(resource: Resource, site: Site) -> Iterator[Charge]:
     """Transitions, unless it runs only during deployments."""
     if resource.id not in site.deployment_only:
-        yield Charge(
-            price="step_functions.transitions",
-            service="AWS Step Functions",
-            what="state transitions",
-            quantity=None,
-            unit="1,000 requests",
-            formula="number of executions and of their steps",
-        )
+        yield Charge("step_functions.transitions", None, "number of executions and of their steps")
 
 
 def build_project(resource: Resource, site: Site) -> Iterator[Charge]:
     """Build minutes, unless a custom resource starts it, which happens only during deployments."""
     custom = (other for other in site.view.resources if other.type.startswith("Custom::"))
     if not any(resource.id in references(other.properties) for other in custom):
-        yield Charge(
-            price="codebuild.minutes",
-            service="AWS CodeBuild",
-            what="builds",
-            quantity=None,
-            unit="hour",
-            formula="number and duration of the builds",
-        )
+        yield Charge("codebuild.minutes", None, "number and duration of the builds")
 
 
 def schedule(resource: Resource, _: Site) -> Iterator[Charge]:
     """Free by itself; a task that it starts runs for as long as no template says."""
     targets = items(setting(resource, "Targets")) or items(setting(resource, "Target"))
     if any(isinstance(target, Mapping) and "EcsParameters" in target for target in targets):
-        yield Charge(
-            price="fargate.vcpu_hour.x86_64",
-            service="AWS Fargate",
-            what="scheduled tasks",
-            quantity=None,
-            unit="vCPU-hour",
-            formula="number and duration of the tasks that it starts",
-        )
+        words = "number and duration of the tasks that it starts"
+        yield Charge("fargate.vcpu_hour", None, words, variant="x86_64", what="scheduled tasks")
 
 
 def sdk_call(resource: Resource, site: Site) -> Iterator[Charge]:
@@ -170,14 +101,7 @@ def sdk_call(resource: Resource, site: Site) -> Iterator[Charge]:
     for name in ("Create", "Update"):
         call = site.view.text(setting(resource, name))
         if call and not _LOOK_UP.search(call):
-            yield Charge(
-                price="any",
-                service="AWS",
-                what="what a call of the API makes",
-                quantity=None,
-                unit="month",
-                formula=f"{name}: a call that is no look-up",
-            )
+            yield Charge("any", None, f"{name}: a call that is no look-up")
 
 
 _LOOK_UP = re.compile(r"\"action\":\s*\"(describe|get|list)", re.IGNORECASE)

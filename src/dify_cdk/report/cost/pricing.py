@@ -28,6 +28,7 @@ from dify_cdk.report.cost.charge import Charge, Rule, SharedRule, Site, shown
 from dify_cdk.report.cost.free import FREE_TYPES
 from dify_cdk.report.cost.load import find_paths
 from dify_cdk.report.cost.prices import UNITS, Allowance, Prices
+from dify_cdk.report.cost.products import PRODUCTS
 from dify_cdk.report.cost.usage import USAGES, ZERO, Usage
 from dify_cdk.report.templates.deployments import deployment_only
 from dify_cdk.report.templates.joined import view_of
@@ -142,31 +143,23 @@ _STEPS = 32  # costs are made of few straight pieces; crossings closer together 
 _HALVINGS = 20  # of a step: less than a ten-thousandth of a person
 
 
-def break_even(
-    a: Subject, b: Subject, *, region: str | None, prices: Prices, usage: Usage | None = None
-) -> Usage | None:
-    """The usage at which the dearer subject becomes the cheaper one, between nothing and a largest usage.
+def break_evens(
+    subjects: Sequence[Subject], *, region: str | None, prices: Prices, usage: Usage | None = None
+) -> tuple[Usage | None, ...]:
+    """The usage at which the dearer of two subjects becomes the cheaper one, for each two of them.
 
     Amounts that are unknown are left out on both sides, so ask :attr:`MonthlyCost.is_lower_bound` of both.
 
     Args:
-        a: One subject.
-        b: The other one.
+        subjects: The subjects.
         region: As for :func:`monthly_cost`.
         prices: The price list.
         usage: The largest usage, of which a share is found; default: the company profile.
 
     Returns:
-        The smallest such share of the usage, or None if one of them is never dearer than the other.
+        The smallest such share of the usage, or None if one of them is never dearer than the other; in the
+        order of ``itertools.combinations``.
     """
-    (found,) = break_evens((a, b), region=region, prices=prices, usage=usage)
-    return found
-
-
-def break_evens(
-    subjects: Sequence[Subject], *, region: str | None, prices: Prices, usage: Usage | None = None
-) -> tuple[Usage | None, ...]:
-    """:func:`break_even` of each two subjects, in the order of ``itertools.combinations``."""
     largest = usage or USAGES["company"]
     totals = [cache(_totals(_Bill(subject, region=region, prices=prices), largest)) for subject in subjects]
     shares = (_break_even(a, b) for a, b in combinations(totals, 2))
@@ -283,18 +276,18 @@ class _Bill:
         return tuple(sorted(type or _NO_TYPE for type in types - _KNOWN_TYPES))
 
     def _line(self, item: _Item) -> CostLine:
-        charge = item.charge
+        charge, product = item.charge, PRODUCTS[item.charge.product]
         price = self._prices.find(charge.price, self._region_of(item.part))
-        value = price.value if price and price.unit == charge.unit else None
-        quantity = None if charge.quantity is None else charge.quantity / UNITS[charge.unit]
+        value = price.value if price and price.unit == product.unit else None
+        quantity = None if charge.quantity is None else charge.quantity / UNITS[product.unit]
         return CostLine(
             part=item.part.name,
             logical_id=item.logical_id,
             type=item.type,
-            service=charge.service,
-            what=charge.what,
+            service=product.service,
+            what=charge.what or product.what,
             quantity=quantity,
-            unit=charge.unit,
+            unit=product.unit,
             unit_price=value,
             amount=_amount(quantity, value),
             formula=charge.formula,

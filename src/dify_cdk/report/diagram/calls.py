@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from dify_cdk.report.diagram.model import Edge, Flow, Node, Tier
 from dify_cdk.report.diagram.parts import allowed_resources
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, references
-from dify_cdk.report.traffic.targets import FUNCTION, SERVICE
+from dify_cdk.report.traffic.containers import (
+    SERVICE,
+    TASK_DEFINITION,
+    container_definitions,
+    task_definition_of,
+)
+from dify_cdk.report.traffic.targets import FUNCTION
 
 _GROUP = "AWS::EC2::SecurityGroup"
 _INGRESS = "AWS::EC2::SecurityGroupIngress"
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 
 _ALL_PORTS = (0, 65535)
 
@@ -73,7 +78,7 @@ def _groups(view: Template, id: str) -> frozenset[str]:
     if resource is None:
         return frozenset()
     holders = [resource]
-    if resource.type == _TASK_DEFINITION:
+    if resource.type == TASK_DEFINITION:
         starters = (one for one in view.resources if not one.type.startswith("AWS::IAM::"))
         holders = [one for one in starters if resource.id in set(references(one.properties))]
     found = (view.find({"Ref": name}, _GROUP) for one in holders for name in references(one.properties))
@@ -111,15 +116,10 @@ def _ports(view: Template, id: str) -> frozenset[int] | None:
     resource = view.find({"Ref": id})
     if resource is None or resource.type == FUNCTION:
         return frozenset()
-    task = resource
-    if resource.type == SERVICE:
-        found = view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
-        if found is None:
-            return None
-        task = found
-    if task.type != _TASK_DEFINITION:
+    task = task_definition_of(view, resource) if resource.type == SERVICE else resource
+    if task is None or task.type != TASK_DEFINITION:
         return None
-    containers = map(mapping, items(task.properties.get("ContainerDefinitions")))
+    containers = container_definitions(task)
     entries = [mapping(entry) for one in containers for entry in items(one.get("PortMappings"))]
     return frozenset(port for entry in entries if (port := integer(entry.get("ContainerPort"))) is not None)
 
@@ -130,7 +130,7 @@ def _ports(view: Template, id: str) -> frozenset[int] | None:
 def _actors(view: Template, id: str) -> Iterator[Resource]:
     resource = view.find({"Ref": id})
     if resource is not None and resource.type == SERVICE:
-        resource = view.find(resource.properties.get("TaskDefinition"), _TASK_DEFINITION)
+        resource = task_definition_of(view, resource)
     if resource is not None:
         yield resource
 

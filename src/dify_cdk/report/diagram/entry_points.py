@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
@@ -16,7 +17,7 @@ from dify_cdk.report.traffic.api_gateway import (
     VPC_LINK,
     is_followed,
 )
-from dify_cdk.report.traffic.cloudfront import DISTRIBUTION, config_of
+from dify_cdk.report.traffic.cloudfront import DISTRIBUTION, all_behaviors, associations, config_of
 from dify_cdk.report.traffic.entry_points import UNREAD, routes_of
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER, RULE, read_listeners
 from dify_cdk.report.traffic.routes import Listener, Route
@@ -62,7 +63,9 @@ def entry_nodes(view: Template) -> Iterator[Node]:
 
 
 def _node(id: str, title: str, service: str, *details: str) -> Node:
-    return Node(id=id, tier=Tier.DOOR, title=title, service=service, details=tuple(filter(None, details)))
+    return Node(
+        id=id, tier=Tier.ENTRY_POINT, title=title, service=service, details=tuple(filter(None, details))
+    )
 
 
 def _owner_of(listener: Listener) -> str:
@@ -115,7 +118,7 @@ def is_public(view: Template, resource: Resource) -> bool:
 
 
 def guards(view: Template) -> Iterator[Node]:
-    """What runs on an entry point before requests go on: edge functions, authorizers, web ACLs, logins."""
+    """What inspects requests at an entry point: edge functions, authorizers, web ACLs, logins."""
     for distribution in view.of_type(DISTRIBUTION):
         config = config_of(distribution)
         yield from _web_acl(view, distribution, config.get("WebACLId"))
@@ -139,18 +142,13 @@ def _web_acl(view: Template, entry: Resource, value: object) -> Iterator[Node]:
 
 def _edge_functions(view: Template, distribution: Resource, config: Mapping[str, object]) -> Iterator[Node]:
     """One guard per function and event, with the number of behaviors it runs in where it is not all."""
-    behaviors = [config.get("DefaultCacheBehavior"), *items(config.get("CacheBehaviors"))]
-    counts: dict[tuple[str, str, str], int] = {}
-    for behavior in map(mapping, behaviors):
-        for title, list_name, arn_name in (
-            ("CloudFront Function", "FunctionAssociations", "FunctionARN"),
-            ("Lambda@Edge", "LambdaFunctionAssociations", "LambdaFunctionARN"),
-        ):
-            for entry in map(mapping, items(behavior.get(list_name))):
-                end = end_of(view, entry.get(arn_name))
-                id = end.id if end else view.text(entry.get(arn_name))
-                key = (title, id, view.text(entry.get("EventType")))
-                counts[key] = counts.get(key, 0) + 1
+    *others, default = all_behaviors(config)
+    behaviors = [default, *others]
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for behavior in behaviors:
+        for title, event, reference in associations(view, behavior):
+            end = end_of(view, reference)
+            counts[title, end.id if end else view.text(reference), event] += 1
     for (title, id, event), count in counts.items():
         where = "" if count == len(behaviors) else f"{count} of {len(behaviors)} behaviors"
         yield _guard(distribution, id, title, event, where)
@@ -180,7 +178,7 @@ def _guard(entry: Resource, id: str, title: str, *details: str) -> Node:
     service, *more = filter(None, details or ("",))
     return Node(
         id=f"{entry.id}/{id}",
-        tier=Tier.DOOR,
+        tier=Tier.ENTRY_POINT,
         title=title,
         service=service,
         details=tuple(more),
@@ -221,6 +219,13 @@ def _edge(source: str, target: str, routes: Sequence[Route]) -> Edge:
         source=source,
         target=target,
         flow=Flow.REQUEST,
-        paths=tuple(dict.fromkeys(path for route in routes for path in route.paths if path)),
+        paths=tuple(dict.fromkeys(text for route in routes for text in _paths(route))),
         default=any(route.default for route in routes),
     )
+
+
+def _paths(route: Route) -> Iterator[str]:
+    """The paths of a route, each with its methods where it takes only some."""
+    found = (one.removeprefix("method ") for one in route.conditions if one.startswith("method "))
+    method = next(found, "")
+    yield from (f"{method} {path}".strip() for path in route.paths if path)

@@ -36,7 +36,7 @@ _PORT = 11.0  # least distance of two lines on one side of a box
 _TEXT_LINES = 2
 _LONGEST_LABEL = 24  # letters
 
-HEADINGS = {Tier.VIEWER: "", Tier.DOOR: "Way in", Tier.COMPUTE: "Compute", Tier.DATA: "Data"}
+HEADINGS = {Tier.VIEWER: "", Tier.ENTRY_POINT: "Entry points", Tier.COMPUTE: "Compute", Tier.DATA: "Data"}
 
 
 class Shape(StrEnum):
@@ -180,7 +180,7 @@ def _buses(graph: Graph, flow: Flow, order: Sequence[str]) -> Iterator[Bus]:
 def _chains(graph: Graph) -> list[list[Node]]:
     """The viewer and the entry points, each followed by the entry point that is its only end."""
     requests = [edge for edge in graph.edges if edge.flow is Flow.REQUEST]
-    outer = {node.id: node for node in (*graph.of(Tier.VIEWER), *graph.of(Tier.DOOR))}
+    outer = {node.id: node for node in (*graph.of(Tier.VIEWER), *graph.of(Tier.ENTRY_POINT))}
     follower = {}
     for id in outer:
         ends = [edge.target for edge in requests if edge.source == id]
@@ -394,9 +394,9 @@ def runs_inward(graph: Graph) -> bool:
     tiers = {node.id: node.tier for node in graph.nodes}
 
     def inward(edge: Edge) -> bool:
-        if tiers[edge.target] is Tier.DOOR:
+        if tiers[edge.target] is Tier.ENTRY_POINT:
             below = follows.get(edge.source) == edge.target
             return below or depth[edge.target] > depth.get(edge.source, len(depth))
-        return tiers[edge.target] is Tier.COMPUTE and tiers[edge.source] in (Tier.VIEWER, Tier.DOOR)
+        return tiers[edge.target] is Tier.COMPUTE and tiers[edge.source] in (Tier.VIEWER, Tier.ENTRY_POINT)
 
     return all(inward(edge) for edge in graph.edges if edge.flow is Flow.REQUEST)

@@ -14,7 +14,7 @@ class Tier(StrEnum):
     """Where a part stands between the outside and the data; in this order, from the outside in."""
 
     VIEWER = "viewer"
-    DOOR = "door"
+    ENTRY_POINT = "entry-point"
     COMPUTE = "compute"
     DATA = "data"
 
@@ -41,7 +41,7 @@ class Node:
         service: The AWS service, in AWS's words; for what is outside, a note that it is.
         details: Facts worth knowing, short.
         host: Id of the entry point that runs it; None for a part of its own. A guard, for example an
-            authorizer or an edge function, sees the requests of its entry point before they go on.
+            authorizer or an edge function, sees the requests of its entry point before they are forwarded.
         steady: Whether it runs all the time or waits for requests; a task that something starts once does
             not.
     """
@@ -63,7 +63,8 @@ class Edge:
         source: Id of the node that calls.
         target: Id of the node that is called.
         flow: What goes along it.
-        paths: Path patterns of requests, in order of precedence; empty where the path does not matter.
+        paths: Path patterns of requests, in order of precedence, each with methods in front where only those
+            are meant (``POST /v1/*``); empty where the path does not matter.
         default: Whether requests that nothing else takes go along it.
     """
 

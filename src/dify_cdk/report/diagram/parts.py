@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 
 from dify_cdk.report.diagram.model import Node, Tier
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
 from dify_cdk.report.traffic.containers import ContainerRow, read_containers
 from dify_cdk.report.traffic.targets import FUNCTION_URL
@@ -155,7 +156,7 @@ def _cluster(view: Template, cluster: Resource) -> tuple[str, ...]:
     low, high = (view.text(scaling.get(key)) for key in ("MinCapacity", "MaxCapacity"))
     count = len(view.naming(cluster, "DBClusterIdentifier", "AWS::RDS::DBInstance"))
     capacity = f"{low}-{high} ACU" if low and high else ""
-    instances = f"{count} instance{'' if count == 1 else 's'}" if count else ""
+    instances = plural(count, "instance") if count else ""
     return _engine(view, cluster, "Database"), "RDS", capacity, instances
 
 

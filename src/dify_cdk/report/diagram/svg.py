@@ -17,51 +17,32 @@ from dify_cdk.report.diagram.reader import read_graph
 from dify_cdk.report.diagram.tall import lay_out_tall
 from dify_cdk.report.diagram.text_width import text_width
 from dify_cdk.report.diagram.wide import lay_out_wide
-from dify_cdk.report.phrases import enumeration
+from dify_cdk.report.phrases import clean, enumeration
 from dify_cdk.report.templates.subject import Subject
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 _NONE = "none"
-COLOURS = MappingProxyType(
-    {
-        "paper": ("#ffffff", "#cbd5e1"),
-        "ink": ("#0f172a", _NONE),
-        "soft": ("#475569", _NONE),
-        "pill": ("#ffffff", "#2563eb"),
-        Tier.VIEWER: ("#f1f5f9", "#64748b"),
-        Tier.DOOR: ("#eff6ff", "#2563eb"),
-        Tier.COMPUTE: ("#fff7ed", "#c2410c"),
-        Tier.DATA: ("#f5f3ff", "#6d28d9"),
-        f"line-{Flow.REQUEST}": (_NONE, "#2563eb"),
-        f"line-{Flow.CALL}": (_NONE, "#c2410c"),
-        f"line-{Flow.DATA}": (_NONE, "#6d28d9"),
-        f"fill-{Flow.REQUEST}": ("#2563eb", _NONE),
-        f"fill-{Flow.CALL}": ("#c2410c", _NONE),
-        f"fill-{Flow.DATA}": ("#6d28d9", _NONE),
-    }
-)
-"""Fill and stroke of everything that is drawn; the style sheet calls them by the same names."""
+_PALETTE = {
+    "paper": (("#ffffff", "#cbd5e1"), ("#0f172a", "#334155")),
+    "ink": (("#0f172a", _NONE), ("#f1f5f9", _NONE)),
+    "soft": (("#475569", _NONE), ("#cbd5e1", _NONE)),
+    "pill": (("#ffffff", "#2563eb"), ("#0f172a", "#60a5fa")),
+    Tier.VIEWER: (("#f1f5f9", "#64748b"), ("#1e293b", "#94a3b8")),
+    Tier.ENTRY_POINT: (("#eff6ff", "#2563eb"), ("#172554", "#60a5fa")),
+    Tier.COMPUTE: (("#fff7ed", "#c2410c"), ("#361b0d", "#fb923c")),
+    Tier.DATA: (("#f5f3ff", "#6d28d9"), ("#261a4d", "#a78bfa")),
+    f"line-{Flow.REQUEST}": ((_NONE, "#2563eb"), (_NONE, "#60a5fa")),
+    f"line-{Flow.CALL}": ((_NONE, "#c2410c"), (_NONE, "#fb923c")),
+    f"line-{Flow.DATA}": ((_NONE, "#6d28d9"), (_NONE, "#a78bfa")),
+    f"fill-{Flow.REQUEST}": (("#2563eb", _NONE), ("#60a5fa", _NONE)),
+    f"fill-{Flow.CALL}": (("#c2410c", _NONE), ("#fb923c", _NONE)),
+    f"fill-{Flow.DATA}": (("#6d28d9", _NONE), ("#a78bfa", _NONE)),
+}
+"""Fill and stroke of everything that is drawn, and both for readers who prefer dark pages."""
 
-DARK_COLOURS = MappingProxyType(
-    {
-        "paper": ("#0f172a", "#334155"),
-        "ink": ("#f1f5f9", _NONE),
-        "soft": ("#cbd5e1", _NONE),
-        "pill": ("#0f172a", "#60a5fa"),
-        Tier.VIEWER: ("#1e293b", "#94a3b8"),
-        Tier.DOOR: ("#172554", "#60a5fa"),
-        Tier.COMPUTE: ("#361b0d", "#fb923c"),
-        Tier.DATA: ("#261a4d", "#a78bfa"),
-        f"line-{Flow.REQUEST}": (_NONE, "#60a5fa"),
-        f"line-{Flow.CALL}": (_NONE, "#fb923c"),
-        f"line-{Flow.DATA}": (_NONE, "#a78bfa"),
-        f"fill-{Flow.REQUEST}": ("#60a5fa", _NONE),
-        f"fill-{Flow.CALL}": ("#fb923c", _NONE),
-        f"fill-{Flow.DATA}": ("#a78bfa", _NONE),
-    }
-)
-"""The same for readers who prefer dark pages."""
+COLOURS = MappingProxyType({name: light for name, (light, _) in _PALETTE.items()})
+DARK_COLOURS = MappingProxyType({name: dark for name, (_, dark) in _PALETTE.items()})
 
 _FLOW_NAMES = MappingProxyType({Flow.REQUEST: "requests", Flow.CALL: "internal calls", Flow.DATA: "data"})
 _DASHES = MappingProxyType({Flow.REQUEST: "", Flow.CALL: "5 3", Flow.DATA: ""})
@@ -266,4 +247,4 @@ def _n(value: float) -> str:
 
 def _text(value: str) -> str:
     """Text of a template, without what XML forbids."""
-    return escape("".join(letter if letter.isprintable() else " " for letter in value))
+    return escape(clean(value))

@@ -20,7 +20,7 @@ from dify_cdk.report.diagram.layout import (
 from dify_cdk.report.diagram.model import Graph, Tier
 from dify_cdk.report.diagram.text_width import shortened
 
-_WIDTH = 238.0
+_WIDTH = 226.0  # every example then fits a phone, 360 wide
 
 
 def lay_out_tall(graph: Graph) -> Layout:

@@ -116,7 +116,7 @@ class _Wide(Canvas):
         self.center_data()
         for number in reversed(range(len(self.columns))):
             column = self.columns[number]
-            if column[0][0].node.tier in (Tier.VIEWER, Tier.DOOR):
+            if column[0][0].node.tier in (Tier.VIEWER, Tier.ENTRY_POINT):
                 _place_beside(column, self.wanted_shift, list(self.passing(number)))
         top = min((box.y for box in self.boxes.values()), default=0)
         for box in self.boxes.values():
@@ -192,8 +192,8 @@ class _Wide(Canvas):
         self.route_trunk(x, (box.right, self.port(id, "right", "out")), ends)
 
     def head(self) -> None:
-        """A heading above each tier; who calls from outside belongs to the ways in."""
-        for tiers in ((Tier.VIEWER, Tier.DOOR), (Tier.COMPUTE,), (Tier.DATA,)):
+        """A heading above each tier; who calls from outside stands below that of the entry points."""
+        for tiers in ((Tier.VIEWER, Tier.ENTRY_POINT), (Tier.COMPUTE,), (Tier.DATA,)):
             boxes = self.of(*tiers)
             if boxes:
                 x = min(box.x for box in boxes)

@@ -1,1 +1,1 @@
-"""What an architecture really carries."""
+"""What an architecture really supports."""

@@ -1,4 +1,4 @@
-"""What an architecture really carries, end to end: the least that any hop of a way allows.
+"""What an architecture really supports, end to end: the least that any hop of a request allows.
 
 For each class of paths a request is followed through the templates hop by hop, from the public entry point
 to the container or function that answers. A hop that cannot be followed makes a limit ``unknown``, never a
@@ -8,7 +8,7 @@ guess. An entry point that serves none of Dify's paths is followed along all of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 
 from dify_cdk.report.limits.standby import cold_start, counted, named, standby
@@ -56,7 +56,7 @@ CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "plugin endpoints": ("/e/1/hook",),
     }
 )
-"""Paths of Dify that stand for all of their class: of each class the worst one counts."""
+"""Paths of Dify that stand for all of their class; the lowest limit among them counts."""
 
 _SOCKET = ("/socket.io/",)
 _APP, _PAGES, _FILES, _HOOKS = "app", "web", "uploads", "plugin endpoints"
@@ -146,19 +146,11 @@ def _of_entry_point(view: Template, entry: Resource, followed: Mapping[str, list
     yield _limit("IP filter", "", _ip_filter(view, entry))
     for scope in (_APP, _PAGES, ""):
         if scope in followed:
-            yield _limit("cold start", scope, _cold_start(view, followed[scope]))
+            yield _limit("cold start", scope, cold_start(view, followed[scope]))
 
 
 def _limit(name: str, scope: str, verdict: Verdict) -> Limit:
-    return Limit(
-        name=name,
-        scope=scope,
-        value=verdict.value,
-        unit=verdict.unit,
-        text=verdict.text,
-        hop=verdict.hop,
-        source=verdict.source,
-    )
+    return Limit(name=name, scope=scope, **asdict(verdict))
 
 
 def _falls_to_pages(scope: str, followed: Mapping[str, list[Way]]) -> bool:
@@ -191,14 +183,9 @@ def _ip_filter(view: Template, entry: Resource) -> Verdict:
     return Verdict(value=kinds, text=kinds, hop=hop, source=found[0].source)
 
 
-def _cold_start(view: Template, ways: list[Way]) -> Verdict:
-    start = cold_start(view, ways)
-    return Verdict(value=start.kind, text=start.text, hop=start.hop, source=start.source)
-
-
 def _standby(view: Template, ways: list[Way]) -> Verdict:
     found = standby(view, (way.end for way in ways))
     text = counted(found.stops) or "nothing"
-    groups = (("stops", found.stops), ("goes on", found.runs), ("unknown", found.unknown))
+    groups = (("stops", found.stops), ("keeps running", found.runs), ("unknown", found.unknown))
     hop = "; ".join(f"{word}: {named(things)}" for word, things in groups if things)
     return Verdict(value=text, text=text, hop=hop or "nothing runs", source=fact("aurora.pause").source)

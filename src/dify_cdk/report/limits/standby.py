@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from dify_cdk.report.limits.verdict import Verdict
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.templates.template import Resource, Template, mapping, remembered
 from dify_cdk.report.traffic.awake import can_pause
 from dify_cdk.report.traffic.containers import read_containers
@@ -41,7 +43,7 @@ class Thing(NamedTuple):
 def counted(things: Iterable[Thing]) -> str:
     """``3 services, 1 database``."""
     counts = Counter(thing.word for thing in things)
-    return ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts.items())
+    return ", ".join(plural(count, word) for word, count in counts.items())
 
 
 def named(things: Iterable[Thing]) -> str:
@@ -50,17 +52,17 @@ def named(things: Iterable[Thing]) -> str:
     for thing in things:
         groups.setdefault(thing.word, []).append(thing.id)
     return ", ".join(
-        f"{word} {ids[0]}" if len(ids) == 1 else f"{len(ids)} {word}s" for word, ids in groups.items()
+        f"{word} {ids[0]}" if len(ids) == 1 else plural(len(ids), word) for word, ids in groups.items()
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Standby:
-    """What stops and what goes on while nobody uses an architecture.
+    """What stops and what keeps running while nobody uses an architecture.
 
     Attributes:
         stops: What costs nothing then.
-        runs: What is billed by the hour all the same.
+        runs: What is billed by the hour even then.
         unknown: What the template leaves open.
     """
 
@@ -110,52 +112,36 @@ def _distinct(things: list[Thing]) -> tuple[Thing, ...]:
 # --- cold starts ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ColdStart:
-    """How the first request after a pause starts what answers it.
-
-    Attributes:
-        kind: ``none``, ``function``, ``image``, ``task`` or ``unknown``, from fast to slow.
-        text: In words.
-        hop: What sets it.
-        source: Page that proves it.
-    """
-
-    kind: str
-    text: str
-    hop: str
-    source: str
-
-
 _SLOWNESS = ("none", "function", "image", "task", "unknown")
+"""How the first request after a pause starts what answers it, from fast to slow."""
 
 
-def cold_start(view: Template, ways: Iterable[Way]) -> ColdStart:
-    """The slowest start on one of the ways."""
+def cold_start(view: Template, ways: Iterable[Way]) -> Verdict:
+    """The slowest start on one of the ways; the value is one of the words above."""
     found = [_start(view, way) for way in ways]
-    return max(found, key=lambda one: _SLOWNESS.index(one.kind), default=_unknown("nothing"))
+    return max(found, key=lambda one: _SLOWNESS.index(str(one.value)), default=_unknown("nothing"))
 
 
-def _start(view: Template, way: Way) -> ColdStart:
+def _start(view: Template, way: Way) -> Verdict:
     end = way.end
     match end.kind:
         case Ends.FUNCTION if end.resource is not None:
             return _function_start(view, end, end.resource)
         case Ends.CONTAINER if end.resource is not None:
-            return _service_start(view, end, way.asks)
+            return _service_start(view, end, way.authorizers)
         case Ends.UNKNOWN:
             return _unknown(end.name)
         case _:
-            return ColdStart(kind="none", text="none", hop=f"{end.kind} {end.name}", source="")
+            return Verdict(value="none", text="none", hop=f"{end.kind} {end.name}", source="")
 
 
-def _function_start(view: Template, end: End, function: Resource) -> ColdStart:
+def _function_start(view: Template, end: End, function: Resource) -> Verdict:
     if _is_provisioned(end):
         hop = f"provisioned concurrency of function {end.name}"
-        return ColdStart(kind="none", text="none", hop=hop, source=fact("lambda.provisioned").source)
+        return Verdict(value="none", text="none", hop=hop, source=fact("lambda.provisioned").source)
     image = view.text(function.properties.get("PackageType")) == "Image"
-    return ColdStart(
-        kind="image" if image else "function",
+    return Verdict(
+        value="image" if image else "function",
         text="container image on Lambda" if image else "function",
         hop=f"function {end.name}",
         source=fact("lambda.init").source,
@@ -167,20 +153,20 @@ def _is_provisioned(end: End) -> bool:
     return bool(settings)
 
 
-def _service_start(view: Template, end: End, asks: tuple[Resource, ...]) -> ColdStart:
+def _service_start(view: Template, end: End, authorizers: tuple[Resource, ...]) -> Verdict:
     source = fact("ecs.tasks").source
     service = end.resource.id if end.resource else ""
     fewest = _fewest(view).get(service)
     hop = f"service {service}"
     if fewest is None:
-        return ColdStart(kind="unknown", text="unknown", hop=hop, source=source)
+        return Verdict(value="unknown", text="unknown", hop=hop, source=source)
     if fewest == 0:
-        return ColdStart(kind="task", text="a task has to start", hop=hop, source=source)
-    asked = [function.id for function in asks if function.type == FUNCTION]
+        return Verdict(value="task", text="a task has to start", hop=hop, source=source)
+    asked = [function.id for function in authorizers if function.type == FUNCTION]
     if asked:
-        hop = f"{hop} always runs; function {asked[0]}, which lets requests in, may have to start"
-    return ColdStart(kind="none", text="none", hop=hop, source=source)
+        hop = f"{hop} always runs; function {asked[0]}, which authorizes requests, may have to start"
+    return Verdict(value="none", text="none", hop=hop, source=source)
 
 
-def _unknown(name: str) -> ColdStart:
-    return ColdStart(kind="unknown", text="unknown", hop=f"leads to {name}", source="")
+def _unknown(name: str) -> Verdict:
+    return Verdict(value="unknown", text="unknown", hop=f"leads to {name}", source="")

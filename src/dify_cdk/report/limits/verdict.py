@@ -48,7 +48,7 @@ def not_served(ways: list[Way]) -> Verdict:
 
 
 def timeout(ways: Iterable[Way]) -> Verdict:
-    """The shortest timeout, and the one for the whole answer beside one that counts silences."""
+    """The shortest timeout; beside an idle timeout also the total one."""
     claims = _claims(Kind.TIMEOUT, ways)
     least, unknown = _least(claims)
     if unknown is not None or least is None:
@@ -68,7 +68,7 @@ def largest(ways: list[Way], *, files: bool) -> Verdict:
 
     Args:
         ways: Every way that counts.
-        files: Whether the paths carry files, of which Dify's own variables may say more.
+        files: Whether files are uploaded there, of which Dify's own variables may say more.
     """
     least, unknown = _least(_claims(Kind.LARGEST, ways))
     if unknown is not None or least is None:
@@ -121,7 +121,7 @@ def _open(least: Claim | None, unknown: Claim | None, words: Callable[[Claim], s
 
 def _seconds(claim: Claim) -> str:
     """Seconds, and what they count."""
-    return f"{_number(claim):g} s {'in all' if claim.total else 'silent'}"
+    return f"{_number(claim):g} s {'total' if claim.total else 'idle'}"
 
 
 def _size(claim: Claim) -> str:

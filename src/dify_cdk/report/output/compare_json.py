@@ -1,10 +1,10 @@
-"""Comparisons as JSON, schema ``dify-cdk/compare/2``.
+"""Comparisons as JSON, schema ``dify-cdk/compare/3``.
 
 Fields may be added within a version; a removed or changed one makes a new version. Numbers that are only
 known when CloudFormation deploys, and amounts without a known price, are ``null``::
 
     {
-      "schema": "dify-cdk/compare/2",
+      "schema": "dify-cdk/compare/3",
       "usage": "team",                           profile, or file that the usage was read from
       "prices_as_of": "2026-11-22",
       "subjects": [
@@ -20,11 +20,11 @@ known when CloudFormation deploys, and amounts without a known price, are ``null
             "conditional": 0,                    how many exist only if a condition of the template holds
             "types": [{"service": "ECS", "name": "Service", "type": "AWS::ECS::Service", "count": 2}]
           },
-          "roles": [...],                        one per container, see ``ContainerRow``
+          "containers": [...],                   one per container, see ``ContainerRow``
           "listeners": [{..., "routes": [...]}], see ``Listener``, ``Route`` and ``Destination``
-          "other_doors": [...],                  types of public entry points whose routes are not followed
+          "other_entry_points": [...],           types of public entry points whose routes are not followed
           "messages": [...],                     what the CDK recorded, see ``Message``
-          "limits": [...],                       what it carries, see ``Limit``
+          "limits": [...],                       what it supports, see ``Limit``
           "cost": {                              of a month, in USD, see ``MonthlyCost``
             "region": "ap-northeast-1",
             "usage": {"users": 50, ...},         see ``Usage``
@@ -44,8 +44,9 @@ known when CloudFormation deploys, and amounts without a known price, are ``null
       ]
     }
 
-Routes stand in the order in which they are tried. Version 1 had ``templates`` instead of ``subjects``, one
-for each template, and no limits and costs.
+Routes stand in the order in which they are tried. Version 2 had ``roles`` instead of ``containers``, ``role``
+instead of the ``container`` of a destination, and ``other_doors`` instead of ``other_entry_points``.
+Version 1 had ``templates`` instead of ``subjects``, one for each template, and no limits and costs.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ from dify_cdk.report.comparison import BreakEven, Compared, Comparison
 from dify_cdk.report.output.resources import count, differing_types
 from dify_cdk.report.traffic.routes import Destination, Listener, Route
 
-SCHEMA = "dify-cdk/compare/2"
+SCHEMA = "dify-cdk/compare/3"
 
 
 def to_json(comparison: Comparison) -> str:
@@ -89,9 +90,9 @@ def _subject(one: Compared) -> dict[str, object]:
             "conditional": whole.conditional,
             "types": [asdict(entry) for entry in whole.types],
         },
-        "roles": [asdict(row) for row in whole.containers],
+        "containers": [asdict(row) for row in whole.containers],
         "listeners": [_listener(listener) for listener in whole.listeners],
-        "other_doors": whole.other_doors,
+        "other_entry_points": whole.other_entry_points,
         "messages": [asdict(message) for message in whole.messages],
         "limits": [asdict(limit) for limit in one.limits],
         "cost": {**asdict(one.cost), "floor": one.floor.total},
@@ -103,8 +104,7 @@ def _listener(listener: Listener) -> dict[str, object]:
 
 
 def _route(route: Route) -> dict[str, object]:
-    ends = [_shown(one) for one in route.destinations]
-    return {**_shown(route), "destinations": [{"role": one.pop("container"), **one} for one in ends]}
+    return {**_shown(route), "destinations": [_shown(one) for one in route.destinations]}
 
 
 def _shown(row: Listener | Route | Destination) -> dict[str, object]:

@@ -54,7 +54,7 @@ def _glance(comparison: Comparison) -> Section:
         "Stacks": [str(len(one.inventories)) for one in compared],
         "Resources": [_resources(one.whole) for one in compared],
         "Containers": [str(len(one.whole.containers)) for one in compared],
-        "Routes": [str(sum(len(door.routes) for door in one.whole.listeners)) for one in compared],
+        "Routes": [str(sum(len(listener.routes) for listener in one.whole.listeners)) for one in compared],
     }
     usage = f"a month with usage {comparison.usage}"
     rows = (
@@ -72,10 +72,10 @@ def _resources(inventory: Inventory) -> str:
 
 
 def _fact(limits: Sequence[Limit], name: str, scope: str) -> str:
-    """The value of a limit; with several doors that of each, whose scopes name the door behind the paths."""
-    door = f"{scope} at ".lstrip()
+    """The value of a limit; of several entry points that of each, whose id ends its scope."""
+    of_one = f"{scope} at ".lstrip()
     found = (one for one in limits if one.name == name)
-    values = (one.text for one in found if one.scope == scope or one.scope.startswith(door))
+    values = (one.text for one in found if one.scope == scope or one.scope.startswith(of_one))
     return " or ".join(dict.fromkeys(values))
 
 
@@ -106,7 +106,7 @@ def _warnings(comparison: Comparison) -> Section:
         )
         for (level, text), names in sorted(found.items(), key=lambda item: item[0][0] != "error")
     )
-    none = "None were recorded. Templates that are read from files carry none."
+    none = "None were recorded. Templates that are read from files have none."
     return Section(title="Warnings", text="" if found else none, notes=tuple(notes))
 
 

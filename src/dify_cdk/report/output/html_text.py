@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from dify_cdk.report.phrases import clean
+
 _VOID = frozenset({"br", "meta"})
 
 
@@ -47,7 +49,7 @@ def join(content: Content) -> Html:
 
 def _clean(text: str) -> str:
     """Text without what HTML forbids: a template may hold control characters."""
-    return escape("".join(letter if letter.isprintable() else " " for letter in text))
+    return escape(clean(text))
 
 
 def link(text: str, address: str) -> Html:

@@ -12,7 +12,7 @@ from dify_cdk.report.output.sections import Cell, Column, Grid, Line, Row, Secti
 _TITLE = "Effective limits"
 _LEAD = (
     "For each kind of path a request is followed hop by hop; the smallest value counts. In the table, app"
-    " means the api's long requests, web the pages, uploads paths that carry files, plugin endpoints /e/."
+    " means the api's long requests, web the pages, uploads paths that take files, plugin endpoints /e/."
     " What cannot be followed is called unknown."
 )
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from dify_cdk.report.output.sections import Cell, Grid, Line, Report, Row, Section, Style, numbered
-from dify_cdk.report.output.words import clean
+from dify_cdk.report.phrases import clean
 
 _LEVEL = 3
 _SPECIAL = re.compile(r"([\\`*_\[\]|~#])")

@@ -1,9 +1,9 @@
-"""Plans as JSON, schema ``dify-cdk/plan/1``.
+"""Plans as JSON, schema ``dify-cdk/plan/2``.
 
 Fields may be added within a version; a removed or changed one makes a new version::
 
     {
-      "schema": "dify-cdk/plan/1",
+      "schema": "dify-cdk/plan/2",
       "before": "v1",
       "after": "v3",
       "finding": false,                    data is lost or a conflict exists: the exit status is 1
@@ -35,12 +35,14 @@ Fields may be added within a version; a removed or changed one makes a new versi
         }
       ],
       "in_place": [{"who": "you", "text": "deploy"}],
-      "two_doors": [...],                  likewise; empty if no door changes
+      "side_by_side": [...],               likewise; empty if no entry point changes
       "left_behind": [                     see ``LeftBehind``; logical_id is empty for a whole stack
         {"stack": "Dify", "logical_id": "...", "type": "...", "why": "...", "how": "..."}
       ],
       "notes": ["..."]
     }
+
+Version 1 had ``two_doors`` instead of ``side_by_side``.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ from enum import Enum
 
 from dify_cdk.report.plan.plan import Plan
 
-SCHEMA = "dify-cdk/plan/1"
+SCHEMA = "dify-cdk/plan/2"
 
 
 def to_json(plan: Plan) -> str:

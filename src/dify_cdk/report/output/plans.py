@@ -122,8 +122,8 @@ def _in_place(plan: Plan) -> Section:
     return Section(title="In place, in one deployment", notes=_steps(plan.in_place))
 
 
-def _two_doors(plan: Plan) -> Section:
-    return Section(title="Or with both doors side by side", notes=_steps(plan.two_doors))
+def _side_by_side(plan: Plan) -> Section:
+    return Section(title="Or with both entry points side by side", notes=_steps(plan.side_by_side))
 
 
 def _steps(steps: Sequence[Step]) -> tuple[Line, ...]:
@@ -147,7 +147,7 @@ SECTIONS: tuple[Callable[[Plan], Section], ...] = (
     _conflicts,
     _changes,
     _in_place,
-    _two_doors,
+    _side_by_side,
     _left_behind,
     _good_to_know,
 )

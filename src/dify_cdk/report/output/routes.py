@@ -1,4 +1,4 @@
-"""Routes: what each listener, API and distribution leads where."""
+"""Routes: which requests each listener, API and distribution sends where."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLUMNS = (Column(name="rank", right=True), Column(name="requests"), Column(nam
 
 def routes(one: Compared) -> Section:
     """A table per listener; entry points whose routes are not followed are named."""
-    listeners, others = one.whole.listeners, one.whole.other_doors
+    listeners, others = one.whole.listeners, one.whole.other_entry_points
     text = "" if listeners else "No load balancer, HTTP API or distribution in this template."
     public = Line(text=f"Also public, routes not followed: {', '.join(others)}", style=Style.WARNING)
     grids = tuple(map(_routes, listeners))

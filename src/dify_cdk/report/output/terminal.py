@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from dify_cdk.report.output.sections import Grid, Line, Report, Row, Section, Style
-from dify_cdk.report.output.words import clean
+from dify_cdk.report.phrases import clean
 
 if TYPE_CHECKING:  # the terminal library is an extra: other formats must work without it
     from rich.console import RenderableType

@@ -8,11 +8,6 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 _CDK_ASSETS = re.compile(r"/cdk-[^/]*-container-assets-")
 
 
-def clean(value: str) -> str:
-    """Text without control characters, which a template may hold and a terminal would obey."""
-    return "".join(letter if letter.isprintable() else " " for letter in value)
-
-
 def number(count: int) -> str:
     """A count; nothing is a dash, so that it does not look like something."""
     return str(count) if count else "-"

@@ -31,7 +31,7 @@ class Action(Enum):
     ADDED = "added"
     REMOVED = "removed"
     LEFT_BEHIND = "left behind"
-    """It goes on existing, but no stack of the new subject has it."""
+    """It still exists, but no stack of the new subject has it."""
 
 
 _SEVERITY = (Action.KEPT, Action.UPDATED, Action.MAY_BE_REPLACED, Action.REPLACED)
@@ -81,7 +81,7 @@ class ResourceChange:
 
     @property
     def is_lost(self) -> bool:
-        """Whether the stack goes on without what it held: a finding, even if a copy stays somewhere."""
+        """Whether the stack loses what it held: a finding, even if a copy stays somewhere."""
         return self.is_stateful and self.action in _LOSING
 
 

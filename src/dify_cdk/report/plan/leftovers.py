@@ -1,4 +1,4 @@
-"""What goes on existing, and costing, after the change although nobody manages it any more."""
+"""What still exists, and costs, after the change although no stack manages it any more."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _targets(reading: Reading, value: Value, type: str) -> Iterator[Entry]:
 
 
 def _may_run_at_the_edge(reading: Reading, function: Entry) -> bool:
-    """Whether CloudFront may assume its role: how a function of another stack than its door is known."""
+    """Whether CloudFront may assume its role, also where its distribution is in another stack."""
     roles = _targets(reading, reading.value(function, "Role"), _ROLE)
     return any(_EDGE_PRINCIPAL in _texts(reading.value(role, "AssumeRolePolicyDocument")) for role in roles)
 

@@ -15,7 +15,7 @@ from dify_cdk.report.plan.leftovers import LeftBehind, left_behind
 from dify_cdk.report.plan.notes import notes
 from dify_cdk.report.plan.refusals import refusals
 from dify_cdk.report.plan.sides import Side
-from dify_cdk.report.plan.steps import Step, in_place, two_doors
+from dify_cdk.report.plan.steps import Step, in_place, side_by_side
 from dify_cdk.report.plan.taken import taken
 from dify_cdk.report.templates.subject import Part, Subject
 
@@ -59,7 +59,7 @@ class Plan:
         resources: Every resource: what holds data first, then the most serious first.
         conflicts: Why the deployment would fail.
         in_place: The order of events in one deployment; empty if nothing changes.
-        two_doors: How to change the door while both stand; empty if no door changes.
+        side_by_side: How to change the entry point while both stand; empty if none changes.
         left_behind: What stays although nobody manages it any more.
         notes: What else the reader should know.
     """
@@ -70,13 +70,13 @@ class Plan:
     resources: tuple[ResourceChange, ...]
     conflicts: tuple[Conflict, ...]
     in_place: tuple[Step, ...]
-    two_doors: tuple[Step, ...]
+    side_by_side: tuple[Step, ...]
     left_behind: tuple[LeftBehind, ...]
     notes: tuple[str, ...]
 
     @property
     def lost(self) -> tuple[ResourceChange, ...]:
-        """What holds data that the stack goes on without."""
+        """What holds data and would be gone from the stack."""
         return tuple(one for one in self.resources if one.is_lost)
 
     @property
@@ -114,7 +114,7 @@ def plan(before: Subject, after: Subject) -> Plan:
         resources=resources,
         conflicts=tuple(dict.fromkeys((*refusals(changes), *taken(changes)))),
         in_place=in_place(changes, resources),
-        two_doors=two_doors(changes),
+        side_by_side=side_by_side(changes),
         left_behind=left_behind(changes, resources),
         notes=tuple(notes(changes)),
     )

@@ -162,9 +162,9 @@ def _exports_in_use(changes: Changes) -> Iterator[Conflict]:
                 continue
             now = changes.after.exports.get(name, ("", None))
             if now[0] != stack:
-                yield _export_gone(changes, name, stack, user)
+                yield _in_use(changes, name, _output(changes, stack, Action.REMOVED), user)
             elif changes.after.value(stack, now[1], changes.is_new) != changes.before.value(stack, value):
-                yield _export_changes(changes, name, stack, user)
+                yield _in_use(changes, name, _output(changes, stack, Action.UPDATED), user)
 
 
 def _exports_twice(changes: Changes) -> Iterator[Conflict]:
@@ -185,30 +185,27 @@ def _exports_twice(changes: Changes) -> Iterator[Conflict]:
             )
 
 
-def _export_gone(changes: Changes, name: Value, stack: str, user: str) -> Conflict:
-    newcomer, holder = _output(changes, stack, Action.REMOVED), _output(changes, user, Action.UPDATED)
-    return Conflict(
-        what="export in use",
-        value=shown(name),
-        newcomer=newcomer,
-        holder=holder,
-        text=f"stack {newcomer.stack} no longer exports {shown(name)} while the deployed stack "
-        f"{holder.stack} imports it: CloudFormation answers that it cannot be deleted",
-        remedy=f"deploy stack {holder.stack} first: cdk deploy --exclusively {holder.stack}",
-        source=_EXPORTS,
+def _in_use(changes: Changes, name: Value, export: Party, user: str) -> Conflict:
+    """An export that goes or changes while the deployed stack of this key imports it."""
+    importer = _output(changes, user, Action.UPDATED)
+    text = (
+        f"stack {export.stack} exports another value as {shown(name)} while stack {importer.stack} "
+        "imports it: CloudFormation answers that it cannot be updated"
     )
-
-
-def _export_changes(changes: Changes, name: Value, stack: str, user: str) -> Conflict:
-    newcomer, holder = _output(changes, stack, Action.UPDATED), _output(changes, user, Action.UPDATED)
+    way_out = f"export the new value under another name, deploy both stacks, then drop {shown(name)}"
+    if export.action is Action.REMOVED:
+        text = (
+            f"stack {export.stack} no longer exports {shown(name)} while the deployed stack "
+            f"{importer.stack} imports it: CloudFormation answers that it cannot be deleted"
+        )
+        way_out = f"deploy stack {importer.stack} first: cdk deploy --exclusively {importer.stack}"
     return Conflict(
         what="export in use",
         value=shown(name),
-        newcomer=newcomer,
-        holder=holder,
-        text=f"stack {newcomer.stack} exports another value as {shown(name)} while stack {holder.stack} "
-        "imports it: CloudFormation answers that it cannot be updated",
-        remedy=f"export the new value under another name, deploy both stacks, then drop {shown(name)}",
+        newcomer=export,
+        holder=importer,
+        text=text,
+        remedy=way_out,
         source=_EXPORTS,
     )
 

@@ -1,10 +1,11 @@
-"""The order of events: in one deployment over the existing stack, or with two doors side by side."""
+"""The order of events: in one deployment over the existing stack, or with two entry points side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.plan.changes import Action, Changes, ResourceChange
 from dify_cdk.report.plan.sides import Side
 from dify_cdk.report.templates.joined import view_of
@@ -28,9 +29,9 @@ class Step:
 _YOU, _CLOUDFORMATION = "you", "CloudFormation"
 
 
-def _doors_with(changes: Changes, side: Side, *actions: Action) -> str:
+def _entry_points_with(changes: Changes, side: Side, *actions: Action) -> str:
     """The entry points of a side to which this happens."""
-    found = ((stack, door.id) for stack, part in side.parts.items() for door in entry_points(view_of(part)))
+    found = ((stack, one.id) for stack, part in side.parts.items() for one in entry_points(view_of(part)))
     return ", ".join(id for stack, id in found if changes.actions[stack, id] in actions)
 
 
@@ -54,36 +55,33 @@ def _deploy(changes: Changes) -> str:
 def _in_place(changes: Changes, resources: Sequence[ResourceChange]) -> Iterator[Step]:
     count = {action: sum(one.action is action for one in resources) for action in Action}
     if count[Action.ADDED]:
-        door = _doors_with(changes, changes.after, Action.ADDED)
-        among = f", the new door {door} among them; the old one still serves" if door else ""
-        yield _step(f"adds {_resources(count[Action.ADDED])}{among}")
+        entry = _entry_points_with(changes, changes.after, Action.ADDED)
+        among = f", the new entry point {entry} among them; the old one still serves" if entry else ""
+        yield _step(f"adds {plural(count[Action.ADDED], 'resource')}{among}")
     stays = (Action.UPDATED, Action.REPLACED, Action.MAY_BE_REPLACED)
     if any(count[action] for action in stays):
         amounts = ", ".join(f"{count[action]} {action.value}" for action in stays if count[action])
         yield _step(f"changes what stays: {amounts}")
-        door = _doors_with(changes, changes.after, Action.UPDATED)
-        if door:
-            yield _step(f"updates the door {door} in place, which keeps its address")
+        entry = _entry_points_with(changes, changes.after, Action.UPDATED)
+        if entry:
+            yield _step(f"updates the entry point {entry} in place, which keeps its address")
     yield from map(_step, _services(resources))
     outputs = ", ".join(_changed_outputs(changes))
     if outputs:
         yield Step(who=_YOU, text=f"use the new values of the outputs: {outputs}")
     if count[Action.REMOVED] or count[Action.REPLACED]:
-        door = _doors_with(changes, changes.before, Action.REMOVED, Action.REPLACED)
-        end = f"; from here on the old door {door} is gone" if door else ""
-        yield _step(f"removes {_resources(count[Action.REMOVED])} and old copies of what it replaced{end}")
+        entry = _entry_points_with(changes, changes.before, Action.REMOVED, Action.REPLACED)
+        end = f"; from here on the old entry point {entry} is gone" if entry else ""
+        removed = plural(count[Action.REMOVED], "resource")
+        yield _step(f"removes {removed} and old copies of what it replaced{end}")
 
 
 def _step(text: str) -> Step:
     return Step(who=_CLOUDFORMATION, text=text)
 
 
-def _resources(count: int) -> str:
-    return f"{count} resource{'' if count == 1 else 's'}"
-
-
 def _services(resources: Sequence[ResourceChange]) -> Iterator[str]:
-    """What users may notice of ECS services that stay: new tasks, and doors that they leave or join."""
+    """What users may notice of ECS services that stay: new tasks, and other load balancers."""
     changed = [
         (one.logical_id, {reason.property for reason in one.reasons})
         for one in resources
@@ -109,25 +107,25 @@ def _changed_outputs(changes: Changes) -> Iterator[str]:
 # --- side by side ---------------------------------------------------------------------------------------
 
 
-def two_doors(changes: Changes) -> tuple[Step, ...]:
-    """How to change the door while both stand; empty if the doors stay as they are.
+def side_by_side(changes: Changes) -> tuple[Step, ...]:
+    """How to change the entry point while both stand; empty if the entry points stay as they are.
 
-    A door that is updated in place counts if what stands behind it is exchanged.
+    One that is updated in place counts if what stands behind it is exchanged.
     """
     exchanged = {Action.ADDED, Action.REMOVED} <= set(changes.actions.values())
     updated = (Action.UPDATED,) if exchanged else ()
     gone = (Action.REMOVED, Action.REPLACED, Action.LEFT_BEHIND)
-    old = _doors_with(changes, changes.before, *gone, *updated)
-    new = _doors_with(changes, changes.after, Action.ADDED, Action.REPLACED, *updated)
+    old = _entry_points_with(changes, changes.before, *gone, *updated)
+    new = _entry_points_with(changes, changes.after, Action.ADDED, Action.REPLACED, *updated)
     if not (old and new):
         return ()
     texts = (
-        "define the new door beside the old one: a second frontend with an id of its own and announce=False",
-        f"deploy: the new door is added (what is {new} in the template after), nothing is removed",
-        "try the new door at its own address; both doors lead to the same data",
-        "move the users; a host name can be at one door only: take it from the old one in a deployment, give "
-        "it to the new one in the next",
-        "remove the old frontend and announce=False of the new one, and deploy: links lead to the new door, "
-        f"and the old one is gone ({old})",
+        "define a second frontend beside the old one, with an id of its own and announce=False",
+        f"deploy: the new entry point is added (what is {new} in the template after), nothing is removed",
+        "try the new entry point at its own address; both lead to the same data",
+        "move the users; a host name can belong to one entry point only: take it from the old one in a "
+        "deployment, give it to the new one in the next",
+        "remove the old frontend and announce=False of the new one, and deploy: links lead to the new entry "
+        f"point, and the old one is gone ({old})",
     )
     return tuple(Step(who=_YOU, text=text) for text in texts)

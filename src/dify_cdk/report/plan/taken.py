@@ -38,7 +38,7 @@ def taken(changes: Changes) -> Iterator[Conflict]:
         holders = held.get((claim.row.what, claim.key), ())
         if any((one.entry.stack, one.entry.id) == id for one in holders):
             if _is_in_its_own_way(changes, claim.entry):
-                yield _own_copy(changes, claim)
+                yield _taken(changes, claim, claim.entry)
             continue
         for holder in holders if changes.actions[id] in _NEWCOMERS else ():
             holds_on = (holder.entry.stack, holder.entry.id, holder.row.what, holder.key) in still
@@ -86,32 +86,24 @@ def _needed_by(side: Side, entry: Entry) -> set[Id]:
 
 
 def _taken(changes: Changes, claim: _Claim, holder: Entry) -> Conflict:
+    """A key that another resource has; that the old copy of a resource has, if it is the holder itself."""
     newcomer, owner = party(changes, claim.entry), party(changes, holder)
-    value = _words(claim.key)
+    row, value = claim.row, _words(claim.key)
+    text = f"{described(newcomer)} needs the {row.what}, {value}, while {described(owner)} has it"
+    way_out = remedy(newcomer, owner)
+    if holder is claim.entry:
+        text = f"{described(owner)} is made anew while the old one still has the {row.what}, {value}"
+        way_out = (
+            f"give {owner.logical_id} another one in the same deployment; a name can also be left to AWS"
+        )
     return Conflict(
-        what=claim.row.what,
+        what=row.what,
         value=value,
         newcomer=newcomer,
         holder=owner,
-        text=f"{described(newcomer)} needs the {claim.row.what}, {value}, while {described(owner)} has it: "
-        + _outcome(claim.row),
-        remedy=remedy(newcomer, owner),
-        source=claim.row.source,
-    )
-
-
-def _own_copy(changes: Changes, claim: _Claim) -> Conflict:
-    itself = party(changes, claim.entry)
-    value = _words(claim.key)
-    return Conflict(
-        what=claim.row.what,
-        value=value,
-        newcomer=itself,
-        holder=itself,
-        text=f"{described(itself)} is made anew while the old one still has the {claim.row.what}, {value}: "
-        + _outcome(claim.row),
-        remedy=f"give {itself.logical_id} another one in the same deployment; a name can also be left to AWS",
-        source=claim.row.source,
+        text=f"{text}: {_outcome(row)}",
+        remedy=way_out,
+        source=row.source,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from dify_cdk.report.templates.values import NOTHING, Value, concat, opaque, shown, text
@@ -57,34 +57,49 @@ def _function(scope: Scope, name: str, argument: object, depth: int) -> Value | 
     def read(value: object) -> Value:
         return evaluate(scope, value, depth + 1)
 
-    found: Value | None = None
     match name, argument:
         case "Ref", str(id):
-            found = _named(scope, id)
+            found: Value | None = _named(scope, id)
         case "Fn::GetAtt", str(path):
             found = _named(scope, *path.split(".", 1))
         case "Fn::GetAtt", [str(id), *attribute]:
             found = _named(scope, id, ".".join(shown(read(part)) for part in attribute))
-        case "Fn::Sub", str(pattern) | [str(pattern)]:
-            found = concat(_substituted(scope, pattern, {}), argument)
-        case "Fn::Sub", [str(pattern), Mapping() as variables]:
-            given = {str(key): read(value) for key, value in variables.items()}
-            found = concat(_substituted(scope, pattern, given), argument)
-        case "Fn::Join", [str(delimiter), list(parts)]:
-            found = concat(_joined(delimiter, [read(part) for part in parts]), argument)
-        case "Fn::Select", [int() | str() as index, list(choices)]:
-            number = int(index) if str(index).isdecimal() else len(choices)
-            found = read(choices[number]) if number < len(choices) else None
-        case "Fn::If", [str(condition), first, second]:
-            one, other = read(first), read(second)
-            found = one if one == other else scope.choice(condition, one, other)
-        case "Fn::FindInMap", [str(table), *keys]:
-            found = _in_map(*scope.mapped(table), [read(key) for key in keys])
         case "Fn::ImportValue", exported:
             found = scope.imported(read(exported), depth + 1)
-        case "Fn::GetStackOutput", {"StackName": str(other_stack), "OutputName": str(output)}:
-            found = scope.output(other_stack, output, depth + 1)
+        case "Fn::GetStackOutput", {"StackName": str(stack), "OutputName": str(output)}:
+            found = scope.output(stack, output, depth + 1)
+        case "Fn::Sub" | "Fn::Join", _:
+            found = _string(scope, name, argument, read)
+        case _:
+            found = _choice(scope, name, argument, read)
     return found
+
+
+def _string(scope: Scope, name: str, argument: object, read: Callable[[object], Value]) -> Value | None:
+    """What a function puts together."""
+    match name, argument:
+        case "Fn::Sub", str(pattern) | [str(pattern)]:
+            return concat(_substituted(scope, pattern, {}), argument)
+        case "Fn::Sub", [str(pattern), Mapping() as variables]:
+            given = {str(key): read(value) for key, value in variables.items()}
+            return concat(_substituted(scope, pattern, given), argument)
+        case "Fn::Join", [str(delimiter), list(parts)]:
+            return concat(_joined(delimiter, [read(part) for part in parts]), argument)
+    return None
+
+
+def _choice(scope: Scope, name: str, argument: object, read: Callable[[object], Value]) -> Value | None:
+    """What a function chooses."""
+    match name, argument:
+        case "Fn::Select", [int() | str() as index, list(choices)]:
+            number = int(index) if str(index).isdecimal() else len(choices)
+            return read(choices[number]) if number < len(choices) else None
+        case "Fn::If", [str(condition), first, second]:
+            one, other = read(first), read(second)
+            return one if one == other else scope.choice(condition, one, other)
+        case "Fn::FindInMap", [str(table), *keys]:
+            return _in_map(*scope.mapped(table), [read(key) for key in keys])
+    return None
 
 
 def _named(scope: Scope, id: str, attribute: str = "") -> Value:

@@ -28,7 +28,7 @@ class Subject:
     """A variant, a file, or all the stacks of an app.
 
     Attributes:
-        name: How the reader calls it.
+        name: What reports call it.
         parts: Its templates, the main one first.
         answers: What was read from it, so that it is read once.
     """

@@ -96,10 +96,6 @@ class Template:
                 found.setdefault(owner.id, []).append(resource)
         return {id: tuple(resources) for id, resources in found.items()}
 
-    def by_id(self, id: str | None) -> Resource | None:
-        """The resource of a logical id."""
-        return None if id is None else self._resources.get(id)
-
     def parameter(self, name: str) -> Mapping[str, object]:
         """What the template says of a parameter; empty if it has none of that name."""
         return mapping(self._parameters.get(name))

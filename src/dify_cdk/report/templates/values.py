@@ -136,15 +136,20 @@ def words(value: Value) -> str:
         case ("map", *pairs):
             shown = (f"{key}: {words(item)}" for key, item in cast("list[tuple[str, Value]]", pairs))
             found = "{" + ", ".join(shown) + "}"
-        case ("function", "Fn::ImportValue", exported):
-            found = words(cast("Value", exported))
-        case ("function", "Fn::GetStackOutput", ("map", (_, output), (_, stack))):
-            found = _joined([stack, output], ".")
         case ("function", str(name), *arguments):
-            found = f"{name.removeprefix('Fn::')}({_joined(arguments, ', ')})"
+            found = _call(name, arguments)
         case _:
             found = ""
     return found
+
+
+def _call(name: str, arguments: list[object]) -> str:
+    match name, arguments:
+        case "Fn::ImportValue", [exported]:
+            return words(cast("Value", exported))
+        case "Fn::GetStackOutput", [("map", (_, output), (_, stack))]:
+            return _joined([stack, output], ".")
+    return f"{name.removeprefix('Fn::')}({_joined(arguments, ', ')})"
 
 
 def _joined(parts: Iterable[object], delimiter: str) -> str:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
+from dify_cdk.report.traffic.containers import SERVICE, container_definitions, task_definition_of
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import UNLIMITED, Claim, Kind, claim, known
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER, Receiver
-from dify_cdk.report.traffic.routes import GREEDY, LAST, Destination, Listener, Route, rank, together
-from dify_cdk.report.traffic.targets import INVOCABLE, LISTENER, SERVICE, end_of
+from dify_cdk.report.traffic.routes import (
+    GREEDY,
+    LAST,
+    Destination,
+    Listener,
+    Route,
+    public_listener,
+    rank,
+    together,
+)
+from dify_cdk.report.traffic.targets import INVOCABLE, LISTENER, end_of
 from dify_cdk.report.traffic.waf import associated, body_claims
 
 HTTP_API = "AWS::ApiGatewayV2::Api"
@@ -24,7 +35,6 @@ METHOD = "AWS::ApiGateway::Method"
 VPC_LINK = "AWS::ApiGatewayV2::VpcLink"
 _RESOURCE = "AWS::ApiGateway::Resource"
 _REST_AUTHORIZER = "AWS::ApiGateway::Authorizer"
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _MAX_RESOURCES = 30  # levels of a path, far more than an API has
 _DEFAULT_ROUTE = "$default"
 
@@ -43,15 +53,7 @@ def read_apis(view: Template) -> Iterator[Listener]:
     """Every API as a listener; its most specific route wins, so that routes have no rank."""
     for api in (*view.of_type(HTTP_API), *view.of_type(REST_API)):
         if is_followed(view, api):
-            yield Listener(
-                id=api.id,
-                protocol="HTTPS",
-                port=443,
-                load_balancer=api.id,
-                kind=KINDS[api.type],
-                scheme="internet-facing",
-                routes=tuple(_together(api_routes(view, api))),
-            )
+            yield public_listener(api.id, KINDS[api.type], tuple(_together(api_routes(view, api))))
 
 
 def _together(routes: tuple[Route, ...]) -> list[Route]:
@@ -69,16 +71,24 @@ def api_routes(view: Template, api: Resource) -> tuple[Route, ...]:
     """The routes of an HTTP API, or the methods of a REST API, in the template's order."""
     if api.type == REST_API:
         return tuple(_method(view, api, method) for method in view.naming(api, "RestApiId", METHOD))
-    return tuple(_route(view, api, route) for route in view.naming(api, "ApiId", ROUTE))
+    routes = tuple(_route(view, api, route) for route in view.naming(api, "ApiId", ROUTE))
+    if sum(route.default for route in routes) < 2:
+        return routes
+    # The default route takes what a greedy path without prefix does not, for example the path /.
+    return tuple(
+        replace(route, default=False, paths=(GREEDY,)) if route.variables == GREEDY else route
+        for route in routes
+    )
 
 
-def _asked(view: Template, authorizer: Resource | None) -> tuple[Resource, ...]:
+def _functions_of(view: Template, authorizer: Resource | None) -> tuple[Resource, ...]:
     found = end_of(view, authorizer.properties.get("AuthorizerUri"), *INVOCABLE) if authorizer else None
     return () if found is None else (found,)
 
 
-def _named_path(path: str) -> tuple[str, ...]:
-    return () if path == GREEDY else (path,)
+def _is_rest(method: str, path: str) -> bool:
+    """Whether a route takes everything that no other takes, which needs no path in words."""
+    return method == "ANY" and path == GREEDY
 
 
 # --- HTTP APIs ------------------------------------------------------------------------------------------
@@ -88,24 +98,24 @@ def _route(view: Template, api: Resource, route: Resource) -> Route:
     key = view.text(route.properties.get("RouteKey"))
     method, _, path = key.rpartition(" ")
     is_default = key == _DEFAULT_ROUTE
+    is_rest = is_default or _is_rest(method, path)
     authorizer = view.find(route.properties.get("AuthorizerId"), HTTP_AUTHORIZER)
     integration = view.find(route.properties.get("Target"), INTEGRATION)
     return Route(
-        priority=None,
-        default=is_default or path == GREEDY,
-        paths=() if is_default else _named_path(path),
+        default=is_rest,
+        paths=() if is_rest else (path,),
         conditions=() if method in ("", "ANY") else (f"method {method}",),
         actions=_authorization(view, route),
         destinations=tuple(_destinations(view, route, integration)),
         variables="" if is_default else path or "/",
         rank=LAST if is_default else rank(method or "ANY", path),
         claims=_http_claims(api, integration) if integration else (),
-        asks=_asked(view, authorizer),
+        authorizers=_functions_of(view, authorizer),
     )
 
 
 def _authorization(view: Template, route: Resource) -> tuple[str, ...]:
-    """Who is asked before a request goes on."""
+    """What authorizes a request, as text."""
     match view.text(route.properties.get("AuthorizationType")):
         case "" | "NONE":
             return ()
@@ -135,7 +145,7 @@ def _http_claims(api: Resource, integration: Resource) -> tuple[Claim, ...]:
 def _destinations(view: Template, route: Resource, integration: Resource | None) -> Iterator[Destination]:
     if integration is None:
         target = view.text(route.properties.get("Target"))
-        yield Destination(container=None, port=None, target_group=target, weight=None, elsewhere=target)
+        yield Destination(target_group=target, elsewhere=target)
         return
     uri = integration.properties.get("IntegrationUri")
     proxy = integration.properties.get("IntegrationType") == "AWS_PROXY"
@@ -147,7 +157,6 @@ def _destinations(view: Template, route: Resource, integration: Resource | None)
             container=receiver.name,
             port=receiver.port,
             target_group=view.text(uri),
-            weight=None,
             resource=receiver.resource,
             claims=tuple(_discovered(view, receiver.resource, end)) if end else (),
             link=link.id if link else None,
@@ -162,9 +171,7 @@ def _single(
     hop = f"payload of a call of function {end.id}" if end else ""
     return Destination(
         container=end.id if end else None,
-        port=None,
         target_group=view.text(uri),
-        weight=None,
         resource=end,
         elsewhere=view.text(uri),
         claims=(known(Kind.LARGEST, "lambda.payload", hop),) if end and is_called else (),
@@ -194,8 +201,7 @@ def _connected(service: Resource) -> Iterator[Mapping[str, object]]:
 
 
 def _named_port(view: Template, service: Resource, name: str) -> Iterator[Receiver]:
-    task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
-    for container in map(mapping, items(task.properties.get("ContainerDefinitions")) if task else ()):
+    for container in container_definitions(task_definition_of(view, service)):
         for port in map(mapping, items(container.get("PortMappings"))):
             if view.text(port.get("Name")) == name:
                 yield Receiver(
@@ -228,17 +234,17 @@ def _method(view: Template, api: Resource, method: Resource) -> Route:
     authorizer = view.find(method.properties.get("AuthorizerId"), _REST_AUTHORIZER)
     integration = mapping(method.properties.get("Integration"))
     is_fixed = view.text(integration.get("Type")) == "MOCK"
+    is_rest = _is_rest(verb, path)
     return Route(
-        priority=None,
-        default=path == GREEDY,
-        paths=_named_path(path),
+        default=is_rest,
+        paths=() if is_rest else (path,),
         conditions=() if verb == "ANY" else (f"method {verb}",),
         actions=(*_authorization(view, method), *(("a fixed answer",) if is_fixed else ())),
         destinations=() if is_fixed else (_integrated(view, integration),),
         variables=path,
         rank=rank(verb, path),
         claims=tuple(_rest_claims(view, api, integration)),
-        asks=_asked(view, authorizer),
+        authorizers=_functions_of(view, authorizer),
     )
 
 

@@ -11,7 +11,7 @@ from dify_cdk.report.traffic.api_gateway import HTTP_API, REST_API
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import Claim, Kind, claim, known
 from dify_cdk.report.traffic.load_balancers import LOAD_BALANCER
-from dify_cdk.report.traffic.routes import Destination, Listener, Route, together, unknown
+from dify_cdk.report.traffic.routes import Destination, Listener, Route, public_listener, together, unknown
 from dify_cdk.report.traffic.targets import FUNCTION_URL, VPC_ORIGIN, end_of
 from dify_cdk.report.traffic.waf import body_claims
 
@@ -20,6 +20,9 @@ KIND = "CloudFront distribution"
 """The ``kind`` of a listener that is a distribution."""
 
 EDGE_FUNCTION = "AWS::CloudFront::Function"
+LAMBDA_EDGE = "Lambda@Edge"
+"""The kind of an association; the other one is a CloudFront Function."""
+
 _ACCESS_CONTROL = "AWS::CloudFront::OriginAccessControl"
 _REQUEST_POLICY = "AWS::CloudFront::OriginRequestPolicy"
 _BUCKET = "AWS::S3::Bucket"
@@ -46,20 +49,20 @@ def read_distributions(view: Template) -> Iterator[Listener]:
         *routes, default = behaviors(view, distribution)
         # Only neighbours are put together, which keeps their order.
         groups = groupby(routes, key=lambda route: (route.actions, route.destinations))
-        yield Listener(
-            id=distribution.id,
-            protocol="HTTPS",
-            port=443,
-            load_balancer=distribution.id,
-            kind=KIND,
-            scheme="internet-facing",
-            routes=(*(together(group) for _, group in groups), default),
-        )
+        merged = (together(group) for _, group in groups)
+        yield public_listener(distribution.id, KIND, (*merged, default))
 
 
 def config_of(distribution: Resource) -> Mapping[str, object]:
     """The configuration of a distribution."""
     return mapping(distribution.properties.get("DistributionConfig"))
+
+
+def all_behaviors(config: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """The behaviors of a configuration as they stand in the template, the default one last."""
+    return [
+        mapping(one) for one in (*items(config.get("CacheBehaviors")), config.get("DefaultCacheBehavior"))
+    ]
 
 
 @remembered
@@ -79,13 +82,11 @@ def _behavior(
     id = view.text(behavior.get("TargetOriginId"))
     origin = _origin(view, config_of(distribution), id)
     route = Route(
-        priority=None,
         default=not paths,
         paths=paths,
-        conditions=(),
-        actions=tuple(_actions(view, behavior)),
+        actions=tuple(f"{kind} at {event}" for kind, event, _ in associations(view, behavior)),
         destinations=(unknown(f"origin {id}"),),
-        helpers=tuple(_helpers(view, behavior)),
+        edge_functions=tuple(_edge_functions(view, behavior)),
     )
     if origin is None:
         return route
@@ -114,21 +115,20 @@ def refusal(distribution: Resource, behavior: Route) -> Claim:
     return claim(Kind.LARGEST, 0.0, hop, "cloudfront.methods")
 
 
-def _actions(view: Template, behavior: Mapping[str, object]) -> Iterator[str]:
-    """What runs on the way."""
-    for entry in map(mapping, items(behavior.get("FunctionAssociations"))):
-        yield f"CloudFront Function at {view.text(entry.get('EventType'))}"
-    for entry in map(mapping, items(behavior.get("LambdaFunctionAssociations"))):
-        yield f"Lambda@Edge at {view.text(entry.get('EventType'))}"
+def associations(view: Template, behavior: Mapping[str, object]) -> Iterator[tuple[str, str, object]]:
+    """What a behavior runs, CloudFront Functions first: kind, event, and the reference to the function."""
+    for kind, list_name, arn_name in (
+        ("CloudFront Function", "FunctionAssociations", "FunctionARN"),
+        (LAMBDA_EDGE, "LambdaFunctionAssociations", "LambdaFunctionARN"),
+    ):
+        for entry in map(mapping, items(behavior.get(list_name))):
+            yield kind, view.text(entry.get("EventType")), entry.get(arn_name)
 
 
-def _helpers(view: Template, behavior: Mapping[str, object]) -> Iterator[Resource]:
-    for entry in map(mapping, items(behavior.get("FunctionAssociations"))):
-        function = view.find(entry.get("FunctionARN"), EDGE_FUNCTION)
-        if function is not None:
-            yield function
-    for entry in map(mapping, items(behavior.get("LambdaFunctionAssociations"))):
-        found = end_of(view, entry.get("LambdaFunctionARN"))
+def _edge_functions(view: Template, behavior: Mapping[str, object]) -> Iterator[Resource]:
+    for kind, _, reference in associations(view, behavior):
+        is_lambda = kind == LAMBDA_EDGE
+        found = end_of(view, reference) if is_lambda else view.find(reference, EDGE_FUNCTION)
         if found is not None:
             yield found
 
@@ -147,9 +147,7 @@ def _destination(
         claims = (*claims, *_signing_claims(view, origin, behavior, end, name))
     return Destination(
         container=_shown(view, origin, end) or domain or None,
-        port=None,
         target_group=domain,
-        weight=None,
         resource=end,
         elsewhere=domain,
         claims=claims,
@@ -188,7 +186,7 @@ def _origin(view: Template, config: Mapping[str, object], id: str) -> Mapping[st
 
 
 def _passes_upgrades(view: Template, behavior: Mapping[str, object]) -> bool | None:
-    """Whether the headers of a WebSocket handshake go on; None for a policy outside the template."""
+    """Whether the headers of a WebSocket handshake are forwarded; None for a policy outside the template."""
     legacy = items(mapping(mapping(behavior.get("ForwardedValues"))).get("Headers"))
     if legacy:
         return "*" in legacy or {view.text(header).lower() for header in legacy} >= _UPGRADE_HEADERS

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
 
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
-_SERVICE = "AWS::ECS::Service"
+TASK_DEFINITION = "AWS::ECS::TaskDefinition"
+SERVICE = "AWS::ECS::Service"
 _NAMESPACES = tuple(f"AWS::ServiceDiscovery::{kind}DnsNamespace" for kind in ("Private", "Public"))
 
 _UNITS = {"": 1.0, "vcpu": 1024.0, "gb": 1024.0}
@@ -57,22 +57,32 @@ def read_containers(view: Template) -> tuple[ContainerRow, ...]:
     return tuple(_containers_of(view))
 
 
+def task_definition_of(view: Template, service: Resource) -> Resource | None:
+    """The task definition of a service; None if it is not in the template."""
+    return view.find(service.properties.get("TaskDefinition"), TASK_DEFINITION)
+
+
+def container_definitions(task: Resource | None) -> Iterator[Mapping[str, object]]:
+    """The containers of a task definition, as they stand in the template."""
+    return map(mapping, items(task.properties.get("ContainerDefinitions")) if task else ())
+
+
 def _containers_of(view: Template) -> Iterator[ContainerRow]:
     run: set[str] = set()
-    for service in view.of_type(_SERVICE):
-        task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
+    for service in view.of_type(SERVICE):
+        task = task_definition_of(view, service)
         if task is None:
             yield _service_without_task(view, service)
         else:
             run.add(task.id)
             yield from _containers(view, task, service)
-    for task in view.of_type(_TASK_DEFINITION):
+    for task in view.of_type(TASK_DEFINITION):
         if task.id not in run:
             yield from _containers(view, task, None)
 
 
 def _containers(view: Template, task: Resource, service: Resource | None) -> Iterator[ContainerRow]:
-    containers = [mapping(item) for item in items(task.properties.get("ContainerDefinitions"))]
+    containers = list(container_definitions(task))
     names = _private_names(view, service) if service else {}
     fewest, most = _task_count(view, service) if service else (None, None)
     vcpu, memory = _size(task, containers)

@@ -26,7 +26,7 @@ _WILDCARD = re.compile(r"\{[^}]*\}|[*?]")
 
 @remembered
 def entry_points(view: Template) -> tuple[Resource, ...]:
-    """What a browser can reach first: what stands behind no other one, distributions first."""
+    """What a client reaches first: entry points that are behind no other one, distributions first."""
     kinds = (edge.DISTRIBUTION, balancers.LOAD_BALANCER, apis.HTTP_API, apis.REST_API, FUNCTION_URL, *UNREAD)
     behind = behind_others(view)
     found = (resource for kind in kinds for resource in view.of_type(kind) if resource not in behind)
@@ -41,7 +41,7 @@ def _takes_requests(view: Template, resource: Resource) -> bool:
 
 @remembered
 def behind_others(view: Template) -> frozenset[Resource]:
-    """What distributions, integrations and load balancers lead to, also where they only may."""
+    """What distributions, integrations and load balancers send requests to, or may send them to."""
     return frozenset(_behind_others(view))
 
 
@@ -144,8 +144,8 @@ def _by_route(view: Template, hop: Resource, request: Request) -> Iterator[Way]:
                 _beyond(view, one, request),
                 claims=(*claims, *one.claims),
                 passed=passed,
-                asks=route.asks,
-                helpers=route.helpers,
+                authorizers=route.authorizers,
+                edge_functions=route.edge_functions,
                 share=share,
             )
 

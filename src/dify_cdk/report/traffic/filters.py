@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from dify_cdk.report.phrases import plural
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
 from dify_cdk.report.traffic import api_gateway as apis
 from dify_cdk.report.traffic import cloudfront as edge
@@ -68,9 +69,7 @@ def _found(view: Template, entry: Resource) -> Iterator[Filter]:
 
 def _of_distribution(view: Template, entry: Resource) -> Iterator[Filter]:
     config = edge.config_of(entry)
-    behaviors = [
-        mapping(one) for one in (*items(config.get("CacheBehaviors")), config.get("DefaultCacheBehavior"))
-    ]
+    behaviors = edge.all_behaviors(config)
     verdicts = [_edge_function(view, behavior) for behavior in behaviors]
     if all(verdicts):
         yield Filter(
@@ -91,23 +90,20 @@ def _of_distribution(view: Template, entry: Resource) -> Iterator[Filter]:
 
 def _edge_function(view: Template, behavior: Mapping[str, object]) -> str:
     """The function that looks at the viewer's address, unless a switch in its code lets everybody in."""
-    for entry in map(mapping, items(behavior.get("FunctionAssociations"))):
-        function = view.find(entry.get("FunctionARN"), edge.EDGE_FUNCTION)
+    for _, event, reference in edge.associations(view, behavior):
+        function = view.find(reference, edge.EDGE_FUNCTION)
         code = view.text(function.properties.get("FunctionCode")) if function else ""
         looks = _VIEWER_ADDRESS.search(code) and "403" in code and not _SWITCHED_OFF.search(code)
-        if function is not None and looks and view.text(entry.get("EventType")) == "viewer-request":
+        if function is not None and looks and event == "viewer-request":
             return function.id
     return ""
 
 
 def _runs_code(view: Template, behavior: Mapping[str, object]) -> bool:
     """Whether something runs at the viewer's request whose code is not in the template."""
-    functions = map(mapping, items(behavior.get("FunctionAssociations")))
-    lambdas = map(mapping, items(behavior.get("LambdaFunctionAssociations")))
-    foreign = (
-        entry for entry in functions if view.find(entry.get("FunctionARN"), edge.EDGE_FUNCTION) is None
-    )
-    return any(view.text(entry.get("EventType")) == "viewer-request" for entry in (*foreign, *lambdas))
+    found = edge.associations(view, behavior)
+    hidden = (event for _, event, one in found if view.find(one, edge.EDGE_FUNCTION) is None)
+    return "viewer-request" in hidden
 
 
 def _of_acl(view: Template, reference: object) -> Iterator[Filter]:
@@ -138,8 +134,7 @@ def _of_balancer(view: Template, entry: Resource) -> Iterator[Filter]:
     ]
     if not set(sources) & set(_EVERYBODY):
         names = ", ".join(group.id for group in known)
-        count = len(dict.fromkeys(sources))
-        hop = f"{count} source{'' if count == 1 else 's'} in security group {names}"
+        hop = f"{plural(len(set(sources)), 'source')} in security group {names}"
         yield Filter(kind="security group", hop=hop, source=source)
 
 

@@ -61,7 +61,7 @@ class Claim:
             the template leaves it open.
         hop: What sets it, in words and with the logical id.
         source: Page that proves it.
-        total: Whether a timeout counts for the whole answer instead of for each silence.
+        total: Whether a timeout is a total one, for the whole answer, and no idle timeout.
     """
 
     kind: Kind
@@ -98,16 +98,16 @@ class Way:
         claims: What the hops say, the outermost first.
         end: Who answers.
         passed: What it leads through, from the entry point to the end.
-        asks: Functions that are asked on the way whether the request may pass.
-        helpers: Edge functions that see the request.
+        authorizers: Functions that decide on the way whether the request may pass.
+        edge_functions: Edge functions that see the request.
         share: Share of such requests that take this way, 0 to 1.
     """
 
     claims: tuple[Claim, ...]
     end: End
     passed: tuple[Resource, ...] = ()
-    asks: tuple[Resource, ...] = ()
-    helpers: tuple[Resource, ...] = ()
+    authorizers: tuple[Resource, ...] = ()
+    edge_functions: tuple[Resource, ...] = ()
     share: float = 1.0
 
 
@@ -126,8 +126,8 @@ def after(
     *,
     claims: Iterable[Claim] = (),
     passed: tuple[Resource, ...] = (),
-    asks: tuple[Resource, ...] = (),
-    helpers: tuple[Resource, ...] = (),
+    authorizers: tuple[Resource, ...] = (),
+    edge_functions: tuple[Resource, ...] = (),
     share: float = 1.0,
 ) -> Iterator[Way]:
     """The ways beyond a hop, with what the hop says before what they say."""
@@ -137,8 +137,8 @@ def after(
             way,
             claims=(*outer, *way.claims),
             passed=(*passed, *way.passed),
-            asks=(*asks, *way.asks),
-            helpers=(*helpers, *way.helpers),
+            authorizers=(*authorizers, *way.authorizers),
+            edge_functions=(*edge_functions, *way.edge_functions),
             share=share * way.share,
         )
 

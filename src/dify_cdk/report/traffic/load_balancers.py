@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping, remembered
+from dify_cdk.report.traffic.containers import SERVICE
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import UNLIMITED, Claim, Kind, claim, known
 from dify_cdk.report.traffic.routes import Destination, Listener, Route
-from dify_cdk.report.traffic.targets import LISTENER, SERVICE
+from dify_cdk.report.traffic.targets import LISTENER
 from dify_cdk.report.traffic.waf import associated, body_claims
 
 LOAD_BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
@@ -85,15 +86,7 @@ def read_listeners(view: Template) -> Iterator[Listener]:
         if view.find(rule.properties.get("ListenerArn"), LISTENER) is None:
             orphans.setdefault(view.text(rule.properties.get("ListenerArn")), []).append(rule)
     for reference, rules in orphans.items():
-        yield Listener(
-            id=reference,
-            protocol="",
-            port=None,
-            load_balancer="",
-            kind="application",
-            scheme="",
-            routes=_rules(view, rules, ()),
-        )
+        yield Listener(id=reference, routes=_rules(view, rules, ()))
 
 
 @remembered
@@ -105,10 +98,7 @@ def listener_routes(view: Template, listener: Resource) -> tuple[Route, ...]:
     claims = tuple(first(view, balancer, listener))
     actions = listener.properties.get("DefaultActions")
     default = Route(
-        priority=None,
         default=True,
-        paths=(),
-        conditions=(),
         actions=_actions(view, actions),
         destinations=tuple(_destinations(view, actions)),
         claims=claims,
@@ -129,7 +119,6 @@ def _rule(view: Template, rule: Resource, claims: tuple[Claim, ...]) -> Route:
     actions = rule.properties.get("Actions")
     return Route(
         priority=integer(rule.properties.get("Priority")),
-        default=False,
         paths=tuple(_values(view, path, [_PATTERNS])) if path else (),
         expressions=tuple(_values(view, path, [_EXPRESSIONS])) if path else (),
         conditions=tuple(_condition(view, item) for item in conditions if item is not path),
@@ -247,7 +236,7 @@ def _in_group(view: Template, arn: object, weight: int | None) -> Iterator[Desti
         )
     if not found:
         elsewhere = f"what registers in target group {name}" if group else f"target group {name}"
-        yield Destination(container=None, port=None, target_group=name, weight=weight, elsewhere=elsewhere)
+        yield Destination(target_group=name, weight=weight, elsewhere=elsewhere)
 
 
 def receivers(view: Template, group: Resource) -> tuple[Receiver, ...]:

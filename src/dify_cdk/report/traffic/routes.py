@@ -37,10 +37,10 @@ class Destination:
         link: Logical id of the VPC link that they go through.
     """
 
-    container: str | None
-    port: int | None
-    target_group: str
-    weight: int | None
+    container: str | None = None
+    port: int | None = None
+    target_group: str = ""
+    weight: int | None = None
     resource: Resource | None = field(default=None, compare=False, repr=False)
     elsewhere: str = field(default="", compare=False, repr=False)
     claims: tuple[Claim, ...] = field(default=(), compare=False, repr=False)
@@ -51,7 +51,7 @@ class Destination:
 
 def unknown(elsewhere: str) -> Destination:
     """A destination of which the template shows nothing but what it is called."""
-    return Destination(container=None, port=None, target_group="", weight=None, elsewhere=elsewhere)
+    return Destination(elsewhere=elsewhere)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,23 +71,23 @@ class Route:
         rank: How specific it is among the routes of an API; the order decides among equal ones.
         claims: What the hop says about requests that it passes on.
         methods: Methods of requests that it passes on; empty for all.
-        asks: Functions that are asked whether a request may pass.
-        helpers: Edge functions that see it.
+        authorizers: Functions that decide whether a request may pass.
+        edge_functions: Edge functions that see it.
     """
 
-    priority: int | None
-    default: bool
-    paths: tuple[str, ...]
-    conditions: tuple[str, ...]
-    actions: tuple[str, ...]
-    destinations: tuple[Destination, ...]
+    priority: int | None = None
+    default: bool = False
+    paths: tuple[str, ...] = ()
     expressions: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    destinations: tuple[Destination, ...] = ()
     variables: str = field(default="", compare=False, repr=False)
     rank: Rank = field(default=LAST, compare=False, repr=False)
     claims: tuple[Claim, ...] = field(default=(), compare=False, repr=False)
     methods: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    asks: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
-    helpers: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
+    authorizers: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
+    edge_functions: tuple[Resource, ...] = field(default=(), compare=False, repr=False)
 
     def takes(self, request: Request) -> bool:
         """Whether requests like it are taken. Conditions about who calls, and by which name, count as met."""
@@ -125,12 +125,20 @@ class Listener:
     """
 
     id: str
-    protocol: str
-    port: int | None
-    load_balancer: str
-    kind: str
-    scheme: str
+    protocol: str = ""
+    port: int | None = None
+    load_balancer: str = ""
+    kind: str = "application"
+    scheme: str = ""
     routes: tuple[Route, ...]
+
+
+def public_listener(id: str, kind: str, routes: tuple[Route, ...]) -> Listener:
+    """What an API or a distribution is: it answers the internet by TLS."""
+    scheme = "internet-facing"
+    return Listener(
+        id=id, protocol="HTTPS", port=443, load_balancer=id, kind=kind, scheme=scheme, routes=routes
+    )
 
 
 def chosen(routes: Iterable[Route], request: Request) -> Route | None:

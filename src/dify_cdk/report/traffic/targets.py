@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from dify_cdk.report.templates.template import Resource, Template, integer, items, mapping
+from dify_cdk.report.traffic.containers import SERVICE, container_definitions, task_definition_of
 from dify_cdk.report.traffic.facts import fact
 from dify_cdk.report.traffic.hops import (
     UNLIMITED,
@@ -26,11 +27,9 @@ ALIAS = "AWS::Lambda::Alias"
 VERSION = "AWS::Lambda::Version"
 INVOCABLE = (FUNCTION, ALIAS, VERSION)
 LISTENER = "AWS::ElasticLoadBalancingV2::Listener"
-SERVICE = "AWS::ECS::Service"
 VPC_ORIGIN = "AWS::CloudFront::VpcOrigin"
 _BUCKET = "AWS::S3::Bucket"
 _PARAMETER = "AWS::SSM::Parameter"
-_TASK_DEFINITION = "AWS::ECS::TaskDefinition"
 _INSTANCES = ("AWS::AutoScaling::AutoScalingGroup", "AWS::EC2::Instance")
 _WORKER_CLASS, _WORKER_TIMEOUT = "SERVER_WORKER_CLASS", "GUNICORN_TIMEOUT"
 
@@ -147,8 +146,7 @@ def _function(view: Template, found: Resource) -> Iterator[Way]:
 
 
 def _container(view: Template, service: Resource, name: str) -> Way:
-    task = view.find(service.properties.get("TaskDefinition"), _TASK_DEFINITION)
-    definitions = map(mapping, items(task.properties.get("ContainerDefinitions")) if task else ())
+    definitions = container_definitions(task_definition_of(view, service))
     definition = next((one for one in definitions if view.text(one.get("Name")) == name), {})
     variables = _variables_of(view, definition)
     return Way(

@@ -26,7 +26,7 @@ class Tls:
     Attributes:
         where: What ends it: ``CloudFront``, ``load balancer``, ``API Gateway``, ``Lambda`` or ``none``.
         version: Lowest version, for example ``1.2``; empty if unknown.
-        domain: Own host names as text; ``own domain`` where only that there is one is known; empty for AWS's.
+        domain: Custom domains as text; ``custom domain`` where only that there is one is known; else empty.
         plain: Whether plain HTTP is answered as well, other than by a redirect.
         hop: What sets it.
         source: Page that proves it.
@@ -62,8 +62,7 @@ def _of_distribution(view: Template, entry: Resource) -> Tls:
     certificate = mapping(config.get("ViewerCertificate"))
     policy = view.text(certificate.get("MinimumProtocolVersion"))
     aliases = [view.text(alias) for alias in items(config.get("Aliases"))]
-    behaviors = [*items(config.get("CacheBehaviors")), config.get("DefaultCacheBehavior")]
-    policies = [view.text(mapping(one).get("ViewerProtocolPolicy")) for one in behaviors]
+    policies = [view.text(one.get("ViewerProtocolPolicy")) for one in edge.all_behaviors(config)]
     version = _EDGE_VERSION.match(policy or "TLSv1")
     return Tls(
         where="CloudFront",
@@ -88,7 +87,7 @@ def _of_balancer(view: Template, entry: Resource) -> Tls:
     return Tls(
         where="load balancer",
         version=f"1.{version[1] or version[2]}" if version else "1.0",
-        domain=_record_of(view, entry) or "own domain",  # no certificate is valid for AWS's host name
+        domain=_record_of(view, entry) or "custom domain",  # no certificate is valid for AWS's host name
         plain=bool(plain),
         hop=f"{policy or 'default policy'} of listener {secure[0].id}",
         source=source,
