@@ -37,7 +37,7 @@ def test_dot_segments_reach_nobody(v1: Template, path: str) -> None:
     assert Routing(v1).container(path) == "400"
 
 
-@pytest.mark.parametrize("path", ["/v1//models", "/e/hook/a%2F..%2Fb", "/apps/...", "/files/.env", "/v1/a..b"])
+@pytest.mark.parametrize("path", ["/v1//models", "/e/hook/a%2F..%2Fb", "/apps/...", "/v1/a..b"])
 def test_other_paths_are_routed(v1: Template, path: str) -> None:
     assert Routing(v1).container(path) == str(route_of(path, Component).component)
 
@@ -54,7 +54,8 @@ def test_expressions_use_what_load_balancers_know(v1: Template) -> None:
     about = [rule["Conditions"][0]["PathPatternConfig"] for rule in Routing(v1).rules]
     (expression,) = [one for config in about for one in config.get("RegexValues", ())]
     assert len(expression) <= 128
-    assert not re.search(r"\(\?|\\|[*+?}]\+", expression)  # no look-around, back-reference, possessive quantifier
+    newer = r"\(\?|\\|[*+?}]\+"  # look-around, back-references, possessive quantifiers
+    assert not re.search(newer, expression)
 
 
 def test_each_target_group_asks_for_health_where_the_component_answers(v1: Template) -> None:

@@ -41,7 +41,7 @@ _NO_DOT_SEGMENTS = "Paths must not have the segments . and .."
 
 
 class LoadBalancer(Construct):
-    """An application load balancer that knows Dify's routes, and refuses paths with the segments ``.`` and ``..``.
+    """An application load balancer that knows Dify's routes, and refuses the segments ``.`` and ``..``.
 
     Everything that belongs to one load balancer lives below it, target groups included: a target group
     cannot serve two, so that a change of the scheme replaces the whole and nothing else.

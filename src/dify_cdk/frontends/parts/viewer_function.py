@@ -1,4 +1,4 @@
-"""The code of the CloudFront Function that every request passes first: who may enter, which path, which headers.
+"""The code of the CloudFront Function that every request passes first: who may enter, paths and headers.
 
 A function of this kind has no configuration and no modules, so the networks are written into its code, as
 one regular expression over hexadecimal digits: an address is matched in one step, however many there are.
@@ -33,10 +33,10 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def code(clients: PublicClients) -> str:
     """The JavaScript source of the viewer-request function, for CloudFront's runtime 2.0.
 
-    It answers 403 to viewers outside the networks and 400 to paths with a segment ``.`` or ``..``, sets
-    ``CF-Connecting-IP`` to the viewer's address and, for webhooks, ``Dify-Hook-Url`` to the URL that was called;
-    what a client sends in these two never arrives, nor what it sends in ``SCRIPT_NAME`` and ``PATH_INFO``, by
-    which servers of Python programs let a proxy move a request to another path.
+    It answers 403 to viewers outside the networks and 400 to paths with a segment ``.`` or ``..``. It sets
+    ``CF-Connecting-IP`` to the viewer's address and, for webhooks, ``Dify-Hook-Url`` to the URL that was
+    called. What a client sends in these two never arrives, nor what it sends in ``SCRIPT_NAME`` and
+    ``PATH_INFO``, by which servers of Python programs let a proxy move a request to another path.
     The same networks give the same code, in whatever order they are listed and however they overlap.
 
     Args:

@@ -181,7 +181,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def _is_found(expression: str, path: str) -> bool:
-    """Whether a regular expression of a load balancer is found in a path; one that Python cannot read is not."""
+    """Whether an expression of a load balancer is found in a path; one that Python cannot read is not."""
     try:
         return re.search(expression, path) is not None
     except re.error:
