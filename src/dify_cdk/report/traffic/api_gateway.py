@@ -72,11 +72,11 @@ def api_routes(view: Template, api: Resource) -> tuple[Route, ...]:
     if api.type == REST_API:
         return tuple(_method(view, api, method) for method in view.naming(api, "RestApiId", METHOD))
     routes = tuple(_route(view, api, route) for route in view.naming(api, "ApiId", ROUTE))
-    if sum(route.default for route in routes) < 2:
+    if all(route.variables for route in routes):
         return routes
-    # The default route takes what a greedy path without prefix does not, for example the path /.
+    # Beside a default route, which comes last, a greedy path is one like others.
     return tuple(
-        replace(route, default=False, paths=(GREEDY,)) if route.variables == GREEDY else route
+        replace(route, default=False, paths=(GREEDY,)) if route.default and route.variables else route
         for route in routes
     )
 
