@@ -1,4 +1,4 @@
-"""Packages for Node.js that tests need, installed into ``build`` once per content of the folder that names them."""
+"""Packages for Node.js that tests need, installed into ``build`` once for each state of a folder."""
 
 from __future__ import annotations
 

@@ -9,23 +9,20 @@ import random
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from dify_cdk.cdk_helpers.assets import node_binary
 from dify_cdk.frontends.parts.clients import Everybody, Networks
 from dify_cdk.frontends.parts.viewer_function import code
+from viewer import INSIDE, Event, event_of, run
 
 BITS = {4: 32, 6: 128}
 TOKENS = {"${Token[TOKEN.12]}": "192.0.2.7", "${Token[TOKEN.13]}": "198.51.100.9"}
 OFFICE = {"ipv4": ["203.0.113.0/24", "198.51.100.7/32"], "ipv6": ["2001:db8:1::/48"]}
 OUTSIDE = "192.0.2.1"
-INSIDE = "203.0.113.77"
-
-Event = dict[str, Any]
 
 
 def deployed(source: str) -> str:
@@ -37,83 +34,6 @@ def deployed(source: str) -> str:
 
 OFFICE_CODE = deployed(code(Networks(**OFFICE, addresses=list(TOKENS))))
 ANYONE_CODE = code(Everybody())
-
-
-def event_of(
-    ip: object = INSIDE,
-    *,
-    uri: str = "/console/api/setup",
-    query: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    headers: Mapping[str, Any] | None = None,
-    host: str = "d111111abcdef8.cloudfront.net",
-) -> Event:
-    """What CloudFront passes at a viewer request.
-
-    Args:
-        ip: The viewer's address.
-        uri: The path as the client sent it.
-        query: What ``rawQueryString()`` returns; Node's side makes the method from it.
-        parameters: The parsed query string. Given without ``query``, there is no ``rawQueryString()``.
-        headers: Names in lower case to the values of each.
-        host: The ``Host`` header.
-    """
-    request: Event = {
-        "method": "POST",
-        "uri": uri,
-        "querystring": dict(parameters or {}),
-        "headers": {"host": {"value": host}, "user-agent": {"value": "curl/8.5.0"}},
-        "cookies": {"locale": {"value": "en-US"}},
-    }
-    for name, values in (headers or {}).items():
-        request["headers"][name] = {"value": values[0]}
-        if len(values) > 1:
-            request["headers"][name]["multiValue"] = [{"value": value} for value in values]
-    return {
-        "version": "1.0",
-        "context": {
-            "distributionDomainName": "d111111abcdef8.cloudfront.net",
-            "distributionId": "EDFDVBD6EXAMPLE",
-            "eventType": "viewer-request",
-            "requestId": "EXAMPLE4gIYmC5ZuXDb1UXKY9Ev7F0N4g==",
-        },
-        "viewer": {"ip": ip},
-        "request": request,
-        "raw": {} if parameters is not None and query is None else {"query": query},
-    }
-
-
-# Reads the sources from the first line and then one [number of the source, event] a line. CloudFront's
-# functions are always strict, and a missing query string is undefined, which JSON cannot say.
-RUN = """
-const lines = require("node:fs").readFileSync(0, "utf8").trim().split("\\n").map(JSON.parse);
-const handlers = lines.shift().map((source) => new Function(`"use strict";${source}; return handler;`)());
-for (const [number, event] of lines) {
-  if ("query" in event.raw) {
-    event.request.rawQueryString = () => event.raw.query ?? undefined;
-  }
-  console.log(JSON.stringify(handlers[number](event)));
-}
-"""
-
-
-def run(sources: Sequence[str], questions: Sequence[tuple[int, Event]]) -> list[Event]:
-    """What the functions answer, all in one process."""
-    program = node_binary()
-    assert program is not None
-    done = subprocess.run(
-        [program, "--eval", RUN],
-        input="".join(json.dumps(line) + "\n" for line in (sources, *questions)),
-        env={},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    answers: list[Event] = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(questions)
-    return answers
 
 
 def answer(event: Event, source: str = OFFICE_CODE) -> Event:

@@ -23,7 +23,7 @@ from dify_cdk import (
 )
 from dify_cdk.dify.routes import ROUTES, RouteClass
 from support import Template
-from synth.installation import HOST, OFFICE, certificate_in, synthesized
+from synth.installation import HOST, OFFICE, domain_in, with_login
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 
@@ -33,16 +33,6 @@ def _workers(stack: cdk.Stack, egress: Egress = Egress.NAT_INSTANCE) -> DifyWork
     registry = "registry.example.com" if egress is Egress.ISOLATED else None
     data = DifyData(stack, "Data", vpc=network.vpc)
     return DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry))
-
-
-def _domain(stack: cdk.Stack) -> Domain:
-    return Domain(host_name=HOST, certificate=certificate_in(stack))
-
-
-def _template(stack: cdk.Stack, **options: Any) -> Template:
-    settings = {"access": OFFICE, "domain": _domain(stack), "login": Login(), **options}
-    DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), **settings)
-    return synthesized(stack)
 
 
 def _actions(template: Template) -> dict[str, list[dict[str, Any]]]:
@@ -61,7 +51,7 @@ def _actions(template: Template) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module", params=[None, CloudFrontEdge()], ids=["public", "edge"])
 def template(new_stack: Callable[[], cdk.Stack], request: pytest.FixtureRequest) -> Template:
-    return _template(new_stack(), edge=request.param)
+    return with_login(new_stack(), edge=request.param)
 
 
 def test_classes_of_the_route_table_decide(template: Template) -> None:
@@ -127,7 +117,7 @@ def test_nobody_signs_up_alone_and_the_pool_is_kept(template: Template) -> None:
     assert (pool["DeletionPolicy"], pool["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
-def test_no_secret_of_the_client_is_in_the_template(template: Template) -> None:
+def test_no_secret_of_the_client_is_in_thewith_login(template: Template) -> None:
     assert "ClientSecret" not in json.dumps(template.body)
 
 
@@ -149,7 +139,7 @@ def test_domain_prefix_is_unique_in_its_region(template: Template) -> None:
 def test_existing_pool_and_its_domain_are_used(stack: cdk.Stack) -> None:
     pool = cognito.UserPool.from_user_pool_id(stack, "Pool", "us-east-1_example")
     domain = cognito.UserPoolDomain.from_domain_name(stack, "PoolDomain", "example-login")
-    template = _template(stack, login=Login(user_pool=pool, user_pool_domain=domain, session_hours=1))
+    template = with_login(stack, login=Login(user_pool=pool, user_pool_domain=domain, session_hours=1))
     assert not template.of_type("AWS::Cognito::UserPool", "AWS::Cognito::UserPoolDomain")
     config = min(_actions(template)["*"], key=_order)["AuthenticateCognitoConfig"]
     assert config["UserPoolDomain"] == "example-login"
@@ -160,20 +150,20 @@ def test_existing_pool_and_its_domain_are_used(stack: cdk.Stack) -> None:
 
 def test_fails_when_there_is_no_domain(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match="login= needs domain=: Cognito sends browsers back to a host name"):
-        _template(stack, domain=None)
+        with_login(stack, domain=None)
 
 
 def test_fails_when_the_load_balancer_cannot_reach_cognito(stack: cdk.Stack) -> None:
     workers = _workers(stack, Egress.ISOLATED)
     with pytest.raises(ValueError, match="login= needs egress to Cognito for the load balancer"):
         DifyAlbFrontend(
-            stack, "Frontend", workers=workers, access=OFFICE, domain=_domain(stack), login=Login()
+            stack, "Frontend", workers=workers, access=OFFICE, domain=domain_in(stack), login=Login()
         )
 
 
 def test_fails_when_cloudfront_has_a_certificate_and_the_load_balancer_none(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="eu-west-1"))
-    given = _domain(stack)
+    given = domain_in(stack)
     domain = Domain(host_name=HOST, edge_certificate=given.certificate)
     with pytest.raises(ValueError, match=r"needs zone= or certificate= for this frontend's region"):
         _template_with(stack, domain)
