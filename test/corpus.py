@@ -34,13 +34,14 @@ def corpus(file: str) -> tuple[str, ...]:
     Args:
         file: Path of a static file that web has.
     """
-    patterns = [pattern for route in ROUTES for pattern in (*route.patterns, *route.uploads)]
-    public = [pattern.replace("*", "x") for pattern in (*patterns, STATIC_PATTERN)] + [file]
+    patterns = [pattern for route in ROUTES for pattern in route.patterns] + [STATIC_PATTERN]
+    bases = [pattern.replace("*", "x") for pattern in patterns] + [file]
+    uploads = [pattern.replace("*", "x") for route in ROUTES for pattern in route.uploads]
     below = (f"{route.prefix.rstrip('/')}/x" for route in ROUTES)
     wanted = [*NEVER_AT_API_OR_DAEMON, *below, *PAGES, file]
-    found = [*public, *wanted]
+    found = [*bases, *uploads, *wanted]
     for target in wanted:
-        found += [path for base in public for path in _climbs(base, target)]
+        found += [path for base in bases for path in _climbs(base, target)]
         found += _disguises(target)
     return tuple(dict.fromkeys(found))
 
@@ -56,7 +57,7 @@ def _climbs(base: str, target: str) -> Iterator[str]:
 def _disguises(target: str) -> Iterator[str]:
     """One path in other words, in front, at its end and as a whole."""
     first = f"/%{ord(target[1]):02x}{target[2:]}"
-    yield from (first, first.replace("%", "%25"), target.upper(), target.replace("/", "%2f"))
+    yield from (first, first.replace("%", "%25"), target.upper(), "/" + target[1:].replace("/", "%2f"))
     yield from (f"{front}{target[1:]}" for front in _FRONTS)
     yield from (f"{target}{end}" for end in _ENDS)
 
@@ -64,6 +65,11 @@ def _disguises(target: str) -> Iterator[str]:
 def is_dotted(path: str) -> bool:
     """Whether a segment is ``.`` or ``..``, percent-encoded or not, without the library's expression."""
     return any(unquote(part) in (".", "..") for part in as_sent(path).split("/"))
+
+
+def segmented(path: str) -> str:
+    """A path as nothing but its segments: several slashes are one, and one at the end is none."""
+    return "/" + re.sub("/+", "/", path).strip("/")
 
 
 def as_sent(target: str) -> str:

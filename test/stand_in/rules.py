@@ -1,7 +1,7 @@
 """Who answers a path in Dify's api, found by werkzeug as there, with one answer for each prefix.
 
-Dify has rules for single paths below a prefix; here all of them exist. So a path that is moved from one prefix
-to another is always answered by the other one, and no 404 hides it.
+Dify has rules for single paths below a prefix; here all of them exist. So a path that is moved from one
+prefix to another is always answered by the other one, and no 404 hides it.
 """
 
 from __future__ import annotations
