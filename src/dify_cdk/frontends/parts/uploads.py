@@ -23,7 +23,7 @@ from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
 from dify_cdk.data.secrets import define_secret
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors
+from dify_cdk.dify.routes import ROUTES, cloudfront_behaviors, http_api_routes
 from dify_cdk.frontends.parts.clients import FromCloudFront
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi
@@ -134,17 +134,23 @@ class HttpApiUploads(Construct):
         return False
 
     def connect(self, services: Mapping[Component, ComponentService], workers: DifyWorkers) -> None:
-        """CloudFront chose the path already, so that two routes are enough. Its function set the headers."""
+        """Lead on what CloudFront sends, and no other prefix. Its function set the headers.
+
+        CloudFront compares a resolved path and may pass on another one.
+        """
         workers.claim("discovery name", _DISCOVERY_NAME)
         api = services[Component.API]
         api.join_service_connect(_DISCOVERY_NAME)
         daemon = workers.services[Component.PLUGIN_DAEMON]
         ends = {
-            "/e/{proxy+}": self._api.integrate(daemon, workers.admit_plugin_discovery(), {}),
-            "/{proxy+}": self._api.integrate(api, _DISCOVERY_NAME, {}),
+            Component.PLUGIN_DAEMON: self._api.integrate(daemon, workers.admit_plugin_discovery(), {}),
+            Component.API: self._api.integrate(api, _DISCOVERY_NAME, {}),
         }
-        for path, integration in ends.items():
-            self._api.api.add_routes(path=path, methods=[apigateway.HttpMethod.ANY], integration=integration)
+        for path, route in http_api_routes(ends):
+            if route.uploads:
+                self._api.api.add_routes(
+                    path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.component]
+                )
         self._api.finish()
 
     def _define_authorizer(self) -> authorizers.HttpLambdaAuthorizer:
