@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache, cached_property
+from http import HTTPStatus
 from itertools import product
 from typing import NamedTuple
 
@@ -18,8 +20,8 @@ import aws_cdk as cdk
 import pytest
 
 import plugin_routes
-from callers import answers
-from corpus import PAGES, as_sent, corpus, decoded, is_dotted, resolved, segmented
+from callers import Answer, answers
+from corpus import as_sent, corpus, decoded, is_dotted, resolved, segmented
 from dify_cdk import CloudFrontEdge, Component
 from dify_cdk.dify.routes import STATIC_PATTERN, Route, RouteClass
 from dify_cdk.report.templates.template import Template as Read
@@ -77,18 +79,20 @@ READINGS = {
 """No page of AWS says which of them is true of a load balancer, and of an HTTP API."""
 
 Readings = tuple[Reading, ...]
-"""One for each hop with routes that a request may pass: the entry point, and what is behind a distribution."""
+"""One for each hop with routes that a request may pass: the entry point, and one behind a distribution."""
 
 
 class Step(NamedTuple):
     """A path that has come through an entry point.
 
     Attributes:
+        compared: As what the entry point compares it.
         component: Where it leads.
         route: Who has it by the route table.
         passed: As what it arrives.
     """
 
+    compared: str
     component: Component
     route: Route
     passed: str
@@ -131,7 +135,7 @@ class Entry:
         return {path: step for path, step in steps if step is not None}
 
     def _step(self, path: str, readings: Readings) -> Step | None:
-        hop = self._entry
+        hop, first = self._entry, readings[0].compared(path)
         for reading in readings:
             compared, path = reading.compared(path), reading.passed(path)
             (way,) = through(self._view, hop, Request(path=compared))
@@ -144,7 +148,7 @@ class Entry:
         if way.end.kind is Ends.ANSWER:
             return None
         component = self._functions.get(way.end.name) or Component(way.end.name)
-        return Step(component, route_of(compared, self.components), path)
+        return Step(first, component, route_of(compared, self.components), path)
 
 
 def without(template: Template, *types: str) -> Template:
@@ -158,6 +162,11 @@ def before(routing: Routing, path: str) -> RouteClass:
     logins = [one["AuthenticateCognitoConfig"] for one in routing.actions(path) if one["Type"] != "forward"]
     classes = {"deny": RouteClass.API, "authenticate": RouteClass.PAGE}
     return classes[logins[0]["OnUnauthenticatedRequest"]] if logins else RouteClass.OPEN
+
+
+def is_file(path: str) -> bool:
+    """Whether a path is one of those that nobody logs in for, and that may be cached."""
+    return fnmatch.fnmatchcase(path, STATIC_PATTERN)
 
 
 # ---- the servers
@@ -203,22 +212,23 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Template
 
 
 @pytest.fixture(scope="module")
-def entry(templates: Callable[[str], Template], new_stack: Callable[[], cdk.Stack]) -> Callable[[str], Entry]:
+def entry(templates: Callable[[str], Template], new_stack: Callable[[], cdk.Stack]) -> Callable[..., Entry]:
     """The entry point of a variant, or of a load balancer with a login, public or behind CloudFront."""
 
     @cache
-    def get(name: str) -> Entry:
+    def template(name: str) -> Template:
         if name in VARIANTS:
-            return Entry(templates(name))
+            return templates(name)
         edge = CloudFrontEdge() if name == "login behind CloudFront" else None
-        return Entry(with_login(new_stack(), edge=edge))
+        return with_login(new_stack(), edge=edge)
 
-    return get
+    return cache(lambda name, file=FILE: Entry(template(name), file))
 
 
 WITH_LOGIN = ("login", "login behind CloudFront")
 every_entry = pytest.mark.parametrize("name", [*VARIANTS, *WITH_LOGIN])
-Entries = Callable[[str], Entry]
+Entries = Callable[..., Entry]
+"""From a name, and the path of a static file, to an entry point."""
 Api = Callable[[Template, Component], Serves]
 
 
@@ -290,20 +300,36 @@ class TestWhoServes:
         for readings in one.readings:
             assert_as_wanted(served(one.steps(readings), Component.PLUGIN_DAEMON, serves_daemon))
 
-    def test_a_distribution_without_its_function_would_publish_what_is_private(
-        self, entry: Entries, api: Api
+    @pytest.mark.parametrize("name", ["v1", "v2", "v3"])
+    def test_one_that_compares_resolved_paths_and_passes_on_others_would_publish_what_is_private(
+        self, entry: Entries, api: Api, name: str
     ) -> None:
-        """By what CloudFront compares and what it passes on; and this test would see it."""
-        v3 = entry("v3").template
-        unguarded = Entry(without(v3, FUNCTION)).steps((COMPARED_RESOLVED, AS_SENT))
-        found = served(unguarded, Component.API, api(v3, Component.API))
+        """As CloudFront does, but for its function; and this test would see it.
+
+        That a load balancer and an HTTP API do so is said nowhere. Dify's own private rules are whole paths,
+        so that none of them would match.
+        """
+        template = entry(name).template
+        unguarded = Entry(without(template, FUNCTION))
+        hops = [COMPARED_RESOLVED, *unguarded.readings[0][1:]]
+        found = served(unguarded.steps(tuple(hops)), Component.API, api(template, Component.API))
         assert {"/inner/api", "/threads", "/health", "/db-pool-stat"} <= {one.by for one in moved(found)}
         assert Served("/threads/../v1/x", "/v1", "/threads") in found
 
-    def test_the_http_api_behind_it_would_refuse_them(self, entry: Entries) -> None:
+    def test_the_http_api_behind_a_distribution_without_its_function_would_refuse_them(
+        self, entry: Entries
+    ) -> None:
         unguarded = Entry(without(entry("v3").template, FUNCTION)).steps((COMPARED_RESOLVED, AS_SENT))
         assert "/threads/../v1/x" in unguarded
         assert "/threads/../triggers/x" not in unguarded
+
+    @pytest.mark.parametrize("name", ["v3", "v4", "login behind CloudFront"])
+    def test_what_may_be_cached_comes_from_web(self, entry: Entries, name: str) -> None:
+        """Else one who answers below ``/e/`` could answer for a script of all users."""
+        one = entry(name)
+        for readings in one.readings:
+            cached = [step for step in one.steps(readings).values() if is_file(step.compared)]
+            assert {step.component for step in cached} == {Component.WEB}
 
 
 class TestLogin:
@@ -314,7 +340,108 @@ class TestLogin:
         one = entry(name)
         routing = Routing(one.template)
         for path, step in one.steps(one.readings[0]).items():
-            is_file = fnmatch.fnmatchcase(step.passed, STATIC_PATTERN)
-            assert before(routing, step.passed) is (RouteClass.OPEN if is_file else step.route.route_class), (
-                path
-            )
+            expected = RouteClass.OPEN if is_file(step.passed) else step.route.route_class
+            assert before(routing, step.passed) is expected, path
+
+
+class Web:
+    """The real Next.js, by the environment of a template.
+
+    Args:
+        file: Path of a static file that it has.
+        port: Where it listens.
+    """
+
+    def __init__(self, file: str, port: int) -> None:
+        self.file = file
+        self._port = port
+        self._known: dict[str, str] = {}
+
+    def __call__(self, paths: Collection[str]) -> Mapping[str, str]:
+        """From paths to ``page`` or ``file``, where it leads instead, or the status of an error."""
+        new = {*paths} - {*self._known}
+        for path, one in answers(self._port, sorted(new), seconds=SECONDS).items():
+            self._known[path] = self._kind(one)
+        return self._known
+
+    def _kind(self, answer: Answer) -> str:
+        if answer.status != HTTPStatus.OK:
+            return answer.headers.get("location", str(answer.status))
+        return "page" if "<main>page" in answer.body else "file"
+
+
+class Row(NamedTuple):
+    """What web was asked for.
+
+    Attributes:
+        path: As the client sent it.
+        step: As it came through the entry point.
+        answer: What web serves.
+    """
+
+    path: str
+    step: Step
+    answer: str
+
+
+@pytest.fixture(scope="module")
+def web(entry: Entries) -> Iterator[Web]:
+    """Dify's web as v1 starts it."""
+    next_web, port = NextWeb(), free_port()
+    with next_web.server(environment_of(entry("v1").template, Component.WEB), port=port):
+        yield Web(next_web.file, port)
+
+
+def rows(one: Entry, web: Web, readings: Readings) -> list[Row]:
+    """What web is asked for, and serves."""
+    own = {path: step for path, step in one.steps(readings).items() if step.component is Component.WEB}
+    found = web({step.passed for step in own.values()})
+    return [Row(path, step, found[step.passed]) for path, step in own.items()]
+
+
+@pytest.mark.slow
+class TestWeb:
+    """Next.js resolves what the others take as it is."""
+
+    @pytest.mark.parametrize("name", ["v3", "v4", *WITH_LOGIN])
+    def test_pages_are_served_neither_without_a_login_nor_from_a_cache(
+        self, entry: Entries, web: Web, name: str
+    ) -> None:
+        one = entry(name, web.file)
+        for readings in one.readings:
+            found = rows(one, web, readings)
+            assert [row for row in found if row.answer == "page" and is_file(row.step.compared)] == []
+            assert {"page", "file"} <= {row.answer for row in found}
+
+    def test_an_http_api_cannot_refuse_dot_segments_and_web_resolves_them(
+        self, entry: Entries, web: Web
+    ) -> None:
+        """There it changes nothing: every page is served to whoever may enter, and nothing is cached."""
+        one = entry("v2", web.file)
+        found = {row.path: row.answer for row in rows(one, web, (AS_SENT,))}
+        assert found["/_next/static/x/../../../apps"] == found["/apps"] == "page"
+        assert not one.template.of_type(DISTRIBUTION, BALANCER)
+
+    @every_entry
+    def test_it_never_leads_to_another_host(self, entry: Entries, web: Web, name: str) -> None:
+        one = entry(name, web.file)
+        led = {row.answer for row in rows(one, web, one.readings[0])} - {"page", "file"}
+        assert [answer for answer in led if not re.fullmatch(r"\d+|/([^/\\].*)?", answer)] == []
+
+    @pytest.mark.parametrize("name", WITH_LOGIN)
+    def test_a_page_has_a_login_before_it(self, entry: Entries, web: Web, name: str) -> None:
+        one = entry(name, web.file)
+        routing = Routing(one.template)
+        pages = [row.step for row in rows(one, web, one.readings[0]) if row.answer == "page"]
+        assert {before(routing, step.passed) for step in pages} == {RouteClass.PAGE}
+
+    def test_without_the_rule_of_the_load_balancer_pages_would_be_open(
+        self, entry: Entries, web: Web
+    ) -> None:
+        guarded = entry("login").template
+        kept = {id: one for id, one in guarded.resources.items() if "DotSegments" not in id}
+        template = Template({**guarded.body, "Resources": kept})
+        routing = Routing(template)
+        pages = [row.step for row in rows(Entry(template, web.file), web, (AS_SENT,)) if row.answer == "page"]
+        found = {step.passed for step in pages if before(routing, step.passed) is RouteClass.OPEN}
+        assert {"/_next/static/x/../../../apps", "/_next/static/x/%2e%2e/%2e%2e/%2e%2e/apps"} <= found
