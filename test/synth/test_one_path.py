@@ -344,6 +344,13 @@ class TestLogin:
             assert before(routing, step.passed) is expected, path
 
 
+MOVING = (
+    *("x-matched-path", "x-invoke-path", "x-middleware-rewrite", "x-nextjs-rewritten-path", "x-nextjs-data"),
+    *("x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-now-route-matches", "x-dify-pathname"),
+)
+"""Headers by which Next.js, its hosts and others say among themselves which path is meant."""
+
+
 class Web:
     """The real Next.js, by the environment of a template.
 
@@ -354,17 +361,18 @@ class Web:
 
     def __init__(self, file: str, port: int) -> None:
         self.file = file
-        self._port = port
+        self.port = port
         self._known: dict[str, str] = {}
 
     def __call__(self, paths: Collection[str]) -> Mapping[str, str]:
         """From paths to ``page`` or ``file``, where it leads instead, or the status of an error."""
         new = {*paths} - {*self._known}
-        for path, one in answers(self._port, sorted(new), seconds=SECONDS).items():
-            self._known[path] = self._kind(one)
+        for path, one in answers(self.port, sorted(new), seconds=SECONDS).items():
+            self._known[path] = self.kind(one)
         return self._known
 
-    def _kind(self, answer: Answer) -> str:
+    def kind(self, answer: Answer) -> str:
+        """What an answer is."""
         if answer.status != HTTPStatus.OK:
             return answer.headers.get("location", str(answer.status))
         return "page" if "<main>page" in answer.body else "file"
@@ -427,6 +435,11 @@ class TestWeb:
         one = entry(name, web.file)
         led = {row.answer for row in rows(one, web, one.readings[0])} - {"page", "file"}
         assert [answer for answer in led if not re.fullmatch(r"\d+|/([^/\\].*)?", answer)] == []
+
+    @pytest.mark.parametrize("name", MOVING)
+    def test_no_header_of_a_client_makes_a_page_of_a_file(self, web: Web, name: str) -> None:
+        found = answers(web.port, [web.file, "/_next/static/x"], seconds=SECONDS, headers={name: "/apps"})
+        assert [web.kind(one) for one in found.values()] == ["file", "404"]
 
     @pytest.mark.parametrize("name", WITH_LOGIN)
     def test_a_page_has_a_login_before_it(self, entry: Entries, web: Web, name: str) -> None:

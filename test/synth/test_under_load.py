@@ -245,6 +245,10 @@ class TestHeadersOfClients:
             ("Script_Name", "/v1"),
             ("script-name", "/v1"),
             ("PATH_INFO", "/inner/api/invoke/llm"),
+            ("X-Script-Name", "/v1"),
+            ("X-Forwarded-Prefix", "/v1"),
+            ("X-Original-URL", "/inner/api/invoke/llm"),
+            ("X-Rewrite-URL", "/inner/api/invoke/llm"),
             ("X-Forwarded-Proto", "https"),
         ],
     )
