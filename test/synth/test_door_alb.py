@@ -49,6 +49,15 @@ def test_rules_hold_at_most_five_values_and_have_their_own_priorities(v1: Templa
     assert len({rule["Priority"] for rule in rules}) == len(rules)
 
 
+def test_rules_are_as_few_and_as_simple_as_a_load_balancer_takes(v1: Template) -> None:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html."""
+    rules = Routing(v1).rules
+    assert len(rules) <= 100
+    patterns = [rule["Conditions"][0]["PathPatternConfig"].get("Values", []) for rule in rules]
+    assert max("".join(one).count("*") + "".join(one).count("?") for one in patterns) <= 5
+    assert all(re.fullmatch(r"[\w.$/~\"'@:+&*?-]{1,128}", one) for values in patterns for one in values)
+
+
 def test_expressions_use_what_load_balancers_know(v1: Template) -> None:
     """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html."""
     about = [rule["Conditions"][0]["PathPatternConfig"] for rule in Routing(v1).rules]
