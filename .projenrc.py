@@ -77,6 +77,8 @@ DEV_DEPENDENCIES = [
     "syrupy>=5",
     "types-psycopg2",
     "uv",
+    # Whose routing decides which of Dify's handlers a path reaches.
+    "werkzeug",
 ]
 
 SBOM = "requirements/dify-cdk.cdx.json"  # written by tools/sbom.py

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 
 
@@ -74,3 +75,32 @@ def _answer(
     except (OSError, HTTPException):
         return None
     return body if response.status == 200 else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says.
+
+    Attributes:
+        status: HTTP status.
+        headers: Names in lower case.
+        body: All of it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+def answers(
+    port: int, paths: Iterable[str], *, seconds: float, headers: Mapping[str, str] | None = None
+) -> dict[str, Answer]:
+    """What a server on 127.0.0.1 answers to paths, which are sent as they are written."""
+    found = {}
+    with closing(HTTPConnection("127.0.0.1", port, timeout=seconds)) as connection:
+        for path in paths:
+            connection.request("GET", path, headers=dict(headers or {}))
+            response = connection.getresponse()
+            said = {name.lower(): value for name, value in response.getheaders()}
+            found[path] = Answer(response.status, said, response.read().decode(errors="replace"))
+    return found

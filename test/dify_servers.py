@@ -15,9 +15,11 @@ from typing import Any
 
 from dify_cdk.dify.environment import BROKER_DATABASE
 from dify_start import command_line
+from npm import installed
 from servers import Server
 
 STAND_IN = Path(__file__).parent / "stand_in"
+NEXT = Path(__file__).parent / "next"
 
 YESTERDAY = frozenset(
     {
@@ -174,3 +176,27 @@ def web(environment: Mapping[str, str], *, port: int, folder: Path) -> Server:
     where = {"HOSTNAME": "127.0.0.1", "PORT": str(port)}
     command = ["node", str(STAND_IN / "web.mjs")]
     return Server(command, ready="Ready", folder=folder, environment={**environment, **where})
+
+
+class NextWeb:
+    """The standalone server of the Next.js that Dify's web is built with, and a few pages."""
+
+    def __init__(self) -> None:
+        self._folder = installed(NEXT, result=".next/standalone", script="build")
+
+    @property
+    def file(self) -> str:
+        """Path of a static file that it has."""
+        files = sorted((self._folder / ".next" / "static" / "chunks").glob("*.js"))
+        return f"/_next/static/chunks/{files[0].name}"
+
+    def server(self, environment: Mapping[str, str], *, port: int) -> Server:
+        """What the image starts; only where it listens is replaced.
+
+        Args:
+            environment: Plain variables of the container.
+            port: Where it listens.
+        """
+        where = {"HOSTNAME": "127.0.0.1", "PORT": str(port)}
+        command = ["node", "server.js"]
+        return Server(command, ready="Ready in", folder=self._folder, environment={**environment, **where})

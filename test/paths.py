@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -107,21 +108,28 @@ class Routing:
         }
         listeners = template.properties("AWS::ElasticLoadBalancingV2::Listener").values()
         (self._default,) = [
-            x["DefaultActions"] for x in listeners if x["DefaultActions"][0]["Type"] == "forward"
+            x["DefaultActions"] for x in listeners if x["DefaultActions"][-1]["Type"] == "forward"
         ]
         rules = template.properties("AWS::ElasticLoadBalancingV2::ListenerRule").values()
         self.rules = sorted(rules, key=lambda rule: int(rule["Priority"]))
 
     def container(self, path: str) -> str:
-        """The container that answers a path."""
+        """The container that answers a path, or ``400`` where the load balancer does so itself."""
+        return self._end(self.actions(path))
+
+    def actions(self, path: str) -> list[dict[str, Any]]:
+        """What the load balancer does with a path."""
         for rule in self.rules:
             (condition,) = rule["Conditions"]
-            if any(
-                fnmatch.fnmatchcase(path, pattern) for pattern in condition["PathPatternConfig"]["Values"]
+            about = condition["PathPatternConfig"]
+            if any(fnmatch.fnmatchcase(path, pattern) for pattern in about.get("Values", ())) or any(
+                re.search(expression, path) for expression in about.get("RegexValues", ())
             ):
-                return self._target(rule["Actions"])
-        return self._target(self._default)
+                return list(rule["Actions"])
+        return list(self._default)
 
-    def _target(self, actions: list[dict[str, Any]]) -> str:
-        (action,) = actions
-        return str(self._containers[action["TargetGroupArn"]["Ref"]])
+    def _end(self, actions: list[dict[str, Any]]) -> str:
+        last = actions[-1]
+        if last["Type"] == "fixed-response":
+            return str(last["FixedResponseConfig"]["StatusCode"])
+        return str(self._containers[last["TargetGroupArn"]["Ref"]])

@@ -9,23 +9,20 @@ import random
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from dify_cdk.cdk_helpers.assets import node_binary
 from dify_cdk.frontends.parts.clients import Everybody, Networks
 from dify_cdk.frontends.parts.viewer_function import code
+from viewer import INSIDE, Event, event_of, run
 
 BITS = {4: 32, 6: 128}
 TOKENS = {"${Token[TOKEN.12]}": "192.0.2.7", "${Token[TOKEN.13]}": "198.51.100.9"}
 OFFICE = {"ipv4": ["203.0.113.0/24", "198.51.100.7/32"], "ipv6": ["2001:db8:1::/48"]}
 OUTSIDE = "192.0.2.1"
-INSIDE = "203.0.113.77"
-
-Event = dict[str, Any]
 
 
 def deployed(source: str) -> str:
@@ -37,83 +34,6 @@ def deployed(source: str) -> str:
 
 OFFICE_CODE = deployed(code(Networks(**OFFICE, addresses=list(TOKENS))))
 ANYONE_CODE = code(Everybody())
-
-
-def event_of(
-    ip: object = INSIDE,
-    *,
-    uri: str = "/console/api/setup",
-    query: str | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    headers: Mapping[str, Any] | None = None,
-    host: str = "d111111abcdef8.cloudfront.net",
-) -> Event:
-    """What CloudFront passes at a viewer request.
-
-    Args:
-        ip: The viewer's address.
-        uri: The path as the client sent it.
-        query: What ``rawQueryString()`` returns; Node's side makes the method from it.
-        parameters: The parsed query string. Given without ``query``, there is no ``rawQueryString()``.
-        headers: Names in lower case to the values of each.
-        host: The ``Host`` header.
-    """
-    request: Event = {
-        "method": "POST",
-        "uri": uri,
-        "querystring": dict(parameters or {}),
-        "headers": {"host": {"value": host}, "user-agent": {"value": "curl/8.5.0"}},
-        "cookies": {"locale": {"value": "en-US"}},
-    }
-    for name, values in (headers or {}).items():
-        request["headers"][name] = {"value": values[0]}
-        if len(values) > 1:
-            request["headers"][name]["multiValue"] = [{"value": value} for value in values]
-    return {
-        "version": "1.0",
-        "context": {
-            "distributionDomainName": "d111111abcdef8.cloudfront.net",
-            "distributionId": "EDFDVBD6EXAMPLE",
-            "eventType": "viewer-request",
-            "requestId": "EXAMPLE4gIYmC5ZuXDb1UXKY9Ev7F0N4g==",
-        },
-        "viewer": {"ip": ip},
-        "request": request,
-        "raw": {} if parameters is not None and query is None else {"query": query},
-    }
-
-
-# Reads the sources from the first line and then one [number of the source, event] a line. CloudFront's
-# functions are always strict, and a missing query string is undefined, which JSON cannot say.
-RUN = """
-const lines = require("node:fs").readFileSync(0, "utf8").trim().split("\\n").map(JSON.parse);
-const handlers = lines.shift().map((source) => new Function(`"use strict";${source}; return handler;`)());
-for (const [number, event] of lines) {
-  if ("query" in event.raw) {
-    event.request.rawQueryString = () => event.raw.query ?? undefined;
-  }
-  console.log(JSON.stringify(handlers[number](event)));
-}
-"""
-
-
-def run(sources: Sequence[str], questions: Sequence[tuple[int, Event]]) -> list[Event]:
-    """What the functions answer, all in one process."""
-    program = node_binary()
-    assert program is not None
-    done = subprocess.run(
-        [program, "--eval", RUN],
-        input="".join(json.dumps(line) + "\n" for line in (sources, *questions)),
-        env={},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    answers: list[Event] = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(answers) == len(questions)
-    return answers
 
 
 def answer(event: Event, source: str = OFFICE_CODE) -> Event:
@@ -287,6 +207,62 @@ def test_anyone_may_enter_if_anyone_may() -> None:
     assert values == [{"value": address} for address in asked]
 
 
+# ---- paths that programs do not agree about
+
+DOTS = [
+    *("/..", "/.", "/../", "/./x", "/a/..", "/a/../b", "/a/./b", "//..//x", "/a/.", "/e/hook/../../apps"),
+    *("/_next/static/../../apps", "/_next/static/%2e%2e/%2E%2E/apps", "/_next/static/.%2e/%2E./apps"),
+    *("/%2e", "/a/%2E/b", "/console/api/remote-files/../../../v1/models", "..", "../a"),
+]
+NO_DOTS = [
+    *("/", "", "/...", "/a/.../b", "/.env", "/a..b", "/a../b", "/..a/b", "/.well-known/x", "//", "/a//b"),
+    "/e/h/a.b",
+    *("/%2f..%2f", "/a%2F..%2Fb", "/%252e%252e/x", "/a/%2e%2e%2fb", "/%2e%2e%2e/x", "/a/..;/b", "/%2fx"),
+    *("/console/api/workspaces/current/model-providers/langgenius%2Fopenai%2Fopenai/models", "/a/%2e%2ex"),
+    "/console/api/remote-files/https%3A%2F%2Fexample.com%2Fa%2F..%2Fb.png",
+]
+
+
+@pytest.mark.parametrize("source", [OFFICE_CODE, ANYONE_CODE], ids=["listed", "anyone"])
+def test_dot_segments_are_refused_and_nothing_else(source: str) -> None:
+    answers = run([source], [(0, event_of(uri=uri)) for uri in (*DOTS, *NO_DOTS)])
+    refused = [one.get("statusCode") for one in answers]
+    assert refused == [*[400] * len(DOTS), *[None] * len(NO_DOTS)]
+    assert [one["uri"] for one in answers[len(DOTS) :]] == NO_DOTS
+
+
+def test_dot_segments_get_an_error_that_nobody_keeps() -> None:
+    answered = answer(event_of(uri="/a/../b"))
+    assert answered["headers"]["cache-control"] == {"value": "no-store"}
+    assert json.loads(answered["body"]["data"]) == {
+        "code": "bad_request",
+        "message": "Paths must not have the segments . and ..",
+        "status": 400,
+    }
+
+
+def test_strangers_learn_nothing_about_paths() -> None:
+    assert answer(event_of(OUTSIDE, uri="/a/../b"))["statusCode"] == 403
+
+
+def test_a_path_of_any_length_is_decided_at_once() -> None:
+    longest = 8192  # bytes of a URL, of which CloudFront takes no more
+    uris = ["/.a" * (longest // 3), "/%2e%2e%2e" * (longest // 10), "." * longest, "/" * longest]
+    assert all(map(enters, run([ANYONE_CODE], [(0, event_of(uri=uri)) for uri in uris])))
+
+
+@pytest.mark.parametrize("source", [OFFICE_CODE, ANYONE_CODE], ids=["listed", "anyone"])
+@pytest.mark.parametrize("sent", [["/v1"], ["/v1", "/e"]], ids=["once", "twice"])
+@pytest.mark.parametrize("name", ["script_name", "path_info"])
+def test_a_client_cannot_move_its_request_to_another_path(source: str, sent: list[str], name: str) -> None:
+    """A server behind the origin may believe what such a header says, see ``FORWARDED_ALLOW_IPS``."""
+    event = event_of(uri="/v1/inner/api", headers={name: sent})
+    expected = copy.deepcopy(event["request"])
+    del expected["headers"][name]
+    expected["headers"]["cf-connecting-ip"] = {"value": INSIDE}
+    assert answer(event, source) == expected
+
+
 # ---- what the request carries on
 
 
@@ -447,7 +423,7 @@ def test_the_code_is_written_in_the_language_of_the_runtime() -> None:
     assert set(found["members"]) <= ES5_MEMBERS | EVENT_MEMBERS
     # Look-behind and named groups are newer.
     assert [one for one in found["expressions"] if "(?<" in one] == []
-    assert len(found["expressions"]) == 4
+    assert len(found["expressions"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ REQUIRED: Mapping[Component, set[str]] = {
 
 NOT_FOR_ALL = {"PLUGIN_DAEMON_KEY", "INNER_API_KEY_FOR_PLUGIN", "CODE_EXECUTION_API_KEY"}
 OF_THE_SERVER = {  # what gunicorn takes from the environment
-    *("GUNICORN_TIMEOUT", "GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS"),
+    *("GUNICORN_TIMEOUT", "GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS", "DEBUG"),
     *("SERVER_WORKER_CLASS", "SERVER_WORKER_CONNECTIONS"),
 }
 
@@ -551,9 +551,16 @@ class TestDefaults:
 
     @pytest.mark.parametrize("component", [Component.API, Component.API_WEBSOCKET])
     def test_nobody_is_believed_about_the_path_of_a_request(self, component: Component) -> None:
-        assert plain_variables(component, STREAMING)["FORWARDED_ALLOW_IPS"] == ""
+        assert plain_variables(component, STREAMING)["FORWARDED_ALLOW_IPS"] == ","
         with pytest.raises(ValueError, match="FORWARDED_ALLOW_IPS is set by dify_cdk, use nothing: a client"):
             require_free(component, {"FORWARDED_ALLOW_IPS": "*"}, STREAMING)
+
+    @pytest.mark.parametrize("component", [Component.API, Component.API_WEBSOCKET])
+    def test_fails_when_api_would_start_its_development_server(self, component: Component) -> None:
+        assert plain_variables(component, STREAMING)["DEBUG"] == "false"
+        with pytest.raises(ValueError, match="is set by dify_cdk, use LOG_LEVEL: it would replace api"):
+            require_free(component, {"debug": "true"}, STREAMING)
+        require_free(Component.WORKER, {"DEBUG": "true"}, STREAMING)
 
     def test_fails_when_dify_would_wait_shorter_for_code_than_code_may_run(self) -> None:
         where = replace(STREAMING, options={"WORKER_TIMEOUT": "90"})

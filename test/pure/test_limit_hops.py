@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dify_cdk.dify.routes import DOT_SEGMENT
 from dify_cdk.report.limits.limits import CLASSES
 from dify_cdk.report.limits.verdict import NOT_SERVED, UNKNOWN
 from template_parts import (
@@ -217,6 +218,23 @@ class TestLoadBalancer:
         guarded["Rule0"]["Properties"]["Conditions"] = [everything, only_get]
         assert values({**service(**BEHIND_ALB), **guarded})[0] == NOT_SERVED
         assert values({**service(**BEHIND_ALB), **guarded}, scope="web")[0] == 60
+
+    @pytest.mark.parametrize(
+        ("expression", "expected"),
+        [
+            (DOT_SEGMENT, 60),
+            ("^/(api|console|v1|openapi|mcp)/", NOT_SERVED),
+            ("^/shop", 60),
+            ("(?<broken", 60),
+        ],
+    )
+    def test_regular_expressions_about_the_path_decide_as_patterns_do(
+        self, expression: str, expected: object
+    ) -> None:
+        answer = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "400"}}]
+        about = {"Field": "path-pattern", "PathPatternConfig": {"RegexValues": [expression]}}
+        template = {**service(**BEHIND_ALB), **balancer({"Conditions": [about], "Actions": answer})}
+        assert values(template)[0] == expected
 
     def test_an_entry_point_without_any_path_of_dify_is_followed_along_its_own_routes(self) -> None:
         shop = {"Field": "path-pattern", "PathPatternConfig": {"Values": ["/shop/*"]}}

@@ -16,7 +16,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from celery import Celery
+from rules import serves
 
+_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port")
 _BROKER = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:1")
 _PREFIX = os.environ.get("REDIS_KEY_PREFIX", "")
 
@@ -28,7 +30,7 @@ def socketio_app(environ: dict[str, Any], start_response: Respond) -> Iterable[b
 
     ``/stream`` never ends, ``/agent?seconds=N`` asks the same server and waits so long for the answer,
     ``/queue?jobs=N&until=FILE`` queues so many jobs that last until a file exists, and every other path says
-    as what the request arrived.
+    as what the request arrived, and which of Dify's prefixes serves it.
     """
     path = environ["PATH_INFO"]
     if path == "/stream":
@@ -39,7 +41,10 @@ def socketio_app(environ: dict[str, Any], start_response: Respond) -> Iterable[b
     if path == "/queue":
         for _ in range(int(query["jobs"][0])):
             held.apply_async((query["until"][0],))
-    body = json.dumps({"path": path, "scheme": environ["wsgi.url_scheme"]}).encode()
+    forwarded = {name: environ.get(f"HTTP_{name.upper().replace('-', '_')}") for name in _FORWARDED}
+    said = {"path": path, "scheme": environ["wsgi.url_scheme"], "forwarded": forwarded}
+    said["serves"] = serves(environ)
+    body = json.dumps(said).encode()
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
 

@@ -11,7 +11,7 @@ from aws_cdk import aws_route53 as route53
 from aws_cdk.assertions import Template as Synthesized
 from constructs import Construct
 
-from dify_cdk import Access, Component, DifyData, DifyNetwork, DifyWorkers
+from dify_cdk import Access, Component, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain, Login
 from support import Template
 
 OFFICE = Access(ipv4=["203.0.113.0/24"])
@@ -39,6 +39,18 @@ def zone_in(stack: cdk.Stack) -> route53.IHostedZone:
 def certificate_in(scope: Construct, region: str = "us-east-1") -> acm.ICertificate:
     """A certificate that exists in a region."""
     return acm.Certificate.from_certificate_arn(scope, "Certificate", CERTIFICATE_ARN.format(region=region))
+
+
+def domain_in(stack: cdk.Stack) -> Domain:
+    """A host name of one's own, whose certificate exists."""
+    return Domain(host_name=HOST, certificate=certificate_in(stack))
+
+
+def with_login(stack: cdk.Stack, **options: Any) -> Template:
+    """The template of a load balancer that asks Amazon Cognito, and all it needs."""
+    settings = {"access": OFFICE, "domain": domain_in(stack), "login": Login(), **options}
+    DifyAlbFrontend(stack, "Frontend", workers=workers_in(stack), **settings)
+    return synthesized(stack)
 
 
 def synthesized(stack: cdk.Stack) -> Template:

@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
 from dify_cdk import Component
+from dify_servers import YESTERDAY, api
+from dify_start import command_line
 from dockerfiles import read
-from servers import search_path
+from servers import free_port, search_path
 from support import Template
 from synth.installation import function_of
+
+
+@dataclass(frozen=True)
+class Running:
+    """An api that runs.
+
+    Attributes:
+        port: Where it listens.
+        container: The container definition whose health check is its own.
+    """
+
+    port: int
+    container: Mapping[str, object]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the container's health check passes."""
+        return passes(self.container, ":5001", f":{self.port}")
+
+
+class ApiServers:
+    """The real gunicorn by the environments of templates; what is started in the same way runs once.
+
+    Args:
+        folders: Where they run.
+    """
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self._running: dict[str, Running] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> ApiServers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, variables: Mapping[str, str], container: Mapping[str, object]) -> Running:
+        """The server that an environment asks for."""
+        of_gunicorn = {name: variables.get(name) for name in YESTERDAY}
+        key = json.dumps([command_line(variables), of_gunicorn], sort_keys=True)
+        if key not in self._running:
+            port = free_port()
+            self._stack.enter_context(api(variables, port=port, folder=self._folders.mktemp("api")))
+            self._running[key] = Running(port, container)
+        return self._running[key]
 
 
 def environment_of(template: Template, component: Component) -> dict[str, str]:

@@ -14,7 +14,7 @@ from dify_cdk.cli import init_app as _init
 from dify_cdk.cli import synth_example as _synth
 from dify_cdk.dify.components import NAMED_COMPONENTS, Component
 from dify_cdk.dify.release import DifyRelease
-from dify_cdk.dify.routes import alb_rules
+from dify_cdk.dify.routes import DOT_SEGMENT, DOT_SEGMENT_PRIORITY, alb_rules
 from dify_cdk.report.output.words import short_image
 from paths import NEVER_PUBLIC
 
@@ -77,15 +77,18 @@ class TestV1:
     def test_its_load_balancer_serves_the_route_table(self, v1: dict[str, Any]) -> None:
         (listener,) = v1["listeners"]
         deployed = {Component(row["name"]) for row in v1["containers"]}
+        refused, *routes = listener["routes"]
+        assert (refused["priority"], refused["expressions"]) == (DOT_SEGMENT_PRIORITY, [DOT_SEGMENT])
+        assert (refused["actions"], refused["destinations"]) == (["answer 400"], [])
         served = [
             (route["priority"], tuple(route["paths"]), route["destinations"][0]["container"])
-            for route in listener["routes"]
+            for route in routes
             if not route["default"]
         ]
         assert served == [
             (rule.priority, rule.patterns, rule.route.component) for rule in alb_rules(deployed)
         ]
-        assert all(len(route["destinations"]) == 1 for route in listener["routes"])
+        assert all(len(route["destinations"]) == 1 for route in routes)
         (end,) = listener["routes"][-1]["destinations"]
         assert (end["container"], end["port"]) == (Component.WEB, Component.WEB.port)
         assert listener["scheme"] == "internet-facing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import aws_cdk as cdk
@@ -19,7 +20,7 @@ from dify_cdk import (
     DifyWorkers,
     Domain,
 )
-from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing
+from paths import LEADS_TO, NEVER_AT_API_OR_DAEMON, Routing, route_of
 from support import Template
 from synth.installation import certificate_in, data_in, synthesized, workers_in, zone_in
 
@@ -41,10 +42,42 @@ def test_private_paths_reach_neither_api_nor_plugin_daemon(v1: Template, path: s
     assert Routing(v1).container(path) == "web"
 
 
+@pytest.mark.parametrize(
+    "path", ["/_next/static/../../apps", "/_next/static/%2e%2E/.%2e/apps", "/v1/./models", "/e/hook/..", "/."]
+)
+def test_dot_segments_reach_nobody(v1: Template, path: str) -> None:
+    """A load balancer that compares the path as it was sent; one that resolves it has nothing to refuse."""
+    assert Routing(v1).container(path) == "400"
+
+
+@pytest.mark.parametrize("path", ["/v1//models", "/e/hook/a%2F..%2Fb", "/apps/...", "/v1/a..b"])
+def test_other_paths_are_routed(v1: Template, path: str) -> None:
+    assert Routing(v1).container(path) == str(route_of(path, list(Component)).component)
+
+
 def test_rules_hold_at_most_five_values_and_have_their_own_priorities(v1: Template) -> None:
     rules = Routing(v1).rules
-    assert all(len(rule["Conditions"][0]["PathPatternConfig"]["Values"]) <= 5 for rule in rules)
+    values = [sum(map(len, rule["Conditions"][0]["PathPatternConfig"].values())) for rule in rules]
+    assert 1 <= min(values) <= max(values) <= 5
     assert len({rule["Priority"] for rule in rules}) == len(rules)
+
+
+def test_rules_are_as_few_and_as_simple_as_a_load_balancer_takes(v1: Template) -> None:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html."""
+    rules = Routing(v1).rules
+    assert len(rules) <= 100
+    patterns = [rule["Conditions"][0]["PathPatternConfig"].get("Values", []) for rule in rules]
+    assert max("".join(one).count("*") + "".join(one).count("?") for one in patterns) <= 5
+    assert all(re.fullmatch(r"[\w.$/~\"'@:+&*?-]{1,128}", one) for values in patterns for one in values)
+
+
+def test_expressions_use_what_load_balancers_know(v1: Template) -> None:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-rules.html."""
+    about = [rule["Conditions"][0]["PathPatternConfig"] for rule in Routing(v1).rules]
+    (expression,) = [one for config in about for one in config.get("RegexValues", ())]
+    assert len(expression) <= 128
+    newer = r"\(\?|\\|[*+?}]\+"  # look-around, back-references, possessive quantifiers
+    assert not re.search(newer, expression)
 
 
 def test_each_target_group_asks_for_health_where_the_component_answers(v1: Template) -> None:

@@ -101,16 +101,18 @@ def test_private_paths_reach_neither_api_nor_plugin_daemon(v3: Template, path: s
     assert Routing(v3).origin(path) == WEB_URL
 
 
-def test_uploads_door_has_two_routes_and_the_hooks_end_at_the_daemon(v3: Template) -> None:
+def test_uploads_door_knows_the_prefixes_of_uploads_and_the_hooks_end_at_the_daemon(v3: Template) -> None:
     routes = {p["RouteKey"]: p for p in v3.properties("AWS::ApiGatewayV2::Route").values()}
-    assert set(routes) == {"ANY /e/{proxy+}", "ANY /{proxy+}"}
+    files = {"/console/api", "/api", "/v1", "/files", "/triggers"}
+    of_api = {f"ANY {path}" for prefix in files for path in (prefix, f"{prefix}/{{proxy+}}")}
+    assert len(v3.of_type("AWS::ApiGatewayV2::Integration")) == 2
     names = {}
     for key, properties in routes.items():
         integration = v3.resources[properties["Target"]["Fn::Join"][1][1]["Ref"]]["Properties"]
         discovery = v3.resources[integration["IntegrationUri"]["Fn::GetAtt"][0]]["Properties"]
         names[key] = discovery["DiscoveryName"]
         assert not integration.get("RequestParameters")  # CloudFront's function set both headers already
-    assert names == {"ANY /e/{proxy+}": "daemon-http", "ANY /{proxy+}": "api-lambda"}
+    assert names == {"ANY /e/{proxy+}": "daemon-http", **dict.fromkeys(of_api, "api-lambda")}
 
 
 def test_whoever_knows_the_uploads_door_cannot_use_up_the_account_s_functions(v3: Template) -> None:

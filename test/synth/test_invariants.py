@@ -248,6 +248,7 @@ def test_backend_components_share_one_environment(template: Template) -> None:
         "SERVER_WORKER_CONNECTIONS",
         "GUNICORN_CMD_ARGS",
         "FORWARDED_ALLOW_IPS",
+        "DEBUG",
         "CELERY_WORKER_AMOUNT",
         "PLUGIN_DAEMON_KEY",
         "INNER_API_KEY_FOR_PLUGIN",

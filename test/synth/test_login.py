@@ -23,7 +23,7 @@ from dify_cdk import (
 )
 from dify_cdk.dify.routes import ROUTES, RouteClass
 from support import Template
-from synth.installation import HOST, OFFICE, certificate_in, synthesized
+from synth.installation import HOST, OFFICE, domain_in, with_login
 
 RULE = "AWS::ElasticLoadBalancingV2::ListenerRule"
 
@@ -35,21 +35,11 @@ def _workers(stack: cdk.Stack, egress: Egress = Egress.NAT_INSTANCE) -> DifyWork
     return DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry=registry))
 
 
-def _domain(stack: cdk.Stack) -> Domain:
-    return Domain(host_name=HOST, certificate=certificate_in(stack))
-
-
-def _template(stack: cdk.Stack, **options: Any) -> Template:
-    settings = {"access": OFFICE, "domain": _domain(stack), "login": Login(), **options}
-    DifyAlbFrontend(stack, "Frontend", workers=_workers(stack), **settings)
-    return synthesized(stack)
-
-
 def _actions(template: Template) -> dict[str, list[dict[str, Any]]]:
     """Path pattern to actions; ``*`` for the rest."""
     found = {}
     for rule in template.properties(RULE).values():
-        for pattern in rule["Conditions"][0]["PathPatternConfig"]["Values"]:
+        for pattern in rule["Conditions"][0]["PathPatternConfig"].get("Values", ()):
             found[pattern] = rule["Actions"]
     (default,) = [
         listener["DefaultActions"]
@@ -61,7 +51,7 @@ def _actions(template: Template) -> dict[str, list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module", params=[None, CloudFrontEdge()], ids=["public", "edge"])
 def template(new_stack: Callable[[], cdk.Stack], request: pytest.FixtureRequest) -> Template:
-    return _template(new_stack(), edge=request.param)
+    return with_login(new_stack(), edge=request.param)
 
 
 def test_classes_of_the_route_table_decide(template: Template) -> None:
@@ -98,6 +88,22 @@ def test_cached_files_are_open_so_that_no_redirect_is_cached(template: Template)
     assert [action["Type"] for action in _actions(template)["/_next/static/*"]] == ["forward"]
 
 
+def test_no_header_of_a_client_reaches_api_that_moves_its_request_past_the_login(template: Template) -> None:
+    """``/v1`` is open and ``/console/api`` is not; with a ``SCRIPT_NAME`` of ``/v1`` one request is both.
+
+    gunicorn takes the path from this header of whoever it trusts, and the load balancer drops header names
+    with an underscore. Each of the two is enough.
+    """
+    actions = _actions(template)
+    assert [action["Type"] for action in actions["/v1/*"]] == ["forward"]
+    assert [action["Type"] for action in actions["/console/api/*"]] == ["authenticate-cognito", "forward"]
+    assert actions["/v1/*"][-1]["TargetGroupArn"] == actions["/console/api/*"][-1]["TargetGroupArn"]
+    (alb,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {row["Key"]: row["Value"] for row in alb["LoadBalancerAttributes"]}
+    assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+    assert template.environment("api")["FORWARDED_ALLOW_IPS"] == ","
+
+
 def test_browsers_come_back_to_the_own_host_name(template: Template) -> None:
     (client,) = template.properties("AWS::Cognito::UserPoolClient").values()
     assert client["CallbackURLs"] == [f"https://{HOST}/oauth2/idpresponse"]
@@ -111,7 +117,7 @@ def test_nobody_signs_up_alone_and_the_pool_is_kept(template: Template) -> None:
     assert (pool["DeletionPolicy"], pool["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
 
 
-def test_no_secret_of_the_client_is_in_the_template(template: Template) -> None:
+def test_no_secret_of_the_client_is_in_thewith_login(template: Template) -> None:
     assert "ClientSecret" not in json.dumps(template.body)
 
 
@@ -133,7 +139,7 @@ def test_domain_prefix_is_unique_in_its_region(template: Template) -> None:
 def test_existing_pool_and_its_domain_are_used(stack: cdk.Stack) -> None:
     pool = cognito.UserPool.from_user_pool_id(stack, "Pool", "us-east-1_example")
     domain = cognito.UserPoolDomain.from_domain_name(stack, "PoolDomain", "example-login")
-    template = _template(stack, login=Login(user_pool=pool, user_pool_domain=domain, session_hours=1))
+    template = with_login(stack, login=Login(user_pool=pool, user_pool_domain=domain, session_hours=1))
     assert not template.of_type("AWS::Cognito::UserPool", "AWS::Cognito::UserPoolDomain")
     config = min(_actions(template)["*"], key=_order)["AuthenticateCognitoConfig"]
     assert config["UserPoolDomain"] == "example-login"
@@ -144,20 +150,20 @@ def test_existing_pool_and_its_domain_are_used(stack: cdk.Stack) -> None:
 
 def test_fails_when_there_is_no_domain(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match="login= needs domain=: Cognito sends browsers back to a host name"):
-        _template(stack, domain=None)
+        with_login(stack, domain=None)
 
 
 def test_fails_when_the_load_balancer_cannot_reach_cognito(stack: cdk.Stack) -> None:
     workers = _workers(stack, Egress.ISOLATED)
     with pytest.raises(ValueError, match="login= needs egress to Cognito for the load balancer"):
         DifyAlbFrontend(
-            stack, "Frontend", workers=workers, access=OFFICE, domain=_domain(stack), login=Login()
+            stack, "Frontend", workers=workers, access=OFFICE, domain=domain_in(stack), login=Login()
         )
 
 
 def test_fails_when_cloudfront_has_a_certificate_and_the_load_balancer_none(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="eu-west-1"))
-    given = _domain(stack)
+    given = domain_in(stack)
     domain = Domain(host_name=HOST, edge_certificate=given.certificate)
     with pytest.raises(ValueError, match=r"needs zone= or certificate= for this frontend's region"):
         _template_with(stack, domain)

@@ -11,8 +11,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,10 +18,16 @@ import pytest
 from callers import Callers
 from dify_cdk import Component
 from dify_servers import YESTERDAY, api, web, without
-from dify_start import command_line
 from servers import free_port, require_program
 from support import VARIANTS, Template
-from synth.running import environment_of, environment_of_function, idle_seconds_before, passes
+from synth.running import (
+    ApiServers,
+    Running,
+    environment_of,
+    environment_of_function,
+    idle_seconds_before,
+    passes,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the servers run on Linux, as in the images")
 
@@ -49,24 +53,6 @@ PATIENCE = 20
 every_start = pytest.mark.parametrize("start", STARTS)
 
 
-@dataclass(frozen=True)
-class Running:
-    """A server that runs.
-
-    Attributes:
-        port: Where it listens.
-        container: The container definition whose health check is its own.
-    """
-
-    port: int
-    container: Mapping[str, object]
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether the container's health check passes."""
-        return passes(self.container, ":5001", f":{self.port}")
-
-
 Serve = Callable[..., Running]
 """From the name of a start, and variables that are changed or unset, to the server."""
 
@@ -75,21 +61,14 @@ Serve = Callable[..., Running]
 def serve(templates: Templates, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Start api as a template does, for the whole module; what is started in the same way runs once."""
     require_program("curl", "curl")
-    running: dict[str, Running] = {}
-    with ExitStack() as stack:
+    with ApiServers(tmp_path_factory) as servers:
 
         def get(start: str, **changed: str | None) -> Running:
             variant, component, environment = STARTS[start]
             template = templates(variant)
             changes = {name: value for name, value in changed.items() if value is not None}
             variables = {**without(environment(template, component), changed), **changes}
-            of_gunicorn = {name: variables.get(name) for name in YESTERDAY}
-            key = json.dumps([command_line(variables), of_gunicorn], sort_keys=True)
-            if key not in running:
-                port, folder = free_port(), tmp_path_factory.mktemp("api")
-                stack.enter_context(api(variables, port=port, folder=folder))
-                running[key] = Running(port, template.containers()[component])
-            return running[key]
+            return servers.start(variables, template.containers()[component])
 
         yield get
 
@@ -266,11 +245,33 @@ class TestHeadersOfClients:
             ("Script_Name", "/v1"),
             ("script-name", "/v1"),
             ("PATH_INFO", "/inner/api/invoke/llm"),
+            ("X-Script-Name", "/v1"),
+            ("X-Forwarded-Prefix", "/v1"),
+            ("X-Original-URL", "/inner/api/invoke/llm"),
+            ("X-Rewrite-URL", "/inner/api/invoke/llm"),
             ("X-Forwarded-Proto", "https"),
         ],
     )
     def test_none_is_believed(self, serve: Serve, start: str, name: str, value: str) -> None:
         assert self.arrived(serve(start), name, value) == (self.PATH, "http")
+
+    def test_arguments_of_a_user_s_own_do_not_change_that(self, serve: Serve) -> None:
+        running = serve("v1", GUNICORN_CMD_ARGS="--keep-alive=9")
+        assert self.arrived(running, "SCRIPT_NAME", "/v1") == (self.PATH, "http")
+
+    @every_start
+    def test_what_dify_itself_reads_of_the_hop_before_still_arrives(self, serve: Serve, start: str) -> None:
+        """The client's address for its limits, and all that ``RESPECT_XFORWARD_HEADERS_ENABLED`` looks at."""
+        sent = {"X-Forwarded-For": "192.0.2.7", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "443"}
+        with Callers(serve(start).port) as callers:
+            (body,) = callers.ask("/", seconds=PATIENCE, headers=sent)
+        assert json.loads(body)["forwarded"] == sent
+
+    @every_start
+    def test_the_variable_has_a_value(self, templates: Templates, start: str) -> None:
+        """Amazon ECS leaves out empty ones: https://github.com/hashicorp/terraform-provider-aws/issues/39533."""
+        variant, component, environment = STARTS[start]
+        assert environment(templates(variant), component)["FORWARDED_ALLOW_IPS"] == ","
 
     def test_by_default_gunicorn_believes_whoever_is_on_the_same_machine(self, serve: Serve) -> None:
         trusting = serve("v1", FORWARDED_ALLOW_IPS=None)

@@ -326,8 +326,11 @@ _START = (
         Default(_keep_alive(f"--keep-alive={{seconds}} --graceful-timeout={_GRACEFUL_SECONDS}"), joins=True),
     ),
     # gunicorn takes SCRIPT_NAME from a header of whoever is listed, and every sidecar is loopback, its
-    # default: the header would move a request to another path, past the routes of the frontend.
-    Row("FORWARDED_ALLOW_IPS", _API, "", "nothing: a client could call any path of api with it"),
+    # default: the header would move a request to another path, past the routes of the frontend. A comma is
+    # gunicorn's empty list; a variable without a value could be lost on its way into the container.
+    Row("FORWARDED_ALLOW_IPS", _API, ",", "nothing: a client could call any path of api with it"),
+    # The image would start Flask's development server instead of gunicorn and its limits.
+    Row("DEBUG", _API, "false", "LOG_LEVEL: it would replace api's server by one for development"),
     Row("SERVER_WORKER_CLASS", _WEBSOCKET, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"),
     Row("SERVER_WORKER_AMOUNT", _WEBSOCKET, "1"),  # a session belongs to one process
     Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, "1000"),

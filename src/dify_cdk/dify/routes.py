@@ -165,6 +165,17 @@ PLUGIN_HOST_PRIORITY = 50
 STATIC_PRIORITY = 20000
 """Rank of a rule for them, where they need one of their own: a login must not answer for a cached file."""
 
+DOT_SEGMENT = "^(.*/)?([.]|%2[eE]){1,2}(/.*)?$"
+"""A path in which a segment is ``.`` or ``..``, percent-encoded or not, as a regular expression.
+
+Programs disagree about such a path: Next.js resolves it, api and the plugin daemon take it as it is, and hops
+may match one of the two and pass on the other. Nobody needs it, as browsers resolve it before they ask, so it
+is refused where a hop can. Encoded slashes and double slashes are not: ids of models and URLs have them.
+"""
+
+DOT_SEGMENT_PRIORITY = 500
+"""Rank of a rule that refuses them: before every route."""
+
 _ROUTES_PER_RULE = 5  # condition values of one ALB rule, a limit AWS does not raise
 
 

@@ -18,6 +18,8 @@ from dify_cdk.cdk_helpers.nag import acknowledge
 from dify_cdk.cdk_helpers.prefix_lists import CLOUDFRONT, managed_prefix_list
 from dify_cdk.dify.components import Component, HttpHealth
 from dify_cdk.dify.routes import (
+    DOT_SEGMENT,
+    DOT_SEGMENT_PRIORITY,
     PLUGIN_HOST_PRIORITY,
     STATIC_PATTERN,
     STATIC_PRIORITY,
@@ -36,10 +38,11 @@ _DRAIN_SECONDS = 30
 _RULES_PER_GROUP = 60  # inbound rules of one security group, counted for IPv4 and IPv6 apart
 _VPC_ORIGIN_NAME_LENGTH = 64
 _HTTP, _HTTPS = 80, 443
+_NO_DOT_SEGMENTS = "Paths must not have the segments . and .."
 
 
 class LoadBalancer(Construct):
-    """An application load balancer that knows Dify's routes.
+    """An application load balancer that knows Dify's routes, and refuses the segments ``.`` and ``..``.
 
     Everything that belongs to one load balancer lives below it, target groups included: a target group
     cannot serve two, so that a change of the scheme replaces the whole and nothing else.
@@ -92,6 +95,7 @@ class LoadBalancer(Construct):
         self._ports = _ports(certificate, clients)
         self._admit(clients, dual_stack)
         self._listener = self._define_listeners(certificate)
+        self._refuse_dot_segments()
 
     @property
     def alb(self) -> elbv2.ApplicationLoadBalancer:
@@ -180,6 +184,31 @@ class LoadBalancer(Construct):
             *(subnet.internet_connectivity_established for subnet in self._vpc.public_subnets)
         )
         return origin
+
+    def _refuse_dot_segments(self) -> None:
+        """Answer 400, before all routes; the L2 has no regular expressions, and patterns no percent sign."""
+        elbv2.CfnListenerRule(
+            self,
+            "DotSegments",
+            listener_arn=self._listener.listener_arn,
+            priority=DOT_SEGMENT_PRIORITY,
+            conditions=[
+                elbv2.CfnListenerRule.RuleConditionProperty(
+                    field="path-pattern",
+                    path_pattern_config=elbv2.CfnListenerRule.PathPatternConfigProperty(
+                        regex_values=[DOT_SEGMENT]
+                    ),
+                )
+            ],
+            actions=[
+                elbv2.CfnListenerRule.ActionProperty(
+                    type="fixed-response",
+                    fixed_response_config=elbv2.CfnListenerRule.FixedResponseConfigProperty(
+                        status_code="400", content_type="text/plain", message_body=_NO_DOT_SEGMENTS
+                    ),
+                )
+            ],
+        )
 
     def _define_rule(
         self,

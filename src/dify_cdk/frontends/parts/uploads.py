@@ -134,19 +134,22 @@ class HttpApiUploads(Construct):
         return False
 
     def connect(self, services: Mapping[Component, ComponentService], workers: DifyWorkers) -> None:
-        """CloudFront chose the paths already: one route leads to api. Its function set the headers."""
+        """Lead on what CloudFront sends, and no other prefix. Its function set the headers.
+
+        CloudFront compares a resolved path and may pass on another one.
+        """
         workers.claim("discovery names of", "Uploads.HTTP_API")
         daemon = workers.services[Component.PLUGIN_DAEMON]
-        found = {Component.PLUGIN_DAEMON: self._api.integrate(daemon, workers.admit_plugin_discovery(), {})}
+        ends = {Component.PLUGIN_DAEMON: self._api.integrate(daemon, workers.admit_plugin_discovery(), {})}
         for component, service in services.items():
             name = f"{component.dns_label}-{_DISCOVERY_SUFFIX}"
             service.join_service_connect(name)
-            found[component] = self._api.integrate(service, name, {})
-        api = found.pop(Component.API)
-        paths = {path: found[route.component] for path, route in http_api_routes(found)}
-        ends = {**paths, "/{proxy+}": api}
-        for path, integration in ends.items():
-            self._api.api.add_routes(path=path, methods=[apigateway.HttpMethod.ANY], integration=integration)
+            ends[component] = self._api.integrate(service, name, {})
+        for path, route in http_api_routes(ends):
+            if route.uploads:
+                self._api.api.add_routes(
+                    path=path, methods=[apigateway.HttpMethod.ANY], integration=ends[route.component]
+                )
         self._api.finish()
 
     def _define_authorizer(self) -> authorizers.HttpLambdaAuthorizer:

@@ -1,4 +1,4 @@
-"""The code of the CloudFront Function that every request passes first: who may enter, and two headers.
+"""The code of the CloudFront Function that every request passes first: who may enter, paths and headers.
 
 A function of this kind has no configuration and no modules, so the networks are written into its code, as
 one regular expression over hexadecimal digits: an address is matched in one step, however many there are.
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dify_cdk._checks import is_token, require_cidrs, require_literal, require_literal_list
 from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.dify.components import Component
-from dify_cdk.dify.routes import ROUTES
+from dify_cdk.dify.routes import DOT_SEGMENT, ROUTES
 from dify_cdk.frontends.parts.clients import Everybody, Networks, PublicClients
 
 MAX_CODE_BYTES = 10 * 1024
@@ -33,8 +33,10 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 def code(clients: PublicClients) -> str:
     """The JavaScript source of the viewer-request function, for CloudFront's runtime 2.0.
 
-    It answers 403 to viewers outside the networks, sets ``CF-Connecting-IP`` to the viewer's address and, for
-    webhooks, ``Dify-Hook-Url`` to the URL that was called; what a client sends in these two never arrives.
+    It answers 403 to viewers outside the networks and 400 to paths with a segment ``.`` or ``..``. It sets
+    ``CF-Connecting-IP`` to the viewer's address and, for webhooks, ``Dify-Hook-Url`` to the URL that was
+    called. What a client sends in these two never arrives, nor what it sends in ``SCRIPT_NAME`` and
+    ``PATH_INFO``, by which servers of Python programs let a proxy move a request to another path.
     The same networks give the same code, in whatever order they are listed and however they overlap.
 
     Args:
@@ -54,7 +56,8 @@ def code(clients: PublicClients) -> str:
 
 
 def _source(lists: Mapping[str, str], *, anyone: bool) -> str:
-    variables = {"ANYONE": json.dumps(anyone), "HOOKS": json.dumps(_hooks()), **lists}
+    dots = "/" + DOT_SEGMENT.replace("/", "\\/") + "/"
+    variables = {"ANYONE": json.dumps(anyone), "HOOKS": json.dumps(_hooks()), "DOT_SEGMENT": dots, **lists}
     return "".join(f"var {name} = {value};\n" for name, value in variables.items()) + _template()
 
 

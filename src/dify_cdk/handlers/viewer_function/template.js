@@ -1,9 +1,10 @@
 // The viewer-request function of every distribution. viewer_function.py writes the variables before it:
 //
-//   ANYONE     whether every address may enter
-//   NETWORKS   a regular expression that matches the key() of every address of the networks
-//   ADDRESSES  single IPv4 addresses that are known only at deployment
-//   HOOKS      what the paths of webhooks start with
+//   ANYONE       whether every address may enter
+//   NETWORKS     a regular expression that matches the key() of every address of the networks
+//   ADDRESSES    single IPv4 addresses that are known only at deployment
+//   HOOKS        what the paths of webhooks start with
+//   DOT_SEGMENT  a regular expression that matches paths with a segment "." or ".."
 //
 // and leaves out comments and indentation, for CloudFront takes 10 KB. ECMAScript 5.1 without anything newer:
 // of the rest its runtime 2.0 knows only parts. An error answers 503, so that nobody enters by mistake.
@@ -15,11 +16,8 @@ var IPV4_MAPPED = "00000000000000000000ffff";
 var OTHERS = /[^0-9a-f:.]/;
 var OCTET = /^(0|[1-9][0-9]{0,2})$/;
 var GROUP = /^[0-9a-f]{1,4}$/;
-var FORBIDDEN = JSON.stringify({
-  code: "forbidden",
-  message: "This site is not open to your network address.",
-  status: 403
-});
+// What servers of Python programs let a proxy say about the path of a request.
+var MOVING = ["script_name", "path_info"];
 
 // Eight hexadecimal digits, an empty text if it is no IPv4 address.
 function ipv4Digits(text) {
@@ -122,20 +120,30 @@ function hookUrl(request) {
   return "https://" + host + request.uri + (query === undefined ? "" : "?" + query);
 }
 
+function refusal(status, description, code, message) {
+  return {
+    statusCode: status,
+    statusDescription: description,
+    headers: {
+      "content-type": { value: "application/json" },
+      "cache-control": { value: "no-store" }
+    },
+    body: { encoding: "text", data: JSON.stringify({ code: code, message: message, status: status }) }
+  };
+}
+
 function handler(event) {
   var request = event.request;
   var address = event.viewer.ip;
   if (!ANYONE && !isAllowed(address)) {
-    return {
-      statusCode: 403,
-      statusDescription: "Forbidden",
-      headers: {
-        "content-type": { value: "application/json" },
-        "cache-control": { value: "no-store" }
-      },
-      body: { encoding: "text", data: FORBIDDEN }
-    };
+    return refusal(403, "Forbidden", "forbidden", "This site is not open to your network address.");
   }
+  if (DOT_SEGMENT.test(request.uri)) {
+    return refusal(400, "Bad Request", "bad_request", "Paths must not have the segments . and ..");
+  }
+  MOVING.forEach(function (name) {
+    delete request.headers[name];
+  });
   set(request.headers, "cf-connecting-ip", address);
   if (request.uri.indexOf(HOOKS) === 0) {
     set(request.headers, "dify-hook-url", hookUrl(request));

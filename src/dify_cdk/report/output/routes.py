@@ -50,7 +50,8 @@ def _rank(route: Route) -> str:
 def _when(route: Route, *, alone: bool) -> str:
     if route.default:
         return "everything" if alone else "everything else"
-    parts = (", ".join(route.paths), " and ".join(route.conditions))
+    expressions = [f"regex {one}" for one in route.expressions]
+    parts = (", ".join((*route.paths, *expressions)), " and ".join(route.conditions))
     return " if ".join(filter(None, parts)) or "everything"
 
 

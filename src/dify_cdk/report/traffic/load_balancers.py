@@ -20,6 +20,7 @@ SECURE = ("HTTPS", "TLS")
 _AUTO_SCALING_GROUP = "AWS::AutoScaling::AutoScalingGroup"
 _IDLE, _TCP_IDLE = "idle_timeout.timeout_seconds", "tcp.idle_timeout.seconds"
 
+_PATTERNS, _EXPRESSIONS = "Values", "RegexValues"
 _USUAL_PORTS = {("HTTP", "80"), ("HTTPS", "443")}
 _AS_REQUESTED = "#{host}/#{path}?#{query}"
 
@@ -118,7 +119,8 @@ def _rule(view: Template, rule: Resource, claims: tuple[Claim, ...]) -> Route:
     actions = rule.properties.get("Actions")
     return Route(
         priority=integer(rule.properties.get("Priority")),
-        paths=tuple(_values(view, path)) if path else (),
+        paths=tuple(_values(view, path, [_PATTERNS])) if path else (),
+        expressions=tuple(_values(view, path, [_EXPRESSIONS])) if path else (),
         conditions=tuple(_condition(view, item) for item in conditions if item is not path),
         actions=_actions(view, actions),
         destinations=tuple(_destinations(view, actions)),
@@ -126,10 +128,12 @@ def _rule(view: Template, rule: Resource, claims: tuple[Claim, ...]) -> Route:
     )
 
 
-def _values(view: Template, condition: Mapping[str, object]) -> list[str]:
+def _values(
+    view: Template, condition: Mapping[str, object], keys: Sequence[str] = (_PATTERNS, _EXPRESSIONS)
+) -> list[str]:
     _, config = _CONDITION_FIELDS.get(view.text(condition.get("Field")), ("", ""))
     modern = mapping(condition.get(config))
-    groups = [place.get(key) for place in (condition, modern) for key in ("Values", "RegexValues")]
+    groups = [place.get(key) for place in (condition, modern) for key in keys]
     return [_pair(view, value) for group in groups for value in items(group)]
 
 

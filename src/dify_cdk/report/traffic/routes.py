@@ -61,7 +61,9 @@ class Route:
     Attributes:
         priority: Rank, lowest first; None for the default and for a number only known at deploy time.
         default: Whether this is what happens when no rule matches.
-        paths: Path patterns, any of which matches; empty if the rule does not look at the path.
+        paths: Path patterns, any of which matches; empty if the rule does not look at the path, or only by
+            ``expressions``.
+        expressions: Regular expressions about the path, which match as well as ``paths`` do.
         conditions: Every other condition as text, all of which must hold.
         actions: What happens on the way, as text, for example a login or a redirect.
         destinations: Where requests end up; empty where the entry point answers itself.
@@ -76,6 +78,7 @@ class Route:
     priority: int | None = None
     default: bool = False
     paths: tuple[str, ...] = ()
+    expressions: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
     destinations: tuple[Destination, ...] = ()
@@ -93,7 +96,7 @@ class Route:
         """
         if self.variables and not _fills(self.variables, request.path):
             return False
-        if self.paths and not self.variables and not _any_matches(self.paths, request.path):
+        if not self.variables and not self._takes_path(request.path):
             return False
         for condition in self.conditions:
             word, _, values = condition.partition(" ")
@@ -104,6 +107,11 @@ class Route:
             if word == "path" and not _any_matches(values.split(" or "), request.path):
                 return False
         return True
+
+    def _takes_path(self, path: str) -> bool:
+        if not self.paths and not self.expressions:
+            return True
+        return _any_matches(self.paths, path) or any(_is_found(one, path) for one in self.expressions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +183,14 @@ def _expression(pattern: str) -> re.Pattern[str]:
     parts = re.escape(pattern if pattern.startswith(("/", "*")) else f"/{pattern}")
     # Several stars in a row are one, or a hostile pattern would take forever.
     return re.compile(re.sub(r"(?:\\\*)+", ".*", parts).replace(r"\?", "."), re.DOTALL)
+
+
+def _is_found(expression: str, path: str) -> bool:
+    """Whether an expression of a load balancer is found in a path; one that Python cannot read is not."""
+    try:
+        return re.search(expression, path) is not None
+    except re.error:
+        return False
 
 
 def _any_matches(patterns: Iterable[str], path: str) -> bool:
