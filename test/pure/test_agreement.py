@@ -162,11 +162,14 @@ def row_for(listener: Listener, request: Request) -> Route | None:
         in_path = any(fits(pattern, request.path) for pattern in words.get("path", ["*"]))
         return in_path and request.method in words.get("method", [request.method]) and "query" not in words
 
+    def at_path(row: Route) -> bool:
+        found = [fits(pattern, request.path) for pattern in row.paths]
+        found += [re.search(one, request.path) is not None for one in row.expressions]
+        return any(found) or not found
+
     rows = [row for row in listener.routes if met(row)]
     if "API" not in listener.kind:
-        return next(
-            (row for row in rows if not row.paths or any(fits(p, request.path) for p in row.paths)), None
-        )
+        return next(filter(at_path, rows), None)
     best: list[tuple[tuple[bool, int, bool], Route]] = []
     for row in rows:
         for path in row.paths or ("/{proxy+}",):

@@ -159,7 +159,7 @@ ROUTES: tuple[Route, ...] = (
 STATIC_PATTERN = "/_next/static/*"
 """Files of ``web`` whose names change with their contents: public, and the only ones that may be cached."""
 
-PLUGIN_HOST_PRIORITY = 50
+PLUGIN_HOST_PRIORITY = 600
 """Rank of the rules for a host name of plugins' own: before all others, which do not ask for a host name."""
 
 STATIC_PRIORITY = 20000
