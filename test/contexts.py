@@ -18,7 +18,7 @@ def context(
     scheme: str = "https",
     collaboration: bool = False,
 ) -> Context:
-    """An installation behind a frontend that carries this much."""
+    """An installation behind a frontend that supports this much."""
     limits = Limits(
         request_timeout_seconds=timeout, streaming=streaming, websocket=streaming, max_body_mb=max_body_mb
     )

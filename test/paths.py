@@ -88,6 +88,7 @@ CARRIES_FILES = [
     "/v1/datasets/1/documents/2/update-by-file",
     "/files/upload/for-plugin",
     "/triggers/webhook/1",
+    "/triggers/anything",
     "/e/hook",
 ]
 

@@ -124,9 +124,9 @@ def variants(examples: Sequence[Known], prices: Prices) -> str:
     return (
         f"{table(['', *links], rows)}\n"
         f"List prices of {REGION}, put together on {prices.as_of.isoformat()}; models are not in them. "
-        "`v1`, `v2` and `v3` run one task of each component and one NAT instance; `v4` two or more tasks "
-        "of api and web and two NAT gateways; `v4_low_cost` takes every saving but `scheduler=None`, without "
-        "editing together. "
+        "Each runs one task of each component and one NAT instance, but `v4` two or more tasks of api and "
+        "web and two NAT gateways; `v4_low_cost` takes every saving but `scheduler=None`, without editing "
+        "together. "
         '"At least" stands where a price or an amount is not known.\n'
     )
 

@@ -91,8 +91,9 @@ class DifyMonitoring(Construct):
     Needs the package ``cdk-monitoring-constructs``: ``pip install 'dify-cdk[monitoring]'``.
 
     Args:
-        workers: The background half.
-        frontend: The way in, one of this package or :class:`DifyFrontend` of your own.
+        workers: The background components, whose queue, migration and services are watched.
+        frontend: A frontend of this package, or a class of your own that has the members of
+            :class:`DifyFrontend`. Its services are watched too, and the two metrics that it names.
         topic: Where alarms go. Its policy, and that of its key, has to let ``cloudwatch.amazonaws.com``
             publish. Default: an encrypted topic is defined, to which you subscribe.
         thresholds: When an alarm is raised. Default: those of :class:`AlarmThresholds`.

@@ -195,7 +195,7 @@ def assert_data_stayed(world: World, before: State) -> None:
 
 
 def assert_what_costs_money_is_gone(world: World) -> None:
-    """After a destroy: no database server, no task, no door and no function is left."""
+    """After a destroy: no database server, no task, no frontend and no function is left."""
     rds, ecs = world.client("rds"), world.client("ecs")
     assert rds.describe_db_clusters()["DBClusters"] == rds.describe_db_instances()["DBInstances"] == []
     assert ecs.list_clusters()["clusterArns"] == []

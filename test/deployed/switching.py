@@ -173,7 +173,7 @@ def happened(step: Switch) -> dict[str, Action]:
 
 
 def live(world: World) -> dict[str, int]:
-    """How many there are of some types that a door is made of, whoever made them."""
+    """How many there are of some types that a frontend is made of, whoever made them."""
     found = {}
     for type_name, (service, operation, place) in _LIVE.items():
         client = world.client(service)

@@ -1,4 +1,4 @@
-"""Tiny HTTP servers on loopback, one for each role that a door leads to, and a client before the door."""
+"""Tiny HTTP servers on loopback, one for each role that a frontend leads to, and a client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEBIBYTE = bytes(1024 * 1024)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What came back through a door.
+    """What came back through a frontend.
 
     Attributes:
         status: HTTP status.
@@ -42,7 +42,7 @@ class Answer:
 
     @property
     def role(self) -> str:
-        """The server that answered, none if the door itself did."""
+        """The server that answered, none if the frontend itself did."""
         return str(self.body.get("role", ""))
 
     @property
@@ -69,7 +69,7 @@ def ask(
 
     Args:
         port: Port on loopback.
-        host: Name of the door.
+        host: Name of the frontend.
         path: Path and query.
         headers: More headers.
         body: What is posted. Default: the path is only asked for.

@@ -1,7 +1,7 @@
 """One stack goes from variant to variant in place, on an emulator of AWS, and loses nothing on the way.
 
 The way is data: ``WAY``. With the environment variable ``DIFY_TEST_EVERY_SWITCH`` it leads through every
-ordered pair of its stops. The last stops are two doors side by side, and then only the second one.
+ordered pair of its stops. The last stops are two frontends side by side, and then only the second one.
 
 What ``test_v1``, ``test_v2`` and ``test_v3`` say of the emulator holds here too. Beyond that:
 
@@ -60,29 +60,29 @@ RESIZED = {
     "AWS::RDS::DBCluster",
 }
 LOW_COST = "v4_low_cost"
-"""Has fewer nodes, less capacity and spare one, which changes what is behind the door in place."""
+"""Has fewer nodes, less capacity and spare one, which changes what is behind the frontend in place."""
 
 SECRET_KEY = "DataSecretKeyEF28AA18"
 
 
 def _background(app: cdk.App) -> tuple[cdk.Stack, DifyWorkers, Access]:
-    """What the examples have behind their doors, and who may enter."""
+    """What the examples have behind their frontends, and who may enter."""
     stack = cdk.Stack(app, STACK, env=cdk.Environment(region=REGION))
     network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
     workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
     return stack, workers, Access(ipv4=["203.0.113.0/24"], also=network.public_addresses)
 
 
-def two_doors(app: cdk.App) -> None:
-    """v1, and a second door that nobody is told of yet."""
+def two_frontends(app: cdk.App) -> None:
+    """v1, and a second frontend that nobody is told of yet."""
     stack, workers, access = _background(app)
     first = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access)
     DifyHttpApiFrontend(stack, "Second", workers=workers, access=access, announce=False)
     cdk.CfnOutput(stack, "Url", value=first.url)
 
 
-def second_door(app: cdk.App) -> None:
-    """The first door is gone, and the second one announced."""
+def second_frontend(app: cdk.App) -> None:
+    """The first frontend is gone, and the second one announced."""
     stack, workers, access = _background(app)
     second = DifyHttpApiFrontend(stack, "Second", workers=workers, access=access)
     cdk.CfnOutput(stack, "Url", value=second.url)
@@ -101,13 +101,13 @@ def every_pair(names: Sequence[str]) -> list[str]:
 WAY = ["v1", "v2", "v3", "v4", LOW_COST, "v1", "v3", "v2", "v4", "v1"]
 if os.environ.get("DIFY_TEST_EVERY_SWITCH"):
     WAY = every_pair(list(dict.fromkeys(WAY)))
-TWO_DOORS, SECOND_DOOR = "two doors", "second door"
+TWO_FRONTENDS, SECOND_FRONTEND = "two frontends", "second frontend"
 STOPS: Mapping[str, Build] = {
     **{name: example(name) for name in dict.fromkeys(WAY)},
-    TWO_DOORS: two_doors,
-    SECOND_DOOR: second_door,
+    TWO_FRONTENDS: two_frontends,
+    SECOND_FRONTEND: second_frontend,
 }
-STEPS = [f"{old} to {new}" for old, new in pairwise([*WAY, TWO_DOORS, SECOND_DOOR])]
+STEPS = [f"{old} to {new}" for old, new in pairwise([*WAY, TWO_FRONTENDS, SECOND_FRONTEND])]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -204,8 +204,8 @@ def test_nothing_stateful_is_touched_or_only_resized(step: Switch) -> None:
     assert not [row for row in told if "new physical resource" in row.get("ResourceStatusReason", "")]
 
 
-def test_what_is_behind_the_door_stays(step: Switch) -> None:
-    """Rules that let a door in come and go; workers learn the new URL in new revisions of their tasks."""
+def test_what_is_behind_the_frontend_stays(step: Switch) -> None:
+    """Rules that let a frontend in come and go; workers learn the new URL in new revisions of their tasks."""
     moving = (Action.ADDED, Action.REMOVED, Action.LEFT_BEHIND)
     assert ids(step, *moving, Action.REPLACED, below="Data") == set()
     if not resizes(step):
@@ -240,28 +240,28 @@ def test_nothing_is_initialised_or_migrated_again(step: Switch) -> None:
     assert "Custom::DifyDatabaseInit" not in {row["type"] for row in step.answers}
 
 
-def test_nothing_of_the_old_door_is_left_but_its_logs(journey: Journey, step: Switch) -> None:
+def test_nothing_of_the_old_frontend_is_left_but_its_logs(journey: Journey, step: Switch) -> None:
     assert step.ids_after.keys() == step.target.resources.keys()
     assert journey.others[-1] == journey.others[0]
     assert all("AccessLogs" in id for id in ids(step, Action.LEFT_BEHIND))
 
 
-def test_workers_learn_the_url_of_the_announced_door(journey: Journey, step: Switch) -> None:
+def test_workers_learn_the_url_of_the_announced_frontend(journey: Journey, step: Switch) -> None:
     environment = {
         row["name"]: row["value"] for row in containers(journey.world)[Component.WORKER]["environment"]
     }
     assert environment["APP_WEB_URL"] == journey.world.cdk.outputs()["Url"]
 
 
-def test_a_second_door_changes_nothing_of_the_first(journey: Journey) -> None:
-    step = journey.after(STEPS.index(f"{WAY[-1]} to {TWO_DOORS}"))
+def test_a_second_frontend_changes_nothing_of_the_first(journey: Journey) -> None:
+    step = journey.after(STEPS.index(f"{WAY[-1]} to {TWO_FRONTENDS}"))
     changed = ids(step, Action.UPDATED, Action.REPLACED, Action.REMOVED, Action.LEFT_BEHIND)
     assert [step.target.resources[id]["Type"] for id in changed] == ["AWS::ECS::Service"]
     assert step.changed[changed.pop()] == ["ServiceConnectConfiguration"]  # of the plugin daemon
 
 
-def test_the_first_door_goes_and_changes_nothing_of_the_second(journey: Journey) -> None:
-    step = journey.after(STEPS.index(f"{TWO_DOORS} to {SECOND_DOOR}"))
+def test_the_first_frontend_goes_and_changes_nothing_of_the_second(journey: Journey) -> None:
+    step = journey.after(STEPS.index(f"{TWO_FRONTENDS} to {SECOND_FRONTEND}"))
     of_the_second = {id for id in step.target.resources if id.startswith("Second")}
     assert len(of_the_second) > 20
     assert of_the_second <= ids(step, Action.KEPT)

@@ -61,7 +61,7 @@ MISSING_EXTENSION = "no_such_extension"
 OWNERS = {"main": "dify", "pgvector": "dify", "dify_plugin": "dify_plugin"}
 EXTENSIONS = {"main": {"uuid-ossp"}, "pgvector": {"uuid-ossp", "vector"}, "dify_plugin": {"uuid-ossp"}}
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
-BEHIND_THE_DOOR = {Component.API, Component.WEB, Component.PLUGIN_DAEMON}
+BEHIND_THE_FRONTEND = {Component.API, Component.WEB, Component.PLUGIN_DAEMON}
 
 
 # ---- stages
@@ -226,7 +226,7 @@ def test_every_container_finds_and_may_read_its_secrets(deployed: World) -> None
 
 
 @pytest.fixture(scope="module")
-def door(deployed: World) -> Iterator[Callable[[str], Answer]]:
+def frontend(deployed: World) -> Iterator[Callable[[str], Answer]]:
     """Asks the load balancer for a path, with a test server registered for every role behind it."""
     template, ids = Template(deployed.cdk.template()), deployed.cdk.physical_ids()
     groups = {
@@ -234,7 +234,7 @@ def door(deployed: World) -> Iterator[Callable[[str], Answer]]:
         for service in template.services().values()
         for balancer in service.get("LoadBalancers", ())
     }
-    assert set(groups) == BEHIND_THE_DOOR
+    assert set(groups) == BEHIND_THE_FRONTEND
     elbv2 = deployed.client("elbv2")
     (balancer,) = elbv2.describe_load_balancers()["LoadBalancers"]
     with start_targets(groups) as ports:
@@ -245,25 +245,25 @@ def door(deployed: World) -> Iterator[Callable[[str], Answer]]:
 
 
 @pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
-def test_a_request_reaches_its_role(door: Callable[[str], Answer], path: str, role: str) -> None:
-    answer = door(path)
+def test_a_request_reaches_its_role(frontend: Callable[[str], Answer], path: str, role: str) -> None:
+    answer = frontend(path)
     assert (answer.status, answer.role, answer.path) == (200, role, path)
 
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
-def test_a_private_path_reaches_web_only(door: Callable[[str], Answer], path: str) -> None:
-    assert door(path).role == Component.WEB
+def test_a_private_path_reaches_web_only(frontend: Callable[[str], Answer], path: str) -> None:
+    assert frontend(path).role == Component.WEB
 
 
-def test_the_query_arrives(door: Callable[[str], Answer]) -> None:
+def test_the_query_arrives(frontend: Callable[[str], Answer]) -> None:
     path = "/files/1/file-preview?timestamp=1&nonce=a%2Fb&sign=c%3D"
-    answer = door(path)
+    answer = frontend(path)
     assert (answer.status, answer.role, answer.path) == (200, Component.API, path)
 
 
 def test_requests_cover_every_prefix_of_the_route_table() -> None:
-    prefixes = {route.prefix for route in routes_to(BEHIND_THE_DOOR)}
-    assert {route_of(path, BEHIND_THE_DOOR).prefix for path in LEADS_TO} == prefixes
+    prefixes = {route.prefix for route in routes_to(BEHIND_THE_FRONTEND)}
+    assert {route_of(path, BEHIND_THE_FRONTEND).prefix for path in LEADS_TO} == prefixes
 
 
 # ---- updates

@@ -145,7 +145,7 @@ def admitted(deployed: World, remembered: Verdicts) -> Verdicts:
 
 
 @pytest.fixture(scope="module")
-def door(deployed: World, admitted: Verdicts) -> Iterator[Callable[[str], Answer]]:
+def frontend(deployed: World, admitted: Verdicts) -> Iterator[Callable[[str], Answer]]:
     """Asks the HTTP API for a path, with a test server registered for every role behind it."""
     with start_tasks(deployed, DISCOVERY_NAMES):
         yield lambda path: request(deployed, path, PRETENDED)
@@ -244,27 +244,29 @@ def test_who_is_on_the_list_is_let_in(admitted: Verdicts) -> None:
 
 
 @pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
-def test_a_request_reaches_its_role(door: Callable[[str], Answer], path: str, role: str) -> None:
-    answer = door(path)
+def test_a_request_reaches_its_role(frontend: Callable[[str], Answer], path: str, role: str) -> None:
+    answer = frontend(path)
     assert (answer.status, answer.role, answer.path) == (200, role, path)
 
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
-def test_a_private_path_reaches_web_only(door: Callable[[str], Answer], path: str) -> None:
-    assert door(path).role == Component.WEB
+def test_a_private_path_reaches_web_only(frontend: Callable[[str], Answer], path: str) -> None:
+    assert frontend(path).role == Component.WEB
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/chat-messages", "/e/hook"])
 def test_dify_learns_the_address_that_a_request_really_came_from(
-    door: Callable[[str], Answer], path: str
+    frontend: Callable[[str], Answer], path: str
 ) -> None:
-    assert door(path).headers["cf-connecting-ip"] == "127.0.0.1"
+    assert frontend(path).headers["cf-connecting-ip"] == "127.0.0.1"
 
 
-def test_the_plugin_daemon_learns_the_url_of_a_hook(deployed: World, door: Callable[[str], Answer]) -> None:
+def test_the_plugin_daemon_learns_the_url_of_a_hook(
+    deployed: World, frontend: Callable[[str], Answer]
+) -> None:
     url = deployed.cdk.outputs()["Url"]
-    assert door("/e/hook/any").headers["dify-hook-url"] == f"{url}/e/hook/any"
-    assert "dify-hook-url" not in door("/v1/chat-messages").headers
+    assert frontend("/e/hook/any").headers["dify-hook-url"] == f"{url}/e/hook/any"
+    assert "dify-hook-url" not in frontend("/v1/chat-messages").headers
 
 
 # ---- updates and the end

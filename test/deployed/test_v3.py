@@ -74,7 +74,7 @@ LOOPBACK_LIST = "127.0.0.1/32"
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
 ONE_OF_EACH = ("/", "/console/api/setup", "/console/api/files/upload", "/e/hook")
 
-Door = Callable[..., Answer]
+Frontend = Callable[..., Answer]
 
 
 def request(world: World, path: str, headers: Mapping[str, str] = TLS, body: bytes | None = None) -> Answer:
@@ -147,14 +147,14 @@ def widened(deployed: World, repeated: Stage) -> Stage:
 
 
 @pytest.fixture(scope="module")
-def door(deployed: World, widened: Stage) -> Iterator[Door]:
+def frontend(deployed: World, widened: Stage) -> Iterator[Frontend]:
     """Asks CloudFront, with a test server registered for what is behind the HTTP API."""
     with start_tasks(deployed, DISCOVERY_NAMES):
         yield lambda *arguments: request(deployed, *arguments)
 
 
 @pytest.fixture(scope="module")
-def upgraded(deployed: World, door: Door) -> Stage:
+def upgraded(deployed: World, frontend: Frontend) -> Stage:
     """Other images."""
     return succeed(deployed, allowed=LOOPBACK_LIST, image_tag=OTHER_TAG)
 
@@ -250,13 +250,13 @@ def test_another_list_changes_nothing_but_the_viewer_function(widened: Stage) ->
 
 
 @pytest.mark.parametrize("path", ONE_OF_EACH)
-def test_nobody_enters_without_tls(door: Door, path: str) -> None:
-    answer = door(path, {})
+def test_nobody_enters_without_tls(frontend: Frontend, path: str) -> None:
+    answer = frontend(path, {})
     assert (answer.status, answer.own["location"].split(".", 1)[1]) == (301, f"cloudfront.net{path}")
 
 
 @pytest.mark.parametrize("name", [API, WEB])
-def test_a_function_url_answers_nobody_but_cloudfront(deployed: World, door: Door, name: str) -> None:
+def test_a_function_url_answers_nobody_but_cloudfront(deployed: World, frontend: Frontend, name: str) -> None:
     client = deployed.client("lambda")
     config = client.get_function_url_config(FunctionName=functions(deployed)[name]["FunctionName"])
     assert (config["AuthType"], config["InvokeMode"]) == ("AWS_IAM", "RESPONSE_STREAM")
@@ -264,17 +264,19 @@ def test_a_function_url_answers_nobody_but_cloudfront(deployed: World, door: Doo
     assert ask(deployed.emulator.port, host, "/console/api/setup", TLS).status == 403
 
 
-def test_the_http_api_does_not_ask_for_callers_without_the_header(deployed: World, door: Door) -> None:
+def test_the_http_api_does_not_ask_for_callers_without_the_header(
+    deployed: World, frontend: Frontend
+) -> None:
     answer, calls = knock(deployed, {})
     assert (answer.status, calls) == (401, [])
 
 
-def test_the_http_api_refuses_a_wrong_header(deployed: World, door: Door) -> None:
+def test_the_http_api_refuses_a_wrong_header(deployed: World, frontend: Frontend) -> None:
     answer, (call,) = knock(deployed, {"x-dify-origin": "no such value"})
     assert (answer.status, call["answer"]) == (403, {"isAuthorized": False})
 
 
-def test_the_http_api_lets_the_right_header_in(deployed: World, door: Door) -> None:
+def test_the_http_api_lets_the_right_header_in(deployed: World, frontend: Frontend) -> None:
     value = origin_header(deployed)
     answer, _ = knock(deployed, {"x-dify-origin": value})
     assert (answer.status, answer.role) == (200, Component.API)
@@ -284,8 +286,8 @@ def test_the_http_api_lets_the_right_header_in(deployed: World, door: Door) -> N
     assert verdicts[value] == {"isAuthorized": True}
 
 
-def test_cloudfront_replaces_a_header_that_a_viewer_made_up(deployed: World, door: Door) -> None:
-    answer = door("/files/upload/for-plugin", {**TLS, "x-dify-origin": "made up"})
+def test_cloudfront_replaces_a_header_that_a_viewer_made_up(deployed: World, frontend: Frontend) -> None:
+    answer = frontend("/files/upload/for-plugin", {**TLS, "x-dify-origin": "made up"})
     assert (answer.status, answer.headers["x-dify-origin"]) == (200, origin_header(deployed))
 
 
@@ -293,8 +295,8 @@ def test_cloudfront_replaces_a_header_that_a_viewer_made_up(deployed: World, doo
 
 
 @pytest.mark.parametrize(("path", "role"), LEADS_TO.items())
-def test_a_request_reaches_its_role(door: Door, path: str, role: str) -> None:
-    answer = door(path)
+def test_a_request_reaches_its_role(frontend: Frontend, path: str, role: str) -> None:
+    answer = frontend(path)
     expected = (
         role if path in CARRIES_FILES or role == Component.PLUGIN_DAEMON else {"api": API, "web": WEB}[role]
     )
@@ -302,62 +304,62 @@ def test_a_request_reaches_its_role(door: Door, path: str, role: str) -> None:
 
 
 @pytest.mark.parametrize("path", CARRIES_FILES)
-def test_files_and_hooks_pass_by_the_functions(door: Door, path: str) -> None:
-    assert door(path).role == (Component.PLUGIN_DAEMON if path.startswith("/e/") else Component.API)
+def test_files_and_hooks_pass_by_the_functions(frontend: Frontend, path: str) -> None:
+    assert frontend(path).role == (Component.PLUGIN_DAEMON if path.startswith("/e/") else Component.API)
 
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
-def test_a_private_path_reaches_web_only(door: Door, path: str) -> None:
-    assert door(path).role == WEB
+def test_a_private_path_reaches_web_only(frontend: Frontend, path: str) -> None:
+    assert frontend(path).role == WEB
 
 
 @pytest.mark.parametrize("path", ["/?a=1&b=2", "/console/api/apps?page=1", "/e/hook?x=1"])
-def test_the_query_arrives(door: Door, path: str) -> None:
-    assert door(path).path == path
+def test_the_query_arrives(frontend: Frontend, path: str) -> None:
+    assert frontend(path).path == path
 
 
 @pytest.mark.parametrize("path", ONE_OF_EACH)
-def test_dify_learns_the_address_that_a_request_really_came_from(door: Door, path: str) -> None:
-    assert door(path, PRETENDED).headers["cf-connecting-ip"] == "127.0.0.1"
+def test_dify_learns_the_address_that_a_request_really_came_from(frontend: Frontend, path: str) -> None:
+    assert frontend(path, PRETENDED).headers["cf-connecting-ip"] == "127.0.0.1"
 
 
-def test_the_plugin_daemon_learns_the_url_of_a_hook(deployed: World, door: Door) -> None:
+def test_the_plugin_daemon_learns_the_url_of_a_hook(deployed: World, frontend: Frontend) -> None:
     url = deployed.cdk.outputs()["Url"]
-    assert door("/e/hook/any?x=1", PRETENDED).headers["dify-hook-url"] == f"{url}/e/hook/any?x=1"
-    assert "dify-hook-url" not in door("/console/api/setup", PRETENDED).headers
+    assert frontend("/e/hook/any?x=1", PRETENDED).headers["dify-hook-url"] == f"{url}/e/hook/any?x=1"
+    assert "dify-hook-url" not in frontend("/console/api/setup", PRETENDED).headers
 
 
-def test_hashed_files_come_without_the_function_at_the_edge(deployed: World, door: Door) -> None:
+def test_hashed_files_come_without_the_function_at_the_edge(deployed: World, frontend: Frontend) -> None:
     seen = len(deployed.emulator.journal("edge_function"))
-    assert door("/_next/static/chunks/1.js").role == WEB
+    assert frontend("/_next/static/chunks/1.js").role == WEB
     assert len(deployed.emulator.journal("edge_function")) == seen
-    assert door("/_next/static/chunks/1.js", TLS, b"1").status == 403  # only read
+    assert frontend("/_next/static/chunks/1.js", TLS, b"1").status == 403  # only read
 
 
 # ---- bodies
 
 
 @pytest.mark.parametrize("path", ONE_OF_EACH)
-def test_a_body_arrives_whole(door: Door, path: str) -> None:
-    answer = door(path, TLS, MEBIBYTE)
+def test_a_body_arrives_whole(frontend: Frontend, path: str) -> None:
+    answer = frontend(path, TLS, MEBIBYTE)
     assert (answer.status, answer.body["sha256"]) == (200, hashlib.sha256(MEBIBYTE).hexdigest())
 
 
 @pytest.mark.parametrize("path", ["/", "/console/api/setup"])
-def test_a_body_that_the_edge_cannot_hash_is_refused(door: Door, path: str) -> None:
-    answer = door(path, TLS, MEBIBYTE + b"1")
+def test_a_body_that_the_edge_cannot_hash_is_refused(frontend: Frontend, path: str) -> None:
+    answer = frontend(path, TLS, MEBIBYTE + b"1")
     assert (answer.status, answer.body["code"]) == (413, "payload_too_large")
 
 
 @pytest.mark.parametrize("path", ["/console/api/files/upload", "/e/hook"])
-def test_larger_bodies_arrive_where_files_go(door: Door, path: str) -> None:
+def test_larger_bodies_arrive_where_files_go(frontend: Frontend, path: str) -> None:
     content = MEBIBYTE * 3
-    answer = door(path, TLS, content)
+    answer = frontend(path, TLS, content)
     assert (answer.status, answer.body["sha256"]) == (200, hashlib.sha256(content).hexdigest())
 
 
-def test_a_clients_own_credentials_survive_the_signature(door: Door) -> None:
-    answer = door("/v1/chat-messages", {**TLS, "Authorization": "Bearer key"}, b"{}")
+def test_a_clients_own_credentials_survive_the_signature(frontend: Frontend) -> None:
+    answer = frontend("/v1/chat-messages", {**TLS, "Authorization": "Bearer key"}, b"{}")
     assert answer.headers["authorization"] == "Bearer key"
     assert "x-dify-authorization" not in answer.headers
 
@@ -365,8 +367,10 @@ def test_a_clients_own_credentials_survive_the_signature(door: Door) -> None:
 # ---- what the functions start with
 
 
-def test_the_api_function_starts_with_the_secrets_that_it_is_told_of(deployed: World, door: Door) -> None:
-    started = door("/console/api/setup").body["environment"]
+def test_the_api_function_starts_with_the_secrets_that_it_is_told_of(
+    deployed: World, frontend: Frontend
+) -> None:
+    started = frontend("/console/api/setup").body["environment"]
     configured = functions(deployed)[API]["Environment"]["Variables"]
     expected = secret_variables(Component.API)
     assert started.keys() >= expected.keys()
@@ -388,9 +392,9 @@ def _secret_arns(variables: Mapping[str, str]) -> list[str]:
     ],
 )
 def test_the_functions_learn_the_url_when_they_start(
-    deployed: World, door: Door, path: str, variables: tuple[str, ...]
+    deployed: World, frontend: Frontend, path: str, variables: tuple[str, ...]
 ) -> None:
-    started = door(path).body["environment"]
+    started = frontend(path).body["environment"]
     assert {started[name] for name in variables} == {deployed.cdk.outputs()["Url"]}
     assert not [name for name in started if name.startswith("DIFY_CDK")]
 
@@ -420,7 +424,7 @@ def test_another_image_is_pushed_and_runs_in_place(deployed: World, upgraded: St
     assert upgraded.images[Component.API] == api
 
 
-def test_another_image_leaves_the_door_as_it_is(upgraded: Stage) -> None:
+def test_another_image_leaves_the_frontend_as_it_is(upgraded: Stage) -> None:
     assert set(upgraded.changed) == {
         "AWS::ECS::TaskDefinition",
         "AWS::Lambda::Function",

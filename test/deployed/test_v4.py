@@ -64,7 +64,7 @@ HOST = "dify.example.com"
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
 ONLY_INSIDE = f"{INSIDE}/32"
 EMULATORS_OWN_PATH = "/health"  # answered by the emulator itself, whatever the host
-BEHIND_THE_DOOR = {Component.API, Component.API_WEBSOCKET, Component.WEB, Component.PLUGIN_DAEMON}
+BEHIND_THE_FRONTEND = {Component.API, Component.API_WEBSOCKET, Component.WEB, Component.PLUGIN_DAEMON}
 PATHS = {
     **LEADS_TO,
     "/socket.io/?EIO=4&transport=polling": Component.API_WEBSOCKET,
@@ -75,7 +75,7 @@ ONE_OF_EACH = ("/", "/console/api/setup", "/e/hook", STATIC_PATH)
 PERSON, PASSWORD = "someone@example.com", "Correct-Horse-9"
 COOKIE = "AWSELBAuthSessionCookie-0"
 
-Door = Callable[..., Answer]
+Frontend = Callable[..., Answer]
 
 
 def request(
@@ -112,7 +112,7 @@ def class_of(path: str) -> RouteClass:
     """How a login treats a path; hashed files are open, for they are cached."""
     if path == STATIC_PATH:
         return RouteClass.OPEN
-    return route_of(path, BEHIND_THE_DOOR).route_class
+    return route_of(path, BEHIND_THE_FRONTEND).route_class
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,7 +178,7 @@ def widened(deployed: World, repeated: Stage) -> Stage:
 
 
 @pytest.fixture(scope="module")
-def door(deployed: World, widened: Stage) -> Iterator[Door]:
+def frontend(deployed: World, widened: Stage) -> Iterator[Frontend]:
     """Asks CloudFront, with a test server registered for every role behind the load balancer."""
     template, ids = Template(deployed.cdk.template()), deployed.cdk.physical_ids()
     groups = {
@@ -186,7 +186,7 @@ def door(deployed: World, widened: Stage) -> Iterator[Door]:
         for service in template.services().values()
         for balancer in service.get("LoadBalancers", ())
     }
-    assert set(groups) == BEHIND_THE_DOOR
+    assert set(groups) == BEHIND_THE_FRONTEND
     with start_targets(groups) as ports:
         for role, group in groups.items():
             targets = [{"Id": "127.0.0.1", "Port": ports[role]}]
@@ -195,7 +195,7 @@ def door(deployed: World, widened: Stage) -> Iterator[Door]:
 
 
 @pytest.fixture(scope="module")
-def guarded(deployed: World, door: Door) -> Change:
+def guarded(deployed: World, frontend: Frontend) -> Change:
     """The same with an own host name and a login."""
     zone = deployed.client("route53").create_hosted_zone(Name="example.com", CallerReference="1")
     zone_id = zone["HostedZone"]["Id"].rsplit("/", 1)[-1]
@@ -274,16 +274,16 @@ def test_another_list_changes_nothing_but_the_viewer_function(widened: Stage) ->
 
 
 @pytest.mark.parametrize("path", ONE_OF_EACH)
-def test_somebody_elses_address_is_still_denied(door: Door, path: str) -> None:
+def test_somebody_elses_address_is_still_denied(frontend: Frontend, path: str) -> None:
     assert (
-        door(path, {**TLS, "X-Forwarded-For": INSIDE, "CF-Connecting-IP": INSIDE}, source=OUTSIDE).status
+        frontend(path, {**TLS, "X-Forwarded-For": INSIDE, "CF-Connecting-IP": INSIDE}, source=OUTSIDE).status
         == 403
     )
 
 
 @pytest.mark.parametrize("path", ONE_OF_EACH)
-def test_nobody_enters_without_tls(door: Door, path: str) -> None:
-    answer = door(path, {})
+def test_nobody_enters_without_tls(frontend: Frontend, path: str) -> None:
+    answer = frontend(path, {})
     assert (answer.status, answer.own["location"].split(".", 1)[1]) == (301, f"cloudfront.net{path}")
 
 
@@ -291,50 +291,50 @@ def test_nobody_enters_without_tls(door: Door, path: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "role"), PATHS.items())
-def test_a_request_reaches_its_role(door: Door, path: str, role: str) -> None:
-    answer = door(path)
+def test_a_request_reaches_its_role(frontend: Frontend, path: str, role: str) -> None:
+    answer = frontend(path)
     assert (answer.status, answer.role, answer.path) == (200, role, path)
 
 
 def test_requests_cover_every_prefix_of_the_route_table() -> None:
-    prefixes = {route.prefix for route in routes_to(BEHIND_THE_DOOR)}
-    assert {route_of(path, BEHIND_THE_DOOR).prefix for path in PATHS} == prefixes
+    prefixes = {route.prefix for route in routes_to(BEHIND_THE_FRONTEND)}
+    assert {route_of(path, BEHIND_THE_FRONTEND).prefix for path in PATHS} == prefixes
 
 
 @pytest.mark.parametrize("path", [path for path in NEVER_AT_API_OR_DAEMON if path != EMULATORS_OWN_PATH])
-def test_a_private_path_reaches_web_only(door: Door, path: str) -> None:
-    assert door(path).role == Component.WEB
+def test_a_private_path_reaches_web_only(frontend: Frontend, path: str) -> None:
+    assert frontend(path).role == Component.WEB
 
 
 @pytest.mark.parametrize("path", ["/?a=1&b=2", "/files/1/file-preview?nonce=a%2Fb&sign=c%3D", "/e/hook?x=1"])
-def test_the_query_arrives(door: Door, path: str) -> None:
-    assert door(path).path == path
+def test_the_query_arrives(frontend: Frontend, path: str) -> None:
+    assert frontend(path).path == path
 
 
 @pytest.mark.parametrize("path", ONE_OF_EACH)
-def test_dify_learns_the_address_that_a_request_really_came_from(door: Door, path: str) -> None:
-    assert door(path, PRETENDED).headers["cf-connecting-ip"] == INSIDE
+def test_dify_learns_the_address_that_a_request_really_came_from(frontend: Frontend, path: str) -> None:
+    assert frontend(path, PRETENDED).headers["cf-connecting-ip"] == INSIDE
 
 
-def test_dify_sees_the_host_name_that_was_asked_for(deployed: World, door: Door) -> None:
-    assert door("/console/api/setup").headers["host"] == own_name(deployed)
+def test_dify_sees_the_host_name_that_was_asked_for(deployed: World, frontend: Frontend) -> None:
+    assert frontend("/console/api/setup").headers["host"] == own_name(deployed)
 
 
-def test_the_plugin_daemon_learns_the_url_of_a_hook(deployed: World, door: Door) -> None:
+def test_the_plugin_daemon_learns_the_url_of_a_hook(deployed: World, frontend: Frontend) -> None:
     url = deployed.cdk.outputs()["Url"]
-    assert door("/e/hook/any?x=1", PRETENDED).headers["dify-hook-url"] == f"{url}/e/hook/any?x=1"
-    assert "dify-hook-url" not in door("/console/api/setup", PRETENDED).headers
+    assert frontend("/e/hook/any?x=1", PRETENDED).headers["dify-hook-url"] == f"{url}/e/hook/any?x=1"
+    assert "dify-hook-url" not in frontend("/console/api/setup", PRETENDED).headers
 
 
 @pytest.mark.parametrize("path", ["/", "/console/api/files/upload", "/e/hook"])
-def test_a_large_body_arrives_whole(door: Door, path: str) -> None:
+def test_a_large_body_arrives_whole(frontend: Frontend, path: str) -> None:
     content = MEBIBYTE * 3
-    answer = door(path, TLS, content)
+    answer = frontend(path, TLS, content)
     assert (answer.status, answer.body["sha256"]) == (200, hashlib.sha256(content).hexdigest())
 
 
-def test_hashed_files_are_only_read(door: Door) -> None:
-    assert door(STATIC_PATH, TLS, b"1").status == 403
+def test_hashed_files_are_only_read(frontend: Frontend) -> None:
+    assert frontend(STATIC_PATH, TLS, b"1").status == 403
 
 
 # ---- an own host name and a login

@@ -42,7 +42,7 @@ def apply(settings: Settings, journal: Journal) -> None:
     load_balancers_ask_cognito(settings)
 
 
-# ---- the way in
+# ---- the frontend
 
 
 def ingress_rules_are_counted(rules: dict[str, Properties]) -> None:

@@ -72,8 +72,8 @@ HOSTS = {
     "private.example.org": (PRIVATE,),
     "metadata.example.org": (METADATA,),
     "mixed.example.org": (PUBLIC, PRIVATE),
-    "door.example.org": (PRIVATE,),
-    "two-doors.example.org": (PRIVATE, NEIGHBOUR),
+    "private-name.example.org": (PRIVATE,),
+    "two-names.example.org": (PRIVATE, NEIGHBOUR),
 }
 NAMESERVER = "127.0.0.53"
 TIMEOUT = 20
@@ -432,7 +432,7 @@ def open_proxy(world: World) -> Iterator[Proxy]:
     configuration = squid.configuration(
         port=13128,
         allowed_private=["10.1.0.0/16", "fd00:ec2::254/128"],
-        allowed_hosts=["Door.Example.org", "metadata.example.org"],
+        allowed_hosts=["Private-Name.Example.org", "metadata.example.org"],
         network=["11.0.0.0/16"],
         https_ports=[443, 8443],
     )
@@ -470,7 +470,7 @@ def test_without_the_proxy_every_server_answers(world: World, address: str) -> N
         {},
         {
             "allowed_private": ["10.1.0.0/16", "169.254.171.0/24", "fd12:3456::/64"],
-            "allowed_hosts": ["door.example.org", "DOOR.example.org", "other.example.org"],
+            "allowed_hosts": ["private-name.example.org", "PRIVATE-NAME.example.org", "other.example.org"],
             "network": ["10.1.0.0/16", "11.0.0.0/16"],
             "https_ports": [443, 8443],
         },
@@ -626,7 +626,14 @@ class TestNamesFromDns:
 
 class TestExceptions:
     @pytest.mark.parametrize(
-        "host", [PRIVATE, "private.example.org", "[fd00:ec2::254]", "door.example.org", "DOOR.example.org"]
+        "host",
+        [
+            PRIVATE,
+            "private.example.org",
+            "[fd00:ec2::254]",
+            "private-name.example.org",
+            "PRIVATE-NAME.example.org",
+        ],
     )
     def test_are_allowed(self, open_proxy: Proxy, host: str) -> None:
         assert open_proxy.get(f"http://{host}/").status == 200
@@ -638,19 +645,19 @@ class TestExceptions:
             METADATA,
             LOOPBACK,
             "192.168.1.1",
-            "two-doors.example.org",
-            "x.door.example.org",
+            "two-names.example.org",
+            "x.private-name.example.org",
         ):
-            world.nameserver.answers["x.door.example.org"] = lambda _: [NEIGHBOUR]
+            world.nameserver.answers["x.private-name.example.org"] = lambda _: [NEIGHBOUR]
             assert_refused(world, lambda host=host: open_proxy.get(f"http://{host}/"))  # type: ignore[misc]
 
     def test_an_allowed_host_still_cannot_be_the_task_metadata(self, world: World, open_proxy: Proxy) -> None:
         assert_refused(world, lambda: open_proxy.get("http://metadata.example.org/"))
 
     def test_an_allowed_host_by_name_is_not_allowed_by_address(self, world: World) -> None:
-        configuration = squid.configuration(port=13129, allowed_hosts=["door.example.org"])
+        configuration = squid.configuration(port=13129, allowed_hosts=["private-name.example.org"])
         with world.squid(configuration, 13129) as proxy:
-            assert proxy.get("http://door.example.org/").server == f"{PRIVATE} 80"
+            assert proxy.get("http://private-name.example.org/").server == f"{PRIVATE} 80"
             assert_refused(world, lambda: proxy.get(f"http://{PRIVATE}/"))
             assert_refused(world, lambda: proxy.get("http://private.example.org/"))
 

@@ -88,10 +88,10 @@ class Builder:
         )
         self._data = self._define_data()
         self._workers = self._define_workers()
-        doors = [self._alb, self._http_api, self._lambda]
-        first = self._one_of(doors)
-        for door in doors:
-            door(announce=door == first)
+        frontends = [self._alb, self._http_api, self._lambda]
+        first = self._one_of(frontends)
+        for frontend in frontends:
+            frontend(announce=frontend == first)
         return self._stack
 
     def _define_data(self) -> DifyData:

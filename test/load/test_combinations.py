@@ -1,4 +1,4 @@
-"""Random valid arguments of network, data, workers and doors synthesize, and no check finds anything.
+"""Random valid arguments of network, data, workers and frontends synthesize, and no check finds anything.
 
 In the time that a test may take some apps are tried; ``test/load/run.py 0 200 3600 DIR`` tries two hundred.
 """

@@ -1,4 +1,4 @@
-"""What the ways in and the network cost, each computed by hand from unit prices of us-east-1.
+"""What entry points and the network cost, each computed by hand from unit prices of us-east-1.
 
 Unit prices stand in ``prices.json``; the arithmetic here uses the figures themselves, so that a wrong key, a
 wrong unit or a wrong quantity shows.

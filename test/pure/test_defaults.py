@@ -255,7 +255,7 @@ class TestUsers:
     """Numbers in the library that are Dify's own."""
 
     def test_limits_of_uploads_are_lowered_from_dify_s_own(self) -> None:
-        """Behind a frontend that carries more than Dify takes, they are exactly those."""
+        """Behind a frontend that supports more than Dify takes, they are exactly those."""
         found = said(Component.API, FRONTENDS["wide"])
         own = {
             row.variable: row.own

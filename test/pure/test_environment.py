@@ -30,7 +30,7 @@ from dify_facts import COMPONENTS
 every_context = pytest.mark.parametrize("where", CONTEXTS.values(), ids=CONTEXTS)
 every_component = pytest.mark.parametrize("component", Component)
 
-# Set when the way in is known, so the migration, which runs before, cannot have them.
+# Set when the frontend is known, so the migration, which runs before, cannot have them.
 OF_THE_FRONTEND = {
     *("CONSOLE_API_URL", "CONSOLE_WEB_URL", "SERVICE_API_URL", "APP_WEB_URL", "TRIGGER_URL", "FILES_URL"),
     *("ENDPOINT_URL_TEMPLATE", "PLUGIN_DAEMON_TIMEOUT"),
@@ -184,10 +184,10 @@ class TestBackend:
                 missing, ""
             )
 
-    def test_nothing_of_the_migration_depends_on_the_door(self) -> None:
-        """A URL in it would be a cycle: the door stands behind the migration."""
-        of_door = {"dify.example.com", "600"}
-        assert not of_door & set(plain_variables(Component.MIGRATION, NO_FRONTEND).values())
+    def test_nothing_of_the_migration_depends_on_the_frontend(self) -> None:
+        """A URL in it would be a cycle: the frontend stands behind the migration."""
+        of_frontend = {"dify.example.com", "600"}
+        assert not of_frontend & set(plain_variables(Component.MIGRATION, NO_FRONTEND).values())
         assert not OF_THE_FRONTEND & plain_variables(Component.MIGRATION, NO_FRONTEND).keys()
 
 
@@ -240,7 +240,7 @@ class TestSecrets:
 
 class TestUrls:
     @every_component
-    def test_public_urls_are_the_door_s_own_without_a_path_or_trailing_slash(
+    def test_public_urls_are_the_frontend_s_own_without_a_path_or_trailing_slash(
         self, component: Component
     ) -> None:
         plain = plain_variables(component, STREAMING)
@@ -248,7 +248,7 @@ class TestUrls:
         assert not [name for name, value in plain.items() if "://" in value and value.endswith("/")]
 
     @pytest.mark.parametrize(("scheme", "socket"), [("https", "wss"), ("http", "ws")])
-    def test_schemes_follow_the_door(self, scheme: str, socket: str) -> None:
+    def test_schemes_follow_the_frontend(self, scheme: str, socket: str) -> None:
         where = context(scheme=scheme, collaboration=True)
         web = plain_variables(Component.WEB, where)
         assert web["CONSOLE_API_URL"] == web["APP_API_URL"] == f"{scheme}://dify.example.com"
@@ -348,11 +348,11 @@ class TestValues:
         assert "CELERY_QUEUES" not in all_names(Component.WORKER, STREAMING)
 
 
-class TestDoor:
+class TestFrontend:
     @pytest.mark.parametrize(
         ("seconds", "gunicorn", "plugins"), [(60, 360, 600), (600, 600, 600), (3600, 3600, 3600)]
     )
-    def test_where_answers_stream_no_inner_hop_gives_up_before_the_door_or_earlier_than_dify(
+    def test_where_answers_stream_no_inner_hop_gives_up_before_the_frontend_or_earlier_than_dify(
         self, seconds: int, gunicorn: int, plugins: int
     ) -> None:
         where = context(timeout=seconds)
@@ -364,45 +364,45 @@ class TestDoor:
         assert web["TEXT_GENERATION_TIMEOUT_MS"] == web["WORKFLOW_GENERATION_TIMEOUT_MS"] == f"{seconds}000"
         assert "APP_MAX_EXECUTION_TIME" not in api
 
-    def test_where_nothing_streams_requests_stop_with_the_door_and_jobs_go_on(self) -> None:
+    def test_where_nothing_streams_requests_stop_with_the_frontend_and_jobs_go_on(self) -> None:
         api = plain_variables(Component.API, BUFFERED)
         daemon = plain_variables(Component.PLUGIN_DAEMON, BUFFERED)
         web = plain_variables(Component.WEB, BUFFERED)
         worker = plain_variables(Component.WORKER, BUFFERED)
         assert api["PLUGIN_DAEMON_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "29"
         assert api["GUNICORN_TIMEOUT"] == "360"  # of a stuck process, not of a request
-        # Jobs run without anybody waiting at the door.
+        # Jobs run without anybody waiting at the frontend.
         assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "600"
         assert web["TEXT_GENERATION_TIMEOUT_MS"] == "29000"
 
     @pytest.mark.parametrize("component", [Component.API, Component.WORKER, Component.PLUGIN_DAEMON])
-    def test_a_door_without_a_body_limit_leaves_dify_s_own_limits(self, component: Component) -> None:
+    def test_a_frontend_without_a_body_limit_leaves_dify_s_own_limits(self, component: Component) -> None:
         names = plain_variables(component, STREAMING)
         assert not [name for name in names if "FILE_SIZE_LIMIT" in name]
 
     @settings(deadline=None)
     @given(st.floats(min_value=3, max_value=1000))
-    def test_what_dify_accepts_fits_through_the_door(self, max_body_mb: float) -> None:
-        """Dify counts in MiB, doors in MB of 10**6 bytes."""
+    def test_what_dify_accepts_fits_through_the_frontend(self, max_body_mb: float) -> None:
+        """Dify counts in MiB, frontends in MB of 10**6 bytes."""
         where = context(max_body_mb=max_body_mb)
-        door_bytes = max_body_mb * 10**6
+        frontend_bytes = max_body_mb * 10**6
         limits = {
             name: int(value)
             for name, value in plain_variables(Component.API, where).items()
             if name.endswith("FILE_SIZE_LIMIT")
         }
         assert len(limits) == 6
-        assert {name: value for name, value in limits.items() if value * 2**20 > door_bytes} == {}
+        assert {name: value for name, value in limits.items() if value * 2**20 > frontend_bytes} == {}
         assert min(limits.values()) >= 1
 
     @pytest.mark.parametrize("component", BACKEND_COMPONENTS)
     @every_context
-    def test_a_door_s_body_limit_does_not_stop_downloads_of_plugins(
+    def test_a_frontend_s_body_limit_does_not_stop_downloads_of_plugins(
         self, where: Context, component: Component
     ) -> None:
         assert plain_variables(component, where)["PLUGIN_MAX_PACKAGE_SIZE"] == "52428800"
 
-    def test_a_wide_door_does_not_raise_dify_s_own_limits(self) -> None:
+    def test_a_wide_frontend_does_not_raise_dify_s_own_limits(self) -> None:
         plain = plain_variables(Component.API, context(max_body_mb=1000))
         limits = {name: value for name, value in plain.items() if name.endswith("FILE_SIZE_LIMIT")}
         assert limits == {
@@ -646,7 +646,7 @@ class TestExtras:
     @pytest.mark.parametrize(
         "name", ["UPLOAD_FILE_SIZE_LIMIT", "UPLOAD_VIDEO_FILE_SIZE_LIMIT", "APP_MAX_EXECUTION_TIME"]
     )
-    def test_limits_are_free_where_the_door_imposes_none(self, name: str) -> None:
+    def test_limits_are_free_where_the_frontend_imposes_none(self, name: str) -> None:
         require_free(Component.API, {name: "1"}, STREAMING)
         with pytest.raises(ValueError, match="is set by dify_cdk"):
             require_free(Component.API, {name: "1"}, BUFFERED)

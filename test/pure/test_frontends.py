@@ -23,7 +23,7 @@ def test_each_has_its_limits_and_none_is_left() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_each_has_a_test_in_which_the_type_checker_reads_its_shape(module: str) -> None:
-    tree = ast.parse((SYNTH / f"test_door_{module}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((SYNTH / f"test_frontend_{module}.py").read_text(encoding="utf-8"))
     found = [node for node in tree.body if isinstance(node, ast.AnnAssign)]
     shapes = {
         ast.unparse(node.value)

@@ -1,4 +1,4 @@
-"""The HTML page: complete, well-formed, the same for the same input, and without a way in for templates."""
+"""The HTML page: complete, well-formed, the same for the same input, and templates cannot inject anything."""
 
 from __future__ import annotations
 

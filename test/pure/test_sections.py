@@ -143,7 +143,7 @@ class TestParts:
             row("time", Cell(text="30 s", reasons=(REASON, REASON)), "1 s", Cell(text="AWS", source=PAGE)),
             row("all", "2", Cell(text="3", reasons=(REASON,)), "", style=Style.TOTAL),
         ),
-        caption="What it carries",
+        caption="What it supports",
         reasons="What sets it",
     )
 

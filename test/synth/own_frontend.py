@@ -41,7 +41,7 @@ class NlbFrontend(Construct):
     """A network load balancer with TLS, which cannot tell paths apart, and nginx behind it, which can.
 
     Args:
-        workers: The background half.
+        workers: The background components; api and web take images, sizes and variables from them.
         host_name: Host name of the certificate; a record of yours leads to the load balancer.
         certificate: In the region of the stack.
         networks: IPv4 networks that may enter.

@@ -82,7 +82,7 @@ class Site:
         """Workers of its own on the shared data."""
         return DifyWorkers(self.scope(), "Workers", **{"data": self.data, **arguments})
 
-    def door_of(self, **arguments: Any) -> DifyAlbFrontend:
+    def frontend_of(self, **arguments: Any) -> DifyAlbFrontend:
         """A frontend of the shared workers."""
         defaults = {"workers": self.workers, "access": OFFICE, "announce": False}
         return DifyAlbFrontend(self.scope(), "Frontend", **{**defaults, **arguments})
@@ -576,38 +576,38 @@ def test_fails_when_nobody_could_be_served_because(site: Site, make: Make, messa
         make(site)
 
 
-DOOR: dict[str, tuple[Make, str]] = {
+FRONTEND: dict[str, tuple[Make, str]] = {
     "countries_are_filtered": (
-        lambda site: site.door_of(access=Access(countries=["JP"])),
+        lambda site: site.frontend_of(access=Access(countries=["JP"])),
         r"^Access\.countries cannot be enforced by a load balancer, only by CloudFront: list networks, or "
         r"pass edge=CloudFrontEdge\(\)$",
     ),
     "there_are_too_many_networks": (
-        lambda site: site.door_of(access=Access(ipv4=networks(61))),
+        lambda site: site.frontend_of(access=Access(ipv4=networks(61))),
         r"^Access lists 61 IPv4 networks, but a security group holds 60 for the ports 80: merge ",
     ),
     "there_are_too_many_networks_for_two_ports": (
-        lambda site: site.door_of(access=Access(ipv4=networks(31)), domain=site.domain()),
+        lambda site: site.frontend_of(access=Access(ipv4=networks(31)), domain=site.domain()),
         r"^Access lists 31 IPv4 networks, but a security group holds 30 for the ports 80, 443: merge ",
     ),
     "there_are_too_many_networks_with_its_own_addresses": (
-        lambda site: site.door_of(access=Access(ipv4=networks(60), also=["198.51.100.7"])),
+        lambda site: site.frontend_of(access=Access(ipv4=networks(60), also=["198.51.100.7"])),
         r"^Access lists 61 IPv4 networks",
     ),
     "ipv6_is_let_into_a_network_without_it": (
-        lambda site: site.door_of(access=Access(ipv6=["2001:db8::/32"])),
+        lambda site: site.frontend_of(access=Access(ipv6=["2001:db8::/32"])),
         r"^Access\.ipv6 needs IPv6 addresses, give Dify/Network ipv6=True$",
     ),
     "ipv6_is_let_into_an_internal_one": (
-        lambda site: site.door_of(access=Access(ipv6=["fd00::/8"]), scheme=AlbScheme.INTERNAL),
+        lambda site: site.frontend_of(access=Access(ipv6=["fd00::/8"]), scheme=AlbScheme.INTERNAL),
         r"^Access\.ipv6 cannot be used with an internal load balancer, which has IPv4 addresses only$",
     ),
     "requests_may_be_silent_too_long": (
-        lambda site: site.door_of(request_timeout=cdk.Duration.seconds(4001)),
+        lambda site: site.frontend_of(request_timeout=cdk.Duration.seconds(4001)),
         r"^DifyAlbFrontend\.request_timeout in seconds must be between 1 and 4000, got 4001$",
     ),
     "requests_must_not_be_silent_at_all": (
-        lambda site: site.door_of(request_timeout=cdk.Duration.seconds(0)),
+        lambda site: site.frontend_of(request_timeout=cdk.Duration.seconds(0)),
         r"^DifyAlbFrontend\.request_timeout in seconds must be between 1 and 4000, got 0$",
     ),
     "it_stands_in_another_stack": (
@@ -626,19 +626,21 @@ DOOR: dict[str, tuple[Make, str]] = {
         r"^a load balancer's access logs need the stack's region, give the stack env=cdk\.Environment",
     ),
     "a_variable_of_api_is_reserved": (
-        lambda site: site.door_of(
+        lambda site: site.frontend_of(
             workers=site.workers_of(environment={Component.API: {"GUNICORN_TIMEOUT": "5"}})
         ),
         r"^environment of api: GUNICORN_TIMEOUT is set by dify_cdk, use request_timeout= ",
     ),
     "a_variable_of_web_is_reserved": (
-        lambda site: site.door_of(workers=site.workers_of(environment={Component.WEB: {"APP_API_URL": "x"}})),
+        lambda site: site.frontend_of(
+            workers=site.workers_of(environment={Component.WEB: {"APP_API_URL": "x"}})
+        ),
         r"^environment of web: APP_API_URL is set by dify_cdk, use domain= of the frontend$",
     ),
 }
 
 
-@cases(DOOR)
+@cases(FRONTEND)
 def test_fails_when_a_load_balancer_cannot_be_because(site: Site, make: Make, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(site)
@@ -770,11 +772,11 @@ def test_fails_when_operating_it_cannot_work_because(site: Site, make: Make, mes
 
 def test_fails_when_two_frontends_announce_themselves(site: Site) -> None:
     workers = site.workers_of()
-    site.door_of(workers=workers, announce=True)
+    site.frontend_of(workers=workers, announce=True)
     with pytest.raises(
         ValueError, match=r"^Dify/Case\d+/Workers has its public URL already; .* announce=False$"
     ):
-        site.door_of(workers=workers, announce=True)
+        site.frontend_of(workers=workers, announce=True)
 
 
 def test_fails_at_synthesis_when_workers_have_no_frontend(app: cdk.App) -> None:
@@ -797,8 +799,8 @@ def test_the_shared_site_is_good(site: Site) -> None:
     """Else every case above could fail for a reason that all of them share."""
     assert site.network_of().public_addresses
     assert site.data_of().vpc is site.network.vpc
-    assert site.door_of(workers=site.workers_of(), request_timeout=cdk.Duration.seconds(4000)).url
-    assert site.door_of(access=Access(ipv4=networks(60))).limits.streaming
+    assert site.frontend_of(workers=site.workers_of(), request_timeout=cdk.Duration.seconds(4000)).url
+    assert site.frontend_of(access=Access(ipv4=networks(60))).limits.streaming
     assert isolated(site, scheme=AlbScheme.INTERNAL).url
     assert backup_of(site, copy_to=vault(site)).plan
     assert SesMail(sender="dify@example.com", zone=public_zone(site, "example.com")).address

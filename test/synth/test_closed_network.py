@@ -170,7 +170,7 @@ def test_nothing_of_the_internet_is_asked_for(closed: Template) -> None:
     assert "PIP_MIRROR_URL" not in closed.environment(Component.SANDBOX)
 
 
-def test_the_door_of_the_example_speaks_tls_by_a_name_inside(closed: Template) -> None:
+def test_the_frontend_of_the_example_speaks_tls_by_a_name_inside(closed: Template) -> None:
     listeners = closed.properties("AWS::ElasticLoadBalancingV2::Listener").values()
     assert {one["Protocol"] for one in listeners} == {"HTTP", "HTTPS"}
     (plain,) = [one for one in listeners if one["Protocol"] == "HTTP"]

@@ -40,7 +40,7 @@ def v4(templates: Callable[[str], Template]) -> Template:
     return templates("v4")
 
 
-def _door(workers: DifyWorkers, **options: Any) -> Template:
+def _frontend(workers: DifyWorkers, **options: Any) -> Template:
     stack = cdk.Stack.of(workers)
     settings = {"access": OFFICE, "edge": EDGE, **options}
     DifyAlbFrontend(stack, "Frontend", workers=workers, **settings)
@@ -53,10 +53,10 @@ def _config(template: Template) -> dict[str, Any]:
     return config
 
 
-def _door_in(region: str, *, with_domain: bool = False) -> Template:
+def _frontend_in(region: str, *, with_domain: bool = False) -> Template:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Dify", env=cdk.Environment(region=region))
     domain = Domain(host_name="dify.example.com", zone=zone_in(stack)) if with_domain else None
-    return _door(workers_in(stack), domain=domain)
+    return _frontend(workers_in(stack), domain=domain)
 
 
 def _rules_with_prefix_list(template: Template) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class TestWayIn:
         attachment = waits_for["AWS::EC2::Route"]["DependsOn"]
         assert {v4.resources[id]["Type"] for id in attachment} == {"AWS::EC2::VPCGatewayAttachment"}
 
-    def test_services_leave_another_door_only_when_this_one_is_there(self, v4: Template) -> None:
+    def test_services_leave_another_frontend_only_when_this_one_is_there(self, v4: Template) -> None:
         (distribution,) = v4.of_type("AWS::CloudFront::Distribution")
         services = {
             id: row for id, row in v4.of_type("AWS::ECS::Service").items() if id.startswith("Frontend")
@@ -138,24 +138,24 @@ class TestWayIn:
         assert "var ANYONE = false;" in json.dumps(function["FunctionCode"])
 
     def test_countries_are_filtered_by_cloudfront(self, workers: DifyWorkers) -> None:
-        template = _door(workers, access=Access(ipv4=["203.0.113.0/24"], countries=["JP"]))
+        template = _frontend(workers, access=Access(ipv4=["203.0.113.0/24"], countries=["JP"]))
         restriction = _config(template)["Restrictions"]["GeoRestriction"]
         assert restriction == {"Locations": ["JP"], "RestrictionType": "whitelist"}
 
     def test_web_acl_stands_before_it(self, workers: DifyWorkers) -> None:
-        template = _door(workers, edge=CloudFrontEdge(web_acl=WebAcl.managed()))
+        template = _frontend(workers, edge=CloudFrontEdge(web_acl=WebAcl.managed()))
         (acl,) = template.of_type("AWS::WAFv2::WebACL")
         assert _config(template)["WebACLId"] == {"Fn::GetAtt": [acl, "Arn"]}
 
     def test_no_warning_about_plain_http(self, app: cdk.App, workers: DifyWorkers) -> None:
-        _door(workers)
+        _frontend(workers)
         messages = app.synth().get_stack_by_name("Dify").messages
         assert not [message for message in messages if "plain HTTP" in str(message.entry.data)]
 
 
 class TestTimeout:
     def test_one_option_sets_every_hop(self, workers: DifyWorkers) -> None:
-        template = _door(workers, request_timeout=cdk.Duration.seconds(75))
+        template = _frontend(workers, request_timeout=cdk.Duration.seconds(75))
         (origin,) = _config(template)["Origins"]
         assert origin["VpcOriginConfig"]["OriginReadTimeout"] == 75
         assert _idle_timeout(template) == "75"
@@ -170,7 +170,7 @@ class TestTimeout:
     def test_fails_when_cloudfront_would_give_up_earlier(self, workers: DifyWorkers, seconds: int) -> None:
         message = f"request_timeout in seconds behind CloudFront must be between 1 and 120, got {seconds}"
         with pytest.raises(ValueError, match=message):
-            _door(workers, request_timeout=cdk.Duration.seconds(seconds))
+            _frontend(workers, request_timeout=cdk.Duration.seconds(seconds))
 
     def test_fails_when_more_must_be_carried(self, workers: DifyWorkers) -> None:
         wanted = Limits(request_timeout_seconds=300, streaming=True, websocket=True, max_body_mb=None)
@@ -178,19 +178,19 @@ class TestTimeout:
             ValueError,
             match="does not support requests of 300 seconds, only of 120: use other options of Dify",
         ):
-            _door(workers, must_support=wanted)
+            _frontend(workers, must_support=wanted)
 
 
 @pytest.fixture(scope="module")
 def plain() -> Template:
     """Without a domain."""
-    return _door_in("us-east-1")
+    return _frontend_in("us-east-1")
 
 
 @pytest.fixture(scope="module")
 def secure() -> Template:
     """The same with one, and so with TLS to the load balancer."""
-    return _door_in("us-east-1", with_domain=True)
+    return _frontend_in("us-east-1", with_domain=True)
 
 
 class TestDomain:
@@ -201,7 +201,7 @@ class TestDomain:
             certificate=certificate_in(stack),
             zone=zone_in(stack),
         )
-        template = _door(workers, domain=domain)
+        template = _frontend(workers, domain=domain)
         (vpc_origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
         assert vpc_origin["VpcOriginEndpointConfig"]["OriginProtocolPolicy"] == "https-only"
         assert [row["Port"] for row in template.properties(LISTENER).values()] == [443]
@@ -214,7 +214,7 @@ class TestDomain:
     def test_cloudfronts_certificate_alone_is_enough(self, app: cdk.App) -> None:
         stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="eu-west-1"))
         domain = Domain(host_name="dify.example.com", edge_certificate=certificate_in(stack))
-        template = _door(workers_in(stack), domain=domain)
+        template = _frontend(workers_in(stack), domain=domain)
         (vpc_origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
         assert vpc_origin["VpcOriginEndpointConfig"]["OriginProtocolPolicy"] == "http-only"
         assert "443" not in {str(p["Port"]) for p in template.properties(LISTENER).values()}
@@ -245,7 +245,7 @@ class TestAccountAndTags:
     def test_the_same_stack_fits_into_two_regions_of_an_account(self) -> None:
         names = set()
         for region in ("us-east-1", "ap-southeast-2"):
-            template = _door_in(region)
+            template = _frontend_in(region)
             (origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
             names.add(origin["VpcOriginEndpointConfig"]["Name"])
         assert len(names) == 2
@@ -255,7 +255,7 @@ class TestAccountAndTags:
         self, app: cdk.App, workers: DifyWorkers
     ) -> None:
         cdk.Tags.of(app).add("team", "any")
-        template = _door(workers)
+        template = _frontend(workers)
         (origin,) = template.properties("AWS::CloudFront::VpcOrigin").values()
         assert "Tags" not in origin
         (distribution,) = template.properties("AWS::CloudFront::Distribution").values()
@@ -276,7 +276,7 @@ class TestImportedNetwork:
             isolated_subnet_route_table_ids=["rtb-3", "rtb-4"],
         )
         workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=vpc))
-        (origin,) = _door(workers).of_type("AWS::CloudFront::VpcOrigin").values()
+        (origin,) = _frontend(workers).of_type("AWS::CloudFront::VpcOrigin").values()
         assert "Properties" in origin
 
     def test_fails_when_our_network_has_no_internet_gateway(self, stack: cdk.Stack) -> None:
@@ -285,16 +285,16 @@ class TestImportedNetwork:
         with pytest.raises(
             ValueError, match="in a VPC with an internet gateway only, and Dify/Network/Vpc has"
         ):
-            _door(workers)
+            _frontend(workers)
 
 
 class TestScheme:
     def test_fails_when_it_shall_be_public_as_well(self, workers: DifyWorkers) -> None:
         with pytest.raises(ValueError, match=r"INTERNET_FACING cannot be used with edge=: only CloudFront"):
-            _door(workers, scheme=AlbScheme.INTERNET_FACING)
+            _frontend(workers, scheme=AlbScheme.INTERNET_FACING)
 
     def test_internal_says_the_same(self, workers: DifyWorkers) -> None:
-        template = _door(workers, scheme=AlbScheme.INTERNAL)
+        template = _frontend(workers, scheme=AlbScheme.INTERNAL)
         (balancer,) = template.properties("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
         assert balancer["Scheme"] == "internal"
 
@@ -324,7 +324,7 @@ class TestCollaboration:
         assert ["InternalAlb" in json.dumps(rule["SourceSecurityGroupId"]) for rule in to_it] == [True]
 
     def test_there_is_none_by_default(self, workers: DifyWorkers) -> None:
-        template = _door(workers)
+        template = _frontend(workers)
         assert Component.API_WEBSOCKET not in template.services()
         assert template.environment(Component.API)["ENABLE_COLLABORATION_MODE"] == "false"
         assert "NEXT_PUBLIC_SOCKET_URL" not in template.environment(Component.WEB)

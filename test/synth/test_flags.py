@@ -50,10 +50,10 @@ def test_app_without_flags_has_the_same_resources(
             assert left.get("LoadBalancers", []) == right.get("LoadBalancers", []), id
 
 
-def test_plugin_daemon_writes_its_doors_out_whatever_the_flags(tmp_path_factory: Any) -> None:
-    """An absent property would detach nothing when a door is removed."""
+def test_plugin_daemon_writes_who_reaches_it_out_whatever_the_flags(tmp_path_factory: Any) -> None:
+    """An absent property would detach nothing when a frontend is removed."""
     stack = cdk.Stack(
-        cdk.App(outdir=str(tmp_path_factory.mktemp("doors"))), "S", env=cdk.Environment(region=REGION)
+        cdk.App(outdir=str(tmp_path_factory.mktemp("daemon"))), "S", env=cdk.Environment(region=REGION)
     )
     workers = workers_in(stack)
     limits = Limits(request_timeout_seconds=30, streaming=False, websocket=False, max_body_mb=10)

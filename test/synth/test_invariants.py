@@ -382,7 +382,7 @@ def test_scheduler_never_runs_twice(templates: Callable[[str], Template], varian
     assert beat["AvailabilityZoneRebalancing"] == "DISABLED"
 
 
-def test_plugin_daemon_writes_both_doors_out(template: Template) -> None:
+def test_plugin_daemon_writes_load_balancers_and_service_connect_out(template: Template) -> None:
     daemon = template.services()[Component.PLUGIN_DAEMON]
     assert isinstance(daemon["LoadBalancers"], list)
     assert "Enabled" in daemon["ServiceConnectConfiguration"]

@@ -28,7 +28,7 @@ from dify_cdk import (
 from iam import text
 from support import REGION, Template
 
-DOORS: dict[str, Callable[..., Any]] = {
+FRONTENDS: dict[str, Callable[..., Any]] = {
     "alb": DifyAlbFrontend,
     "http_api": DifyHttpApiFrontend,
     "functions": DifyCloudFrontLambdaFrontend,
@@ -48,28 +48,28 @@ ROLES = {
 
 
 def installation(
-    app: cdk.App, door: str, topic: bool = False, **arguments: Any
+    app: cdk.App, kind: str, topic: bool = False, **arguments: Any
 ) -> tuple[Template, DifyMonitoring]:
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
     size = CacheSize(replicas=1)
     data = DifyData(stack, "Data", vpc=DifyNetwork(stack, "Network").vpc, cache_size=size)
     workers = DifyWorkers(stack, "Workers", data=data)
-    frontend = DOORS[door](stack, "Frontend", workers=workers, access=Access.anyone())
+    frontend = FRONTENDS[kind](stack, "Frontend", workers=workers, access=Access.anyone())
     if topic:
         arguments["topic"] = sns.Topic.from_topic_arn(stack, "Topic", f"arn:aws:sns:{REGION}:1:ops")
     monitoring = DifyMonitoring(stack, "Monitoring", workers=workers, frontend=frontend, **arguments)
     return Template(Synthesized.from_stack(stack).to_json()), monitoring
 
 
-@pytest.fixture(scope="module", params=DOORS)
-def door(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(scope="module", params=FRONTENDS)
+def frontend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def template(door: str, tmp_path_factory: pytest.TempPathFactory) -> Template:
-    app = cdk.App(outdir=str(tmp_path_factory.mktemp(door)), analytics_reporting=False)
-    return installation(app, door)[0]
+def template(frontend: str, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    app = cdk.App(outdir=str(tmp_path_factory.mktemp(frontend)), analytics_reporting=False)
+    return installation(app, frontend)[0]
 
 
 def alarms(template: Template) -> dict[str, dict[str, Any]]:
@@ -93,9 +93,9 @@ def metrics(alarm: Mapping[str, Any]) -> set[str]:
     return {f"{row['Namespace']}/{row['MetricName']}" for row in rows_of(alarm)}
 
 
-def test_everything_promised_has_an_alarm(template: Template, door: str) -> None:
+def test_everything_promised_has_an_alarm(template: Template, frontend: str) -> None:
     of_components = {
-        f"{component.construct_id}{what}" for component in ROLES[door] for what in ("Cpu", "Memory")
+        f"{component.construct_id}{what}" for component in ROLES[frontend] for what in ("Cpu", "Memory")
     }
     assert set(alarms(template)) == of_components | {
         *("ServerErrors", "Latency", "TaskStops", "FailedMigrations", "WaitingJobs", "UnservedJobs"),
@@ -103,7 +103,7 @@ def test_everything_promised_has_an_alarm(template: Template, door: str) -> None
     }
 
 
-def test_the_door_is_watched_where_the_stack_stands(template: Template, door: str) -> None:
+def test_the_frontend_is_watched_where_the_stack_stands(template: Template, frontend: str) -> None:
     found = alarms(template)
     expected = {
         "alb": (
@@ -116,14 +116,14 @@ def test_the_door_is_watched_where_the_stack_stands(template: Template, door: st
         "http_api": ({"AWS/ApiGateway/5xx"}, {"AWS/ApiGateway/Latency"}),
         # CloudFront's own are in us-east-1 only.
         "functions": ({"AWS/Lambda/Url5xxCount"}, {"AWS/Lambda/UrlRequestLatency"}),
-    }[door]
+    }[frontend]
     assert (metrics(found["ServerErrors"]), metrics(found["Latency"])) == expected
 
 
-def test_latency_is_compared_in_seconds(template: Template, door: str) -> None:
+def test_latency_is_compared_in_seconds(template: Template, frontend: str) -> None:
     alarm = alarms(template)["Latency"]
     assert alarm["Threshold"] == 15
-    in_milliseconds = door != "alb"
+    in_milliseconds = frontend != "alb"
     assert ("/ 1000" in json.dumps(alarm.get("Metrics", ""))) == in_milliseconds
     assert "p90" in json.dumps(alarm)
 

@@ -32,7 +32,7 @@ CALLS = [
     ("worker", "api", 5001),
     *((role, "database", 5432) for role in ("api", "worker", "beat", "migration", "plugin_daemon")),
     *((role, "cache", 6379) for role in ("api", "worker", "beat", "migration", "plugin_daemon")),
-    *(("door", role, port) for role, port in (("api", 5001), ("web", 3000), ("plugin_daemon", 5002))),
+    *(("frontend", role, port) for role, port in (("api", 5001), ("web", 3000), ("plugin_daemon", 5002))),
 ]
 FORBIDDEN = [
     *(
@@ -44,11 +44,11 @@ FORBIDDEN = [
     ("web", "cache"),
     ("web", "sandbox"),
     ("web", "plugin_daemon"),
-    ("door", "database"),
-    ("door", "cache"),
-    ("door", "sandbox"),
-    ("door", "ssrf_proxy"),
-    ("door", "worker"),
+    ("frontend", "database"),
+    ("frontend", "cache"),
+    ("frontend", "sandbox"),
+    ("frontend", "ssrf_proxy"),
+    ("frontend", "worker"),
 ]
 _ALB, _LINK = "AWS::ElasticLoadBalancingV2::LoadBalancer", "AWS::ApiGatewayV2::VpcLink"
 PORTS = [22, 80, 443, 3000, 3128, 5001, 5002, 5003, 5432, 6379, 8194]
@@ -85,12 +85,12 @@ class Groups:
         if name == "cache":
             (cache,) = self._template.properties("AWS::ElastiCache::ReplicationGroup").values()
             return [_group(group) for group in cache["SecurityGroupIds"]]
-        if name == "door":
-            doors = [
+        if name == "frontend":
+            frontends = [
                 *(p["SecurityGroups"] for p in self._template.properties(_ALB).values()),
                 *(p["SecurityGroupIds"] for p in self._template.properties(_LINK).values()),
             ]
-            return [_group(group) for groups in doors for group in groups]
+            return [_group(group) for groups in frontends for group in groups]
         if name == "migration":
             (migration,) = self._template.properties("Custom::DifyMigration").values()
             return [_group(group) for group in migration["SecurityGroups"]]
@@ -148,7 +148,7 @@ def _covers_vpc(peer: str) -> bool:
 
 
 def _closed(app: cdk.App) -> Template:
-    """An internal door in a network without a way out."""
+    """An internal frontend in a network without a way out."""
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region="us-west-2"))
     network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
     workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc))
@@ -169,7 +169,7 @@ def groups(
 
 @pytest.mark.parametrize(("caller", "callee", "port"), CALLS, ids=str)
 def test_path_exists(groups: Groups, caller: str, callee: str, port: int) -> None:
-    if caller == "door" and groups.is_function(callee):
+    if caller == "frontend" and groups.is_function(callee):
         assert not groups.path(caller, callee, port)  # it is called by its URL, which only CloudFront can
         return
     assert groups.path(caller, callee, port)
@@ -180,8 +180,8 @@ def test_no_path_exists_on_any_port(groups: Groups, caller: str, callee: str) ->
     assert [port for port in PORTS if groups.path(caller, callee, port)] == []
 
 
-def test_nobody_is_let_in_by_address_but_at_the_door(groups: Groups) -> None:
-    door = set(groups.of("door"))
+def test_nobody_is_let_in_by_address_but_at_the_frontend(groups: Groups) -> None:
+    frontend = set(groups.of("frontend"))
     for role in (
         "api",
         "web",
@@ -193,7 +193,7 @@ def test_nobody_is_let_in_by_address_but_at_the_door(groups: Groups) -> None:
         "database",
         "cache",
     ):
-        for group in set(groups.of(role)) - door:
+        for group in set(groups.of(role)) - frontend:
             assert all(rule.peer in groups.ingress for rule in groups.ingress[group]), role
 
 

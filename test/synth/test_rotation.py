@@ -38,11 +38,11 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 
 
-def scope_of(door: str) -> str:
-    return f"Door{door.title().replace('_', '')}"
+def scope_of(frontend: str) -> str:
+    return f"Frontend{frontend.title().replace('_', '')}"
 
 
-def synthesize(outdir: str, rotation: int, *doors: str, own_key: bool = False) -> Template:
+def synthesize(outdir: str, rotation: int, *frontends: str, own_key: bool = False) -> Template:
     app = cdk.App(outdir=outdir, analytics_reporting=False)
     stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
     key = secretsmanager.Secret.from_secret_name_v2(stack, "Key", "dify/secret-key") if own_key else None
@@ -50,10 +50,10 @@ def synthesize(outdir: str, rotation: int, *doors: str, own_key: bool = False) -
     data = DifyData(stack, "Data", vpc=vpc, rotation=rotation, secret_key=key)
     mail = SesMail(sender="dify@example.com")
     workers = DifyWorkers(stack, "Workers", data=data, mail=mail)
-    for door in doors:
-        kind, options = KINDS[door]
-        announce = door == doors[0]
-        kind(stack, scope_of(door), workers=workers, access=Access.anyone(), announce=announce, **options)
+    for frontend in frontends:
+        kind, options = KINDS[frontend]
+        announce = frontend == frontends[0]
+        kind(stack, scope_of(frontend), workers=workers, access=Access.anyone(), announce=announce, **options)
     return Template(Synthesized.from_stack(stack).to_json())
 
 
@@ -132,7 +132,7 @@ def test_secret_key_is_the_same_for_everybody(pair: tuple[Template, Template]) -
 
 
 @pytest.fixture(scope="module", params=[False, True])
-def all_doors(
+def all_frontends(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Template, ...]:
     """Before and after a rotation, with a frontend of every kind, without and with a key of the caller."""
@@ -142,11 +142,11 @@ def all_doors(
     )
 
 
-def readers_of_secret_key(template: Template, door: str) -> dict[str, object]:
+def readers_of_secret_key(template: Template, frontend: str) -> dict[str, object]:
     """What starts anew when its definition changes, of everything that reads the key when it starts."""
     found: dict[str, object] = {}
     for id, properties in template.properties("AWS::ECS::TaskDefinition", "AWS::Lambda::Function").items():
-        if id.startswith(("Workers", scope_of(door))) and '"SECRET_KEY' in json.dumps(properties).replace(
+        if id.startswith(("Workers", scope_of(frontend))) and '"SECRET_KEY' in json.dumps(properties).replace(
             "\\", ""
         ):
             name = properties.get("Description") or properties["ContainerDefinitions"][0]["Name"]
@@ -155,12 +155,12 @@ def readers_of_secret_key(template: Template, door: str) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("door", KINDS)
+@pytest.mark.parametrize("frontend", KINDS)
 def test_a_rotation_replaces_everything_that_reads_secret_key(
-    all_doors: tuple[Template, ...], door: str
+    all_frontends: tuple[Template, ...], frontend: str
 ) -> None:
     """So that it is how a new value of the key, put into the same secret, reaches them all."""
-    before, after = (readers_of_secret_key(template, door) for template in all_doors)
+    before, after = (readers_of_secret_key(template, frontend) for template in all_frontends)
     more = {
         "functions": "Dify: api",
         "together": Component.API_WEBSOCKET,
@@ -170,7 +170,7 @@ def test_a_rotation_replaces_everything_that_reads_secret_key(
         Component.BEAT,
         Component.MIGRATION,
         Component.API,
-        more.get(door, Component.API),
+        more.get(frontend, Component.API),
     }
     assert before.keys() == after.keys() == expected
     assert [id for id in before if before[id] == after[id]] == []

@@ -1,4 +1,4 @@
-"""Scaling and Spot: what ECS is told, that every door still works, and that nothing is replaced for it."""
+"""Scaling and Spot: what ECS is told, that every frontend still works, nothing is replaced for it."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from dify_cdk.options.sizes import DEFAULT_SIZES, SCALABLE_COMPONENTS
 from support import REGION, Template
 from synth.installation import OFFICE, data_in, synthesized
 
-DOORS: dict[str, Callable[..., Any]] = {
+FRONTENDS: dict[str, Callable[..., Any]] = {
     "alb": DifyAlbFrontend,
     "http_api": DifyHttpApiFrontend,
     "cloudfront_lambda": DifyCloudFrontLambdaFrontend,
 }
-HOSTED = {  # the components that a door runs on Fargate
+HOSTED = {  # the components that a frontend runs on Fargate
     "alb": [Component.API, Component.WEB],
     "http_api": [Component.API, Component.WEB],
     "cloudfront_lambda": [Component.API],
 }
 ON_FARGATE = [
-    pytest.param(door, component, id=f"{component}-{door}")
-    for door, hosted in HOSTED.items()
+    pytest.param(frontend, component, id=f"{component}-{frontend}")
+    for frontend, hosted in HOSTED.items()
     for component in (*hosted, Component.WORKER)
 ]
 SCALED = Scaling(min_tasks=2, max_tasks=6, cpu_percent=45)
@@ -54,9 +54,9 @@ def sized(component: Component, **options: Any) -> ComponentSize:
 
 @pytest.fixture(scope="module")
 def dify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
-    """Synthesizes an installation behind a door, with arguments of data (``data=``) and of the workers."""
+    """Builds an installation behind a frontend, with arguments of data (``data=``) and of the workers."""
 
-    def build(door: str = "alb", data: dict[str, Any] | None = None, **workers: Any) -> Template:
+    def build(frontend: str = "alb", data: dict[str, Any] | None = None, **workers: Any) -> Template:
         app = cdk.App(outdir=str(tmp_path_factory.mktemp("scaling")), analytics_reporting=False)
         stack = cdk.Stack(app, "Dify", env=cdk.Environment(region=REGION))
         held = data_in(stack, **(data or {}))
@@ -65,7 +65,7 @@ def dify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
                 stack, "Own", vpc=held.vpc, enable_fargate_capacity_providers=True
             )
         background = DifyWorkers(stack, "Workers", data=held, **workers)
-        DOORS[door](stack, "Frontend", workers=background, access=OFFICE)
+        FRONTENDS[frontend](stack, "Frontend", workers=background, access=OFFICE)
         return synthesized(stack)
 
     return build
@@ -73,14 +73,16 @@ def dify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Template]:
 
 @pytest.fixture(scope="module")
 def plain(dify: Callable[..., Template]) -> Callable[[str], Template]:
-    """An installation without any option, synthesized once for each door."""
+    """An installation without any option, synthesized once for each frontend."""
     return cache(dify)
 
 
 @pytest.fixture(scope="module")
 def scaled(dify: Callable[..., Template]) -> Callable[[str, Component], Template]:
-    """An installation of which one component scales, synthesized once for each door and component."""
-    return cache(lambda door, component: dify(door, sizes={component: sized(component, tasks=SCALED)}))
+    """An installation of which one component scales, synthesized once for each frontend and component."""
+    return cache(
+        lambda frontend, component: dify(frontend, sizes={component: sized(component, tasks=SCALED)})
+    )
 
 
 def service_id(template: Template, component: Component) -> str:
@@ -103,12 +105,12 @@ def target_of(template: Template, component: Component) -> tuple[str, dict[str, 
     return found
 
 
-@pytest.mark.parametrize(("door", "component"), ON_FARGATE)
+@pytest.mark.parametrize(("frontend", "component"), ON_FARGATE)
 def test_scaled_component_has_bounds_and_a_target_and_no_number(
-    scaled: Callable[[str, Component], Template], door: str, component: Component
+    scaled: Callable[[str, Component], Template], frontend: str, component: Component
 ) -> None:
     """The target follows the service it names, because it reads the name from it."""
-    template = scaled(door, component)
+    template = scaled(frontend, component)
     assert "DesiredCount" not in template.services()[component]
     id, target = target_of(template, component)
     assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 6)
@@ -125,15 +127,15 @@ def test_scaled_component_has_bounds_and_a_target_and_no_number(
     }
 
 
-@pytest.mark.parametrize(("door", "component"), ON_FARGATE)
-def test_door_reaches_a_scaled_component_as_before(
+@pytest.mark.parametrize(("frontend", "component"), ON_FARGATE)
+def test_frontend_reaches_a_scaled_component_as_before(
     scaled: Callable[[str, Component], Template],
     plain: Callable[[str], Template],
-    door: str,
+    frontend: str,
     component: Component,
 ) -> None:
     """Targets, private names and Service Connect: scaling takes away the number, and changes nothing else."""
-    old, new = plain(door), scaled(door, component)
+    old, new = plain(frontend), scaled(frontend, component)
     before, after = (template.resources[service_id(template, component)] for template in (old, new))
     assert after["DependsOn"] == before["DependsOn"]
     assert {**after["Properties"], "DesiredCount": 1} == before["Properties"]
@@ -283,11 +285,11 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("frontend", FRONTENDS)
 def test_every_option_is_an_update_in_place(
-    dify: Callable[..., Template], plain: Callable[[str], Template], door: str
+    dify: Callable[..., Template], plain: Callable[[str], Template], frontend: str
 ) -> None:
-    before, after = plain(door), dify(door, **EVERYTHING)
+    before, after = plain(frontend), dify(frontend, **EVERYTHING)
     assert list(replaced(before, after)) == []
     assert list(replaced(after, before)) == []
     for component, service in after.services().items():

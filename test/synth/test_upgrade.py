@@ -26,7 +26,7 @@ from synth.installation import OFFICE, data_in, synthesized
 from synth.test_contract import CONTRACT, stateful_ids
 
 NEXT = DifyRelease(version="1.99.0", sandbox="0.9.9", plugin_daemon="9.9.9-local", ssrf_proxy="9.9")
-DOORS: dict[str, Callable[[cdk.Stack, DifyWorkers], object]] = {
+FRONTENDS: dict[str, Callable[[cdk.Stack, DifyWorkers], object]] = {
     "v1": lambda stack, workers: DifyAlbFrontend(stack, "Frontend", workers=workers, access=OFFICE),
     "v2": lambda stack, workers: DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE),
     "v3": lambda stack, workers: DifyCloudFrontLambdaFrontend(
@@ -39,13 +39,13 @@ DOORS: dict[str, Callable[[cdk.Stack, DifyWorkers], object]] = {
 SECRET_ARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:old-key-AbCdEf"
 
 
-def _template(door: str, release: DifyRelease | None = None, **data_options: Any) -> Template:
+def _template(frontend: str, release: DifyRelease | None = None, **data_options: Any) -> Template:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Dify", env=cdk.Environment(region="us-east-1"))
     if data_options.get("secret_key"):
         data_options["secret_key"] = secretsmanager.Secret.from_secret_complete_arn(stack, "Old", SECRET_ARN)
     data = data_in(stack, **data_options)
     workers = DifyWorkers(stack, "Workers", data=data, release=release or DifyRelease())
-    DOORS[door](stack, workers)
+    FRONTENDS[frontend](stack, workers)
     return synthesized(stack)
 
 
@@ -68,9 +68,9 @@ def _without_images(template: Template) -> dict[str, Any]:
     return resources
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_new_release_changes_images_and_nothing_else(door: str) -> None:
-    before, after = _template(door), _template(door, NEXT)
+@pytest.mark.parametrize("frontend", FRONTENDS)
+def test_a_new_release_changes_images_and_nothing_else(frontend: str) -> None:
+    before, after = _template(frontend), _template(frontend, NEXT)
     assert _without_images(after) == _without_images(before)
     images = {component: container["Image"] for component, container in after.containers().items()}
     assert images == {

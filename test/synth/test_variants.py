@@ -1,4 +1,4 @@
-"""What lets the variants replace each other in place: only the door differs."""
+"""What lets the variants replace each other in place: only the frontend differs."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from synth.installation import synthesized, workers_in
 OTHERS = [variant for variant in VARIANTS if variant != "v1"]
 # Tasks share the database's connections: more tasks of api, as v4 may have, leave each of them fewer.
 OF_THE_SIZES = {"SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_MAX_OVERFLOW", "CELERY_WORKER_AMOUNT"}
-DOOR_PROPERTIES = ("LoadBalancers", "HealthCheckGracePeriodSeconds", "ServiceConnectConfiguration")
+FRONTEND_PROPERTIES = ("LoadBalancers", "HealthCheckGracePeriodSeconds", "ServiceConnectConfiguration")
 
 
 def _announced() -> set[str]:
-    """The variables whose values need a door."""
+    """The variables whose values need a frontend."""
     data = DataEndpoints(database_host="d", cache_host="c", bucket_name="b", region="r")
     limits = Limits(request_timeout_seconds=1, streaming=False, websocket=False, max_body_mb=1)
     endpoint = PublicEndpoint(scheme="https", host="h", limits=limits, idle_timeout_seconds=1)
@@ -39,7 +39,7 @@ def _announced() -> set[str]:
 
 
 def _backstage(template: Template) -> dict[str, dict[str, Any]]:
-    """Data and workers without what a door announces, registers or lets in, the way out, and api's size."""
+    """Data and workers without what a frontend announces, registers or lets in, egress and size of api."""
     announced = _announced() | OF_THE_SIZES
     resources = copy.deepcopy(normalise(template.body)["Resources"])
     kept = {}
@@ -58,16 +58,18 @@ def _backstage(template: Template) -> dict[str, dict[str, Any]]:
             resource["DependsOn"] = [
                 name for name in resource["DependsOn"] if not name.startswith("Frontend")
             ]
-            for name in DOOR_PROPERTIES:
+            for name in FRONTEND_PROPERTIES:
                 properties.pop(name, None)
         if resource["Type"] == "AWS::EC2::SecurityGroupIngress" and "Frontend" in str(properties):
-            continue  # the door's own way to api, web and the plugin daemon
+            continue  # the frontend's own way to api, web and the plugin daemon
         kept[id] = resource
     return kept
 
 
 @pytest.mark.parametrize("variant", OTHERS)
-def test_everything_behind_the_door_is_the_same(templates: Callable[[str], Template], variant: str) -> None:
+def test_everything_behind_the_frontend_is_the_same(
+    templates: Callable[[str], Template], variant: str
+) -> None:
     assert _backstage(templates(variant)) == _backstage(templates("v1"))
 
 
@@ -76,7 +78,7 @@ STAYS = {("v1", "v4"): ("FrontendAlbApi", "FrontendAlbWeb"), ("v3", "v4"): ("Fro
 
 
 @pytest.mark.parametrize("pair", list(combinations(VARIANTS, 2)), ids="-".join)
-def test_doors_share_no_id_but_of_what_can_be_updated_in_place(
+def test_frontends_share_no_id_but_of_what_can_be_updated_in_place(
     templates: Callable[[str], Template], pair: tuple[str, str]
 ) -> None:
     """Stateless things are added and removed, never morphed."""
@@ -93,16 +95,18 @@ def test_doors_share_no_id_but_of_what_can_be_updated_in_place(
     assert not shared & set(balancers)
 
 
-def test_doors_of_every_kind_stand_side_by_side(stack: cdk.Stack) -> None:
+def test_frontends_of_every_kind_stand_side_by_side(stack: cdk.Stack) -> None:
     """One announces itself; each has its limits."""
     workers = workers_in(stack)
     access = Access(ipv4=["203.0.113.0/24"])
-    doors: list[DifyFrontend] = [
+    frontends: list[DifyFrontend] = [
         getattr(dify_cdk, name)(stack, name, workers=workers, access=access, announce=number == 0)
         for number, name in enumerate(FRONTEND_LIMITS)
     ]
-    assert len({door.url for door in doors}) == len(doors)
-    assert [door.limits.streaming for door in doors] == [one.streaming for one in FRONTEND_LIMITS.values()]
+    assert len({frontend.url for frontend in frontends}) == len(frontends)
+    assert [frontend.limits.streaming for frontend in frontends] == [
+        one.streaming for one in FRONTEND_LIMITS.values()
+    ]
     template = synthesized(stack)
     daemon = template.services()["plugin_daemon"]
     assert len(daemon["LoadBalancers"]) == 1

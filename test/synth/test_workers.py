@@ -65,7 +65,7 @@ def test_own_variables_reach_their_component_only(stack: cdk.Stack, data: DifyDa
     assert "MAIL_TYPE" not in {**template.environment("api"), **template.environment("beat")}
 
 
-def test_own_limit_stays_where_the_door_imposes_none(stack: cdk.Stack, data: DifyData) -> None:
+def test_own_limit_stays_where_the_frontend_imposes_none(stack: cdk.Stack, data: DifyData) -> None:
     environment = {Component.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "200"}}
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data, environment=environment))
     assert template.environment("worker")["UPLOAD_FILE_SIZE_LIMIT"] == "200"

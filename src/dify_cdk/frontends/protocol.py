@@ -1,4 +1,4 @@
-"""The shape every way in to Dify has."""
+"""What every frontend has: a URL, limits, services, functions and metrics."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dify_cdk.workers.workers import DifyWorkers
 class DifyFrontend(Protocol):
     """A construct that hosts api and web and routes every path of the route table.
 
-    Any class with these members is one: write your own where none of this package fits. Subclass nothing but
-    ``Construct``, a type checker compares the members.
+    Any class with these members is one: write your own where none of this package fits. Derive it from
+    ``Construct`` alone: type checkers compare the members.
 
     Example:
         >>> frontend: DifyFrontend = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access)

@@ -48,7 +48,7 @@ def presented(event: Any) -> str:
 
 @dataclass(slots=True)
 class Guard:
-    """The values that open the door.
+    """The header's values that let a request in.
 
     Attributes:
         read: Fetches the values, most often one or two of them.

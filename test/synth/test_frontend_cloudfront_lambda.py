@@ -1,4 +1,4 @@
-"""v3's door: where each path leads, what is signed, cached and filtered, and where no secret is."""
+"""The frontend with functions: where paths lead, what is signed, cached, filtered; where no secret is."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_private_paths_reach_neither_api_nor_plugin_daemon(v3: Template, path: s
     assert Routing(v3).origin(path) == WEB_URL
 
 
-def test_uploads_door_knows_the_prefixes_of_uploads_and_the_hooks_end_at_the_daemon(v3: Template) -> None:
+def test_uploads_origin_knows_the_prefixes_of_uploads_and_the_hooks_end_at_the_daemon(v3: Template) -> None:
     routes = {p["RouteKey"]: p for p in v3.properties("AWS::ApiGatewayV2::Route").values()}
     files = {"/console/api", "/api", "/v1", "/files", "/triggers"}
     of_api = {f"ANY {path}" for prefix in files for path in (prefix, f"{prefix}/{{proxy+}}")}
@@ -115,7 +115,7 @@ def test_uploads_door_knows_the_prefixes_of_uploads_and_the_hooks_end_at_the_dae
     assert names == {"ANY /e/{proxy+}": "daemon-http", **dict.fromkeys(of_api, "api-lambda")}
 
 
-def test_whoever_knows_the_uploads_door_cannot_use_up_the_account_s_functions(v3: Template) -> None:
+def test_whoever_knows_the_uploads_origin_cannot_use_up_the_account_s_functions(v3: Template) -> None:
     (stage,) = v3.properties("AWS::ApiGatewayV2::Stage").values()
     settings = stage["DefaultRouteSettings"]
     assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (50, 50)
@@ -124,7 +124,7 @@ def test_whoever_knows_the_uploads_door_cannot_use_up_the_account_s_functions(v3
     assert reserved == []
 
 
-def test_only_the_distribution_gets_through_the_uploads_door(v3: Template) -> None:
+def test_only_the_distribution_gets_through_the_uploads_origin(v3: Template) -> None:
     (authorizer,) = v3.properties("AWS::ApiGatewayV2::Authorizer").values()
     assert authorizer["IdentitySource"] == ["$request.header.x-dify-origin"]
     assert authorizer["AuthorizerResultTtlInSeconds"] == 300
@@ -334,7 +334,7 @@ def test_one_small_api_answers_inside_the_network(v3: Template) -> None:
     assert v3.environment("web") if "web" in v3.containers() else True
 
 
-def test_without_a_second_door_bodies_end_at_one_megabyte(stack: cdk.Stack, workers: DifyWorkers) -> None:
+def test_without_a_second_origin_bodies_end_at_one_megabyte(stack: cdk.Stack, workers: DifyWorkers) -> None:
     frontend = DifyCloudFrontLambdaFrontend(
         stack, "Frontend", workers=workers, access=OFFICE, uploads=Uploads.EDGE_SIGNED
     )

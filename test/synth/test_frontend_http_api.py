@@ -1,4 +1,4 @@
-"""The HTTP API's door: where each path leads, who is let in, what it carries and what it costs not."""
+"""The frontend with an HTTP API: where each path leads, who is let in, what it supports and costs."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_tasks_leave_room_for_the_proxy(v2: Template) -> None:
         assert int(v2.task_of(component)["Memory"]) >= 1024, component
 
 
-def test_dify_is_told_what_the_door_carries(v2: Template) -> None:
+def test_dify_is_told_what_the_frontend_supports(v2: Template) -> None:
     api, worker, daemon = (v2.environment(component) for component in ("api", "worker", "plugin_daemon"))
     assert api["PLUGIN_DAEMON_TIMEOUT"] == api["APP_MAX_EXECUTION_TIME"] == "30"
     assert worker["PLUGIN_DAEMON_TIMEOUT"] == daemon["PLUGIN_MAX_EXECUTION_TIMEOUT"] == "600"
@@ -350,7 +350,7 @@ def test_fails_when_an_own_size_leaves_no_room_for_the_proxy(stack: cdk.Stack) -
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 
-def test_fails_when_a_limit_of_the_door_is_set_by_hand(stack: cdk.Stack) -> None:
+def test_fails_when_a_limit_of_the_frontend_is_set_by_hand(stack: cdk.Stack) -> None:
     workers = workers_in(stack, environment={Component.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "50"}})
     with pytest.raises(
         ValueError, match="UPLOAD_FILE_SIZE_LIMIT is set by dify_cdk, use a frontend that takes"
@@ -379,7 +379,7 @@ def test_fails_when_the_plugin_daemon_leaves_no_room_for_the_proxy(stack: cdk.St
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 
 
-def test_fails_when_two_doors_want_one_host_name(stack: cdk.Stack, workers: DifyWorkers) -> None:
+def test_fails_when_two_frontends_want_one_host_name(stack: cdk.Stack, workers: DifyWorkers) -> None:
     zone = zone_in(stack)
     domain = Domain(host_name="dify.example.com", zone=zone)
     DifyAlbFrontend(stack, "First", workers=workers, access=OFFICE, domain=domain)

@@ -1,4 +1,4 @@
-"""The load balancer's door: where each path really leads, TLS, access and timeouts."""
+"""The frontend with a load balancer: where each path really leads, TLS, access and timeouts."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_short_request_timeout_does_not_make_api_hang_up_on_the_plugin_daemon(
     assert synthesized(stack).environment("api")["GUNICORN_CMD_ARGS"].startswith("--keep-alive=125 ")
 
 
-def test_internal_door_has_private_addresses_and_the_proxy_lets_it_through(stack: cdk.Stack) -> None:
+def test_internal_frontend_has_private_addresses_and_the_proxy_lets_it_through(stack: cdk.Stack) -> None:
     access = Access(ipv4=["10.0.0.0/8"])
     DifyAlbFrontend(stack, "Frontend", workers=workers_in(stack), access=access, scheme=AlbScheme.INTERNAL)
     template = synthesized(stack)
@@ -174,11 +174,11 @@ def test_internal_door_has_private_addresses_and_the_proxy_lets_it_through(stack
     assert f"'Fn::GetAtt': ['{id}', 'DNSName']" in command
 
 
-def test_public_door_is_no_exception_for_the_proxy(v1: Template) -> None:
+def test_public_frontend_is_no_exception_for_the_proxy(v1: Template) -> None:
     assert "DNSName" not in str(v1.containers()["ssrf_proxy"]["Command"])
 
 
-def test_second_door_stands_beside_the_first(stack: cdk.Stack) -> None:
+def test_second_frontend_stands_beside_the_first(stack: cdk.Stack) -> None:
     workers, access = workers_in(stack), Access.anyone()
     first = DifyAlbFrontend(stack, "Frontend", workers=workers, access=access)
     DifyAlbFrontend(stack, "Second", workers=workers, access=access, announce=False)
