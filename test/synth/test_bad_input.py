@@ -374,10 +374,6 @@ WORKERS: dict[str, tuple[Make, str]] = {
         lambda site: site.workers_of(environment={Component.WORKER: {"A=B": "x"}}),
         r"^environment of worker: 'A=B' is not a variable name$",
     ),
-    "a_variable_is_a_number": (
-        lambda site: site.workers_of(environment={Component.WORKER: {"CELERY_WORKER_AMOUNT": 4}}),
-        r"^environment of worker: CELERY_WORKER_AMOUNT must be text",
-    ),
     "the_namespace_is_local": (
         lambda site: site.workers_of(namespace="dify.local"),
         r"^DifyWorkers\.namespace must not end with \.local, .* got 'dify\.local'$",

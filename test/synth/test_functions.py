@@ -83,11 +83,6 @@ class TestVariables:
         with pytest.raises(ValueError, match=r"must be the current version of its secret .* got AWSPREVIOUS"):
             _template(stack, workers)
 
-    def test_fails_when_a_value_is_neither(self, stack: cdk.Stack) -> None:
-        workers = workers_in(stack, environment={Component.API: {"SMTP_PORT": 25}})
-        with pytest.raises(ValueError, match=r"SMTP_PORT must be text or an ecs.Secret, got 25; write '25'"):
-            _template(stack, workers)
-
 
 class TestKeepWarm:
     def test_a_schedule_calls_the_function_as_its_url_would(self, stack: cdk.Stack) -> None:

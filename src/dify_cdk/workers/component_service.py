@@ -246,7 +246,6 @@ class ComponentTask(Construct):
         component = self._component
         extras = self._extras
         require_free(component, extras, self._platform.context(endpoint))
-        require_values(component, extras)
         secret_extras = {name: value for name, value in extras.items() if not isinstance(value, str)}
         secrets = {
             name: ecs.Secret.from_secrets_manager(source.secret, source.field)
@@ -458,20 +457,6 @@ class ComponentService(Construct):
     def wait_for(self, *dependencies: IDependable) -> None:
         """Start only after something else is done."""
         self._service.node.add_dependency(*dependencies)
-
-
-def require_values(component: Component, extras: Mapping[str, object]) -> None:
-    """Check the values of variables that a user adds.
-
-    Raises:
-        ValueError: If one is neither text nor an ``ecs.Secret``.
-    """
-    for name, value in extras.items():
-        if not isinstance(value, (str, ecs.Secret)):
-            raise ValueError(
-                f"environment of {component}: {name} must be text or an ecs.Secret, got {value!r}; "
-                f"write {str(value)!r}"
-            )
 
 
 def _processor(component: Component, platform: Platform) -> ecs.RuntimePlatform:

@@ -24,7 +24,7 @@ from dify_cdk.dify.environment import PublicEndpoint, plain_variables, require_f
 from dify_cdk.dify.limits import Limits
 from dify_cdk.frontends.parts.lambda_images import LambdaImages
 from dify_cdk.options.function_size import FunctionSize
-from dify_cdk.workers.component_service import Platform, require_values
+from dify_cdk.workers.component_service import Platform
 
 _KEPT_SECONDS = 70
 """How long servers in functions keep idle connections, but for a margin. Lambda Web Adapter keeps them for 4
@@ -269,7 +269,7 @@ def _by_secret(platform: Platform, component: Component) -> dict[str, dict[str, 
     return grouped
 
 
-def _source(component: Component, variable: str, value: object) -> tuple[str, str | None]:
+def _source(component: Component, variable: str, value: ecs.Secret) -> tuple[str, str | None]:
     """The secret and the field that a user's variable comes from, as the entry script asks for them.
 
     Raises:
@@ -280,8 +280,6 @@ def _source(component: Component, variable: str, value: object) -> tuple[str, st
         raise ValueError(
             f"{where} must be text where the component runs on AWS Lambda, which fetches secrets for api"
         )
-    require_values(component, {variable: value})
-    assert isinstance(value, ecs.Secret)  # texts do not come here
     if not value.has_field:
         if ":ssm:" in value.arn:
             raise ValueError(
