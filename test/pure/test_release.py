@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dify_cdk.cli.mirror_script import images
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, ReleaseTag
-from dify_cdk.dify.digests import LAMBDA_ADAPTER, RELEASES_FILE
+from dify_cdk.dify.digests import LAMBDA_ADAPTER, RELEASES_FILE, tags_of
 from dify_cdk.dify.release import DifyRelease
 from dify_facts import COMPONENTS
 from support import around_stand_ins
@@ -96,6 +96,13 @@ class TestDigests:
             *rows["lambda_adapter"].values(),
         ]
         assert all(digest is None or re.fullmatch(r"sha256:[0-9a-f]{64}", digest) for digest in digests)
+
+    @pytest.mark.parametrize("name", list(ReleaseTag)[1:])
+    def test_fails_when_a_release_does_not_say_a_tag(self, name: ReleaseTag) -> None:
+        (release,) = json.loads(RELEASES_FILE.read_text(encoding="utf-8"))["releases"]
+        del release[name]
+        with pytest.raises(ValueError, match=rf"does not say which {name} belongs to version 1\.17\.1"):
+            tags_of(release)
 
     def test_the_adapter_is_the_one_of_the_dockerfiles(self) -> None:
         assert images(["1.17.1"])[-1].source == LAMBDA_ADAPTER

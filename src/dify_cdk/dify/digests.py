@@ -26,7 +26,22 @@ def _digests() -> dict[str, str]:
     return {image: digest for row in rows for image, digest in row.items() if digest is not None}
 
 
-TESTED_COMBINATIONS = frozenset(tuple(row[name] for name in ReleaseTag) for row in _CONTENT["releases"])
+def tags_of(release: dict[str, Any]) -> tuple[str, ...]:
+    """The tags of a release, in the order of ``ReleaseTag``.
+
+    Raises:
+        ValueError: If one is missing, as when a component with an image of its own is new.
+    """
+    for name in ReleaseTag:
+        if name not in release:
+            raise ValueError(
+                f"releases.json does not say which {name} belongs to version {release['version']}: write its "
+                "tag into the row, and its image into digests"
+            )
+    return tuple(release[name] for name in ReleaseTag)
+
+
+TESTED_COMBINATIONS = frozenset(map(tags_of, _CONTENT["releases"]))
 """Tags this library is written for, in the order of ``ReleaseTag``."""
 
 KNOWN_DIGESTS = MappingProxyType(_digests())
