@@ -75,8 +75,7 @@ class NlbFrontend(Construct):
             )
             for component in (Component.API, Component.WEB)
         }
-        for service in self._services.values():
-            workers.hold_back(service)
+        workers.hold_back(self._services)
         self._log = logs.LogGroup(self, "Log", retention=logs.RetentionDays.ONE_MONTH)
         ends = {
             **self._services,

@@ -164,6 +164,8 @@ class ComponentSpec:
         egress: Where it may open connections to.
         host: Who runs it.
         option: The argument of its host without which it does not run; None if it always does.
+        starts_after: What a new revision waits for: a component whose new revision has to be there; None if
+            it may be there before all others.
         replicas: How many tasks may run.
         cpu_units: CPU units of a task by default, enough for a handful of users.
         memory_mib: Its memory in MiB, likewise.
@@ -185,6 +187,7 @@ class ComponentSpec:
     egress: EgressRule
     host: Host
     option: str | None
+    starts_after: Component | None
     replicas: Replicas
     cpu_units: int
     memory_mib: int
@@ -221,6 +224,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.ANYWHERE,
             host=Host.FRONTEND,
             option=None,
+            starts_after=Component.MIGRATION,
             replicas=Replicas.SCALABLE,
             cpu_units=512,
             memory_mib=2048,
@@ -244,6 +248,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.NETWORK,
             host=Host.FRONTEND,
             option="collaboration",
+            starts_after=Component.MIGRATION,
             replicas=Replicas.FIXED,
             cpu_units=256,
             memory_mib=1024,
@@ -266,6 +271,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.NETWORK,
             host=Host.FRONTEND,
             option=None,
+            # Its pages ask api for what comes with them.
+            starts_after=Component.API,
             replicas=Replicas.SCALABLE,
             cpu_units=256,
             memory_mib=1024,
@@ -287,6 +294,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
+            starts_after=Component.MIGRATION,
             replicas=Replicas.SCALABLE,
             cpu_units=1024,
             memory_mib=2048,
@@ -309,6 +317,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.NETWORK,
             host=Host.WORKERS,
             option="scheduler",
+            starts_after=Component.MIGRATION,
             replicas=Replicas.NEVER_TWO,
             cpu_units=256,
             memory_mib=1024,
@@ -331,6 +340,8 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
+            # The migration's one-off commands ask it for the installed plugins.
+            starts_after=None,
             replicas=Replicas.ONE,
             # Installs two plugins at a time, each with its Python packages, against a clock.
             cpu_units=1024,
@@ -354,6 +365,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.PROXY,
             host=Host.WORKERS,
             option=None,
+            starts_after=Component.MIGRATION,
             replicas=Replicas.FIXED,
             cpu_units=256,
             memory_mib=512,
@@ -377,6 +389,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.ANYWHERE,
             host=Host.WORKERS,
             option=None,
+            starts_after=None,
             replicas=Replicas.FIXED,
             cpu_units=256,
             memory_mib=512,
@@ -399,6 +412,7 @@ SPECS: Mapping[Component, ComponentSpec] = MappingProxyType(
             egress=EgressRule.NETWORK,
             host=Host.MIGRATION,
             option=None,
+            starts_after=None,
             replicas=Replicas.ONE,
             cpu_units=512,
             memory_mib=2048,

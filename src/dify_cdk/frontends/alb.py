@@ -279,8 +279,8 @@ class DifyAlbFrontend(Construct):
                 Host.FRONTEND, {"collaboration"} if self._endpoint.collaboration else ()
             )
         }
+        workers.hold_back(services)
         for service in services.values():
-            workers.hold_back(service)
             if self._edge:  # where they leave another frontend, they do so only when this one is there
                 service.wait_for(self._edge.distribution)
         return services

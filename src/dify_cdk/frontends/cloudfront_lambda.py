@@ -301,8 +301,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
             )
             for component in components
         }
-        for service in services.values():
-            workers.hold_back(service)
+        workers.hold_back(services)
         if second is not None:
             second.connect(services, workers)
         return services
@@ -348,7 +347,11 @@ def _define_functions(
         )
         for component, size in sizes.items()
     }
-    functions[Component.API].function.node.add_dependency(workers.migration)
+    for component, function in functions.items():
+        before = component.spec.starts_after
+        function.function.node.add_dependency(
+            functions[before].resource if before in functions else workers.migration
+        )
     return functions
 
 

@@ -133,8 +133,7 @@ class DifyHttpApiFrontend(Construct):
             scheme="https", host=host, limits=self._limits, idle_timeout_seconds=SERVICE_CONNECT_IDLE_SECONDS
         )
         self._services = self._define_services(kind, platform)
-        for service in self._services.values():
-            workers.hold_back(service)
+        workers.hold_back(self._services)
         workers.claim("discovery names of", _NAME)
         self._connect(workers)
         if domain:

@@ -358,6 +358,13 @@ class ComponentService(Construct):
         return self._service
 
     @property
+    def resource(self) -> ecs.CfnService:
+        """What to depend on before others may need it: afterwards its tasks are those of this deployment."""
+        resource = self._service.node.find_child("Service")
+        assert isinstance(resource, ecs.CfnService)
+        return resource
+
+    @property
     def connections(self) -> ec2.Connections:
         """The component's security group."""
         return self._service.connections
@@ -419,9 +426,7 @@ class ComponentService(Construct):
 
     def override(self, name: str, value: object) -> None:
         """Write a property of the ECS service as it stands, where the L2 writes none or another."""
-        resource = self._service.node.find_child("Service")
-        assert isinstance(resource, ecs.CfnService)
-        resource.add_property_override(name, value)
+        self.resource.add_property_override(name, value)
 
     def follow_queue(self, waiting_per_task: cloudwatch.IMetric, most: int) -> None:
         """Let the number of tasks, which has to scale already, follow what waits for each of them as well.

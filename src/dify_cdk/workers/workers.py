@@ -20,7 +20,6 @@ from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
 from dify_cdk.dify.components import (
-    BACKEND_COMPONENTS,
     NAMED_COMPONENTS,
     Component,
     Host,
@@ -221,15 +220,23 @@ class DifyWorkers(Construct):
         """The service of each background component."""
         return dict(self._services)
 
-    def hold_back(self, service: ComponentService) -> None:
-        """Let a service start only when the database is ready for it; one that has no data starts at once.
+    def hold_back(self, services: Mapping[Component, ComponentService]) -> None:
+        """Let services start in the order in which a release of Dify needs them. Frontends call it.
 
-        Frontends call it for each service of theirs.
+        First the migration, then what runs on its schema, then the pages that call api. Each service waits
+        until CloudFormation says that the one before it is stable; where that one is not among the services,
+        such as an api that a function runs, it waits for the migration. The plugin daemon, which the
+        migration calls, waits for its database only, and the proxy for nothing.
+
+        Args:
+            services: The services of one frontend, by component.
         """
-        if service.component in BACKEND_COMPONENTS:
-            service.wait_for(self.migration)
-        elif service.component.spec.uses_data:
-            service.wait_for(self._platform.data.initialization)
+        for component, service in services.items():
+            before = component.spec.starts_after
+            if before is not None:
+                service.wait_for(services[before].resource if before in services else self.migration)
+            elif component.spec.uses_data:
+                service.wait_for(self._platform.data.initialization)
 
     def announce(self, endpoint: PublicEndpoint) -> None:
         """Tell the background components the public URL of Dify and what the frontend there supports.
@@ -376,8 +383,7 @@ class DifyWorkers(Construct):
             )
             for component in hosted_by(Host.WORKERS, {"scheduler"} if with_scheduler else ())
         }
-        for service in services.values():
-            self.hold_back(service)
+        self.hold_back(services)
         tasks = self._platform.sizes[Component.WORKER].tasks
         if isinstance(tasks, Scaling):
             services[Component.WORKER].follow_queue(

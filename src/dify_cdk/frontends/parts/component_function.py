@@ -114,6 +114,13 @@ class ComponentFunction(Construct):
         return self._function
 
     @property
+    def resource(self) -> lambda_.CfnFunction:
+        """What to depend on before others may call it; the L2 would bring those that may call it along."""
+        resource = self._function.node.default_child
+        assert isinstance(resource, lambda_.CfnFunction)
+        return resource
+
+    @property
     def url(self) -> lambda_.FunctionUrl:
         """Its URL, which only CloudFront may call."""
         return self._url
