@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dify_cdk.dify.cache_users import CacheUser
 from dify_cdk.dify.environment import BROKER_DATABASE
 from dify_start import command_line
 from npm import installed
@@ -42,12 +43,13 @@ class Broker:
     Attributes:
         port: Where it listens.
         folder: Where it runs, and holds its certificate.
-        token: What it asks for, over TLS only, as ElastiCache does. Default: it has neither.
+        users: Who may log in and with which passwords, over TLS only, as in ElastiCache; Dify is the first.
+            Default: anybody, without either.
     """
 
     port: int
     folder: Path
-    token: str = ""
+    users: Mapping[CacheUser, Sequence[str]] = field(default_factory=dict)
 
     @property
     def certificate(self) -> Path:
@@ -61,28 +63,44 @@ class Broker:
     @property
     def url(self) -> str:
         """The broker as Celery takes it and the secret has it."""
-        if not self.token:
+        if not self.users:
             return f"redis://127.0.0.1:{self.port}/{BROKER_DATABASE}"
         options = f"ssl_cert_reqs=required&ssl_ca_certs={self.certificate}"
-        return f"rediss://:{self.token}@localhost:{self.port}/{BROKER_DATABASE}?{options}"
+        user, password = self._dify()
+        return f"rediss://{user}:{password}@localhost:{self.port}/{BROKER_DATABASE}?{options}"
 
     def server(self) -> Server:
         """What listens there."""
         port = ["--port", str(self.port)]
-        if self.token:
+        if self.users:
             self._sign()
             port = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
             port += ["--tls-cert-file", str(self.certificate), "--tls-key-file", str(self._key)]
-            port += ["--requirepass", self.token]
+            port += ["--aclfile", str(self._write_users())]
         command = ["redis-server", *port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         return Server(command, ready="Ready to accept connections", folder=self.folder)
 
     def command(self, *words: str) -> str:
         """What the command line tool says."""
-        tls = ["--tls", "--cacert", str(self.certificate), "--no-auth-warning", "-a", self.token]
-        command = ["redis-cli", "-h", "localhost", "-p", str(self.port), *(tls if self.token else [])]
+        command = ["redis-cli", "-h", "localhost", "-p", str(self.port)]
+        if self.users:
+            user, password = self._dify()
+            command += ["--tls", "--cacert", str(self.certificate), "--no-auth-warning"]
+            command += ["--user", user, "--pass", password]
         command += ["-n", str(BROKER_DATABASE), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def _dify(self) -> tuple[str, str]:
+        user, passwords = next(iter(self.users.items()))
+        return user.name, passwords[0]
+
+    def _write_users(self) -> Path:
+        lines = []
+        for user, passwords in self.users.items():
+            lines.append(f"user {user.name} {user.access} {' '.join(f'>{one}' for one in passwords)}\n")
+        path = self.folder / "users.acl"
+        path.write_text("".join(lines), encoding="utf-8")
+        return path
 
     def _sign(self) -> None:
         options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"

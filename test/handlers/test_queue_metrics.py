@@ -20,7 +20,8 @@ ENVIRONMENT = {
     "CACHE_HOST": "master.cache.example",
     "CACHE_PORT": "6379",
     "BROKER_DATABASE": "1",
-    "CACHE_TOKEN_ARN": "arn:token",
+    "CACHE_USER": "dify",
+    "CACHE_PASSWORD_ARN": "arn:password",
     "NAMESPACE": "Dify",
     "DIMENSION": "Cache",
     "DIMENSION_VALUE": "one",
@@ -165,14 +166,14 @@ def test_without_a_worker_nothing_is_said_about_each() -> None:
 # ---- failures
 
 
-class Token:
-    """What reads the token, and can forget it."""
+class Password:
+    """What reads the password, and can forget it."""
 
     def __init__(self) -> None:
         self.forgotten = 0
 
     def __call__(self, arn: str) -> str:
-        assert arn == ENVIRONMENT["CACHE_TOKEN_ARN"]
+        assert arn == ENVIRONMENT["CACHE_PASSWORD_ARN"]
         return "secret"
 
     def cache_clear(self) -> None:
@@ -207,7 +208,7 @@ FAILURES: dict[str, tuple[bytes | None, type[Exception], str]] = {
     "closed at once": (b"", BrokerError, "AUTH: the cache has closed the connection"),
     "closed in a line": (b"+OK\r\n+O", BrokerError, "SELECT: .*closed"),
     "closed in a text": (b"+OK\r\n+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$9\r\nmai", BrokerError, "SCAN: .*closed"),
-    "wrong token": (b"-WRONGPASS invalid\r\n", BrokerError, "^AUTH: WRONGPASS invalid$"),
+    "wrong password": (b"-WRONGPASS invalid\r\n", BrokerError, "^AUTH: WRONGPASS invalid$"),
     "a failover": (b"+OK\r\n+OK\r\n-LOADING soon\r\n", BrokerError, "^SCAN: LOADING soon$"),
     "another protocol": (b"HTTP/1.1 400 Bad Request\r\n", BrokerError, "not Redis's protocol"),
 }
@@ -218,24 +219,24 @@ def test_fails_when_it_cannot_look_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answers, kind, text = FAILURES[name]
-    token = Token()
+    password = Password()
     for variable, value in ENVIRONMENT.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(queue_metrics, "_token", token)
+    monkeypatch.setattr(queue_metrics, "_password", password)
     with contextlib.closing(Peer(answers)) as peer:
         monkeypatch.setattr(queue_metrics, "open_tls", peer.connect)
         with pytest.raises(kind, match=text) as failure:
             queue_metrics.on_schedule({}, None)
     assert "secret" not in str(failure.value)
     assert capsys.readouterr().out == ""
-    assert token.forgotten == 1
+    assert password.forgotten == 1
 
 
 def test_fails_when_the_cache_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue_metrics, "SECONDS", 0.2)
     begun = time.monotonic()
     with contextlib.closing(Peer(b"+OK\r\n", stays=True)) as peer, pytest.raises(TimeoutError):
-        look_at_cache(ENVIRONMENT, token="x", connect=peer.connect)
+        look_at_cache(ENVIRONMENT, password="x", connect=peer.connect)
     assert time.monotonic() - begun < 5
 
 

@@ -14,6 +14,7 @@ import pytest
 import queue_metrics
 from queue_metrics import BrokerError, Look, look_at_cache, open_tls
 
+from dify_cdk.dify.cache_users import DIFY, NOBODY
 from dify_cdk.dify.environment import BROKER_DATABASE
 from dify_servers import Broker, api, celery
 from handlers.lambda_entry import KEY, SECRET_KEY, FakeAws, serve
@@ -23,7 +24,8 @@ from servers import Server, free_port, require_program
 pytestmark = pytest.mark.slow
 
 ARN = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:Token-AbCdEf"
-TOKEN = "t" * 43
+PASSWORD = "p" * 43
+USERS = {DIFY: [PASSWORD], NOBODY: [PASSWORD]}
 WRONG = "w" * 43
 PLACES = 3
 _PATIENCE = 60
@@ -112,7 +114,7 @@ def dify(broker: Broker, prefix: str = "") -> Iterator[Dify]:
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     for name in ("redis-server", "openssl"):
         require_program(name, name)
-    found = Broker(port=free_port(), folder=tmp_path_factory.mktemp("broker"), token=TOKEN)
+    found = Broker(port=free_port(), folder=tmp_path_factory.mktemp("broker"), users=USERS)
     with found.server():
         yield found
 
@@ -137,12 +139,13 @@ def environment(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
         "CACHE_HOST": "localhost",
         "CACHE_PORT": str(broker.port),
         "BROKER_DATABASE": str(BROKER_DATABASE),
+        "CACHE_USER": DIFY.name,
     }
 
 
 @pytest.fixture
 def look(environment: dict[str, str]) -> Callable[[], Look]:
-    return lambda: look_at_cache(environment, token=TOKEN, connect=open_tls)
+    return lambda: look_at_cache(environment, password=PASSWORD, connect=open_tls)
 
 
 def settles(look: Callable[[], Look], *, waiting: int, workers: int, more: int = 0) -> None:
@@ -246,7 +249,7 @@ class TestTheFunction:
     @pytest.fixture
     def aws(self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAws]:
         own = {
-            "CACHE_TOKEN_ARN": ARN,
+            "CACHE_PASSWORD_ARN": ARN,
             "NAMESPACE": "Dify",
             "DIMENSION": "Cache",
             "DIMENSION_VALUE": "one",
@@ -261,13 +264,13 @@ class TestTheFunction:
             "AWS_DEFAULT_REGION": "eu-west-1",
             "NO_PROXY": "127.0.0.1",
         }
-        queue_metrics._token.cache_clear()
-        with serve(FakeAws(secrets={ARN: TOKEN})) as running:
+        queue_metrics._password.cache_clear()
+        with serve(FakeAws(secrets={ARN: PASSWORD})) as running:
             account["AWS_ENDPOINT_URL_SECRETS_MANAGER"] = running.url
             for name, value in {**environment, **own, **account}.items():
                 monkeypatch.setenv(name, value)
             yield running
-        queue_metrics._token.cache_clear()
+        queue_metrics._password.cache_clear()
 
     def test_one_line_holds_the_metrics(
         self, aws: FakeAws, queue: Callable[[int], None], working: Callable[[int], None],
@@ -283,14 +286,14 @@ class TestTheFunction:
         assert (found["Workers"], found["PerWorker"]) == (2, found["Waiting"] / 2)
         assert 3 <= found["Waiting"] <= 5
         assert before - 1 <= found["_aws"]["Timestamp"] / 1000 <= time.time() + 1
-        assert TOKEN not in line
+        assert PASSWORD not in line
 
-    def test_the_token_is_read_once(self, aws: FakeAws) -> None:
+    def test_the_password_is_read_once(self, aws: FakeAws) -> None:
         for _ in range(3):
             queue_metrics.on_schedule({}, None)
         assert aws.subjects == [ARN]
 
-    def test_fails_when_the_token_is_wrong_and_reads_it_again(
+    def test_fails_when_the_password_is_wrong_and_reads_it_again(
         self, aws: FakeAws, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """As after a rotation: one look is lost."""
@@ -299,7 +302,7 @@ class TestTheFunction:
             queue_metrics.on_schedule({}, None)
         assert WRONG not in str(failure.value)
         assert capsys.readouterr().out == ""
-        aws.secrets = {ARN: TOKEN}
+        aws.secrets = {ARN: PASSWORD}
         queue_metrics.on_schedule({}, None)
         assert "Waiting" in json.loads(capsys.readouterr().out)
 

@@ -60,6 +60,7 @@ REQUIRED: Mapping[Component, set[str]] = {
         *("SERVER_KEY", "DIFY_INNER_API_URL", "DIFY_INNER_API_KEY"),
         *("DB_HOST", "DB_PORT", "DB_USERNAME", "DB_PASSWORD", "DB_DATABASE", "DB_SSL_MODE"),
         *("REDIS_HOST", "REDIS_PORT", "REDIS_USERNAME", "REDIS_PASSWORD", "REDIS_DB", "REDIS_USE_SSL"),
+        "REDIS_KEY_PREFIX",
         *("PLUGIN_STORAGE_TYPE", "PLUGIN_STORAGE_OSS_BUCKET", "AWS_REGION"),
         *("S3_USE_AWS", "S3_USE_AWS_MANAGED_IAM", "S3_USE_PATH_STYLE", "PLUGIN_WORKING_PATH"),
         *("PLUGIN_INSTALLED_PATH", "PLUGIN_PACKAGE_CACHE_PATH", "PLUGIN_MEDIA_CACHE_PATH"),
@@ -124,7 +125,7 @@ class TestNames:
     @every_context
     @every_component
     def test_names_that_sound_secret_are_never_plain(self, component: Component, where: Context) -> None:
-        secret = re.compile("PASSWORD|KEY|TOKEN|SECRET|BROKER_URL")
+        secret = re.compile("PASSWORD|KEY(?!_PREFIX)|TOKEN|SECRET|BROKER_URL")
         plain = plain_variables(component, where).items()
         assert [name for name, value in plain if secret.search(name) and value] == []
 
@@ -198,7 +199,6 @@ class TestSecrets:
             ((Component.API, "PLUGIN_DAEMON_KEY"), (Component.PLUGIN_DAEMON, "SERVER_KEY")),
             ((Component.API, "INNER_API_KEY_FOR_PLUGIN"), (Component.PLUGIN_DAEMON, "DIFY_INNER_API_KEY")),
             ((Component.WORKER, "CODE_EXECUTION_API_KEY"), (Component.SANDBOX, "API_KEY")),
-            ((Component.API, "REDIS_PASSWORD"), (Component.PLUGIN_DAEMON, "REDIS_PASSWORD")),
             ((Component.API, "DB_PASSWORD"), (Component.API, "PGVECTOR_PASSWORD")),
         ],
         ids=lambda side: side[1],
@@ -216,11 +216,11 @@ class TestSecrets:
         assert found[Component.SANDBOX] == {Purpose.SANDBOX_KEY}
         assert found[Component.WEB] == found[Component.SSRF_PROXY] == set()
         assert found[Component.PLUGIN_DAEMON] == {
-            *(Purpose.PLUGIN_DATABASE, Purpose.CACHE_TOKEN, Purpose.PLUGIN_DAEMON_KEY, Purpose.INNER_API_KEY)
+            *(Purpose.PLUGIN_DATABASE, Purpose.PLUGIN_CACHE, Purpose.PLUGIN_DAEMON_KEY, Purpose.INNER_API_KEY)
         }
-        assert found[Component.API] == set(Purpose) - {Purpose.PLUGIN_DATABASE}
+        assert found[Component.API] == set(Purpose) - {Purpose.PLUGIN_DATABASE, Purpose.PLUGIN_CACHE}
         # Every process of Dify's api image starts with these.
-        start = {*(Purpose.SECRET_KEY, Purpose.DATABASE, Purpose.CACHE_TOKEN, Purpose.BROKER_URL)}
+        start = {*(Purpose.SECRET_KEY, Purpose.DATABASE, Purpose.CACHE, Purpose.BROKER_URL)}
         assert found[Component.API_WEBSOCKET] == found[Component.BEAT] == start
         assert found[Component.MIGRATION] == start | {Purpose.PLUGIN_DAEMON_KEY}
         assert found[Component.WORKER] == start | {Purpose.PLUGIN_DAEMON_KEY, Purpose.SANDBOX_KEY}
@@ -299,7 +299,7 @@ class TestValues:
                     "PGVECTOR_DATABASE": "pgvector",
                     "REDIS_HOST": "cache.example",
                     "REDIS_PORT": "6379",
-                    "REDIS_USERNAME": "",
+                    "REDIS_USERNAME": "dify",
                     "REDIS_DB": "0",
                     "REDIS_USE_SSL": "true",
                     "REDIS_SSL_CERT_REQS": "CERT_REQUIRED",
@@ -315,6 +315,8 @@ class TestValues:
                     "DB_HOST": "database.example",
                     "DB_DATABASE": "dify_plugin",
                     "DB_SSL_MODE": "require",
+                    "REDIS_USERNAME": "plugin-daemon",
+                    "REDIS_KEY_PREFIX": "plugin_daemon",
                     "PLUGIN_STORAGE_TYPE": "aws_s3",
                     "PLUGIN_STORAGE_OSS_BUCKET": "dify-files",
                     "AWS_REGION": "eu-west-1",

@@ -20,8 +20,9 @@ def test_every_purpose_has_one_row() -> None:
     [
         (Purpose.SECRET_KEY, Renewal.BY_HAND),
         (Purpose.INIT_PASSWORD, Renewal.POINTLESS),
-        (Purpose.CACHE_TOKEN, Renewal.BY_HAND),
-        (Purpose.BROKER_URL, Renewal.BY_HAND),
+        (Purpose.CACHE, Renewal.BY_DEPLOYING),
+        (Purpose.PLUGIN_CACHE, Renewal.BY_DEPLOYING),
+        (Purpose.BROKER_URL, Renewal.BY_DEPLOYING),
         (Purpose.DATABASE, Renewal.BY_DEPLOYING),
         (Purpose.INNER_API_KEY, Renewal.BY_DEPLOYING),
     ],
@@ -62,16 +63,10 @@ def test_secret_key_says_what_its_renewal_does(consequence: str) -> None:
     assert consequence in row_of(Purpose.SECRET_KEY).reason
 
 
-def test_the_cache_accepts_a_token_before_tasks_can_read_it() -> None:
-    order = positions(
-        row_of(Purpose.CACHE_TOKEN).steps,
-        "--auth-token-update-strategy ROTATE",
-        "wait replication-group-available",
-        "into the secret of the cache token",
-        "raise rotation= of DifyData",
-        "--auth-token-update-strategy SET",
-    )
-    assert order == sorted(order)
+def test_the_cache_says_how_to_get_rid_of_a_password_that_leaked() -> None:
+    reason = row_of(Purpose.CACHE).reason
+    assert "until the next renewal" in reason
+    assert "once more" in reason
 
 
 def test_who_has_to_do_something_is_told_what() -> None:

@@ -12,6 +12,9 @@ STATEFUL_TYPES = (
     "AWS::EC2::VPC",
     "AWS::ElastiCache::ReplicationGroup",
     "AWS::ElastiCache::SubnetGroup",
+    # No data, but their ids in the account follow from their place: a second one of the same is refused.
+    "AWS::ElastiCache::User",
+    "AWS::ElastiCache::UserGroup",
     "AWS::RDS::DBCluster",
     "AWS::RDS::DBClusterParameterGroup",
     "AWS::RDS::DBInstance",

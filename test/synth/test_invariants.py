@@ -23,7 +23,7 @@ STATEFUL = {
     "AWS::SecretsManager::Secret": ("RetainExceptOnCreate", "Retain"),
 }
 GENERATED_LETTERS_AND_DIGITS = {"ExcludePunctuation": True, "IncludeSpace": False}
-SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY|^API_KEY|BROKER_URL")
+SECRET_NAME = re.compile(r"PASSWORD|SECRET|TOKEN|_KEY(?!_PREFIX)|^API_KEY|BROKER_URL")
 DYNAMIC_REFERENCE = "{{resolve:"
 
 
@@ -75,12 +75,14 @@ def test_bucket_of_the_data_refuses_plain_http(template: Template) -> None:
     assert {"Bool": {"aws:SecureTransport": "false"}} in conditions
 
 
-def test_cache_is_encrypted_and_asks_for_its_token(template: Template) -> None:
+def test_cache_is_encrypted_and_asks_for_users(template: Template) -> None:
     (cache,) = template.properties("AWS::ElastiCache::ReplicationGroup").values()
     assert cache["AtRestEncryptionEnabled"] is True
     assert cache["TransitEncryptionEnabled"] is True
     assert cache["TransitEncryptionMode"] == "required"
-    assert "secretsmanager" in str(cache["AuthToken"])
+    assert "AuthToken" not in cache, "nobody else than its users"
+    (group,) = template.of_type("AWS::ElastiCache::UserGroup")
+    assert cache["UserGroupIds"] == [{"Ref": group}]
 
 
 def test_replaced_objects_stay_readable_for_a_while(template: Template) -> None:
@@ -166,7 +168,7 @@ def test_secrets_are_generated_one_per_purpose(template: Template) -> None:
     master_user = 1
     assert len([id for id in secrets if id.startswith("Data")]) == len(Purpose) + master_user
     for id, secret in secrets.items():
-        if "BrokerUrl" in id:  # made of the cache token, see below
+        if "BrokerUrl" in id:  # made of the cache's password, see below
             continue
         generator = secret["GenerateSecretString"]
         assert generator.items() >= GENERATED_LETTERS_AND_DIGITS.items(), id
@@ -183,13 +185,13 @@ def test_init_password_is_short_enough_for_dify(template: Template) -> None:
 
 def test_secret_values_appear_only_as_the_allowed_dynamic_references(template: Template) -> None:
     allowed = re.compile(
-        r"/DataCache[0-9A-F]{8}/Properties/AuthToken/"
+        r"/DataCache\w*User[0-9A-F]{8}/Properties/Passwords/"
         r"|/DataDatabaseCluster[0-9A-F]{8}/Properties/MasterUserPassword/"
         r"|/DataCacheBrokerUrl[0-9A-F]{8}/Properties/SecretString/"
         r"|/FrontendEdgeDistribution[0-9A-F]{8}/Properties/DistributionConfig/Origins/\d+/OriginCustomHeaders/"
     )
     found = [path for path, text in strings(template.resources) if DYNAMIC_REFERENCE in text]
-    assert len([path for path in found if path.startswith("/Data")]) == 3
+    assert len([path for path in found if path.startswith("/Data")]) == 5
     assert [path for path in found if not allowed.search(path)] == []
 
 

@@ -43,7 +43,7 @@ def test_v1_at_rest_by_hand(templates: Callable[[str], Template]) -> None:
         "Amazon VPC": pytest.approx(3 * 730 * 0.005),
         "Amazon EC2": pytest.approx(730 * 0.0042),
         "Amazon EBS": pytest.approx(8 * 0.08),
-        "AWS Secrets Manager": pytest.approx(10 * 0.4),
+        "AWS Secrets Manager": pytest.approx(11 * 0.4),
         "Amazon Route 53": pytest.approx(0.5),
     }
     assert bill.total == pytest.approx(230.70, abs=0.01)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
@@ -27,6 +29,7 @@ from dify_cdk.dify.rotation import RENEWALS, Renewal, renewal_of
 from support import REGION, Template
 from synth.test_contract import CONTRACT, stateful_ids
 
+KEPT_FOR_ONE_MORE = {Purpose.CACHE, Purpose.PLUGIN_CACHE}
 RENEWED = {purpose for purpose in Purpose if renewal_of(purpose) is Renewal.BY_DEPLOYING}
 
 
@@ -78,10 +81,10 @@ def test_a_rotation_defines_new_secrets_and_touches_nothing_else_that_holds_data
 ) -> None:
     before, after = (stateful_ids(template) for template in pair)
     gone, new = before.keys() - after.keys(), after.keys() - before.keys()
-    master_user = 1
-    assert len(gone) == len(new) == len(RENEWED) + master_user
-    assert {before[id] for id in gone} == {"AWS::SecretsManager::Secret"}
-    for word in ("SecretKey", "InitPassword", "CacheToken", "BrokerUrl"):
+    master_user, stay = 1, len(KEPT_FOR_ONE_MORE)
+    assert len(gone) + stay == len(new) == len(RENEWED) + master_user
+    assert {before[id] for id in gone} | {after[id] for id in new} == {"AWS::SecretsManager::Secret"}
+    for word in ("SecretKey", "InitPassword", "CacheToken", "CachePluginToken"):
         assert not [id for id in gone if word in id], word
 
 
@@ -103,6 +106,56 @@ def test_the_cluster_gets_the_new_master_password_in_place(pair: tuple[Template,
     before, after = (next(iter(t.properties("AWS::RDS::DBCluster").values())) for t in pair)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"MasterUserPassword"}  # the user's name would replace the cluster
+
+
+def passwords(template: Template) -> dict[str, list[str]]:
+    """Name of each user of the cache to the ids of the secrets with its passwords."""
+    return {
+        user["UserName"]: re.findall(r"DataCache\w+", json.dumps(user["Passwords"]))
+        for user in template.properties("AWS::ElastiCache::User").values()
+    }
+
+
+def test_users_of_the_cache_have_the_new_password_and_the_one_before(
+    pair: tuple[Template, Template], tmp_path: Path
+) -> None:
+    """So that neither old nor new tasks are refused while tasks are replaced."""
+    third = synthesize(str(tmp_path), 2, "alb")
+    generations = [passwords(template) for template in (*pair, third)]
+    for user in ("dify", "plugin-daemon"):
+        first, second, last = (one[user] for one in generations)
+        assert [len(first), len(second), len(last)] == [1, 2, 2]
+        assert second[1:] == first
+        assert last[1:] == second[:1]
+        assert len({*first, *second, *last}) == 3
+    assert {len(one["default"]) for one in generations} == {1}
+
+
+def test_what_reads_a_password_of_the_cache_waits_until_the_users_have_it(
+    pair: tuple[Template, Template],
+) -> None:
+    after = pair[1]
+    users = set(after.of_type("AWS::ElastiCache::User"))
+    services = after.of_type("AWS::ECS::Service")
+    (daemon,) = [row for id, row in services.items() if "PluginDaemon" in id]
+    (migration_id,) = after.of_type("Custom::DifyMigration")
+    migration = after.resources[migration_id]
+    assert users <= set(daemon["DependsOn"])
+    assert users <= set(migration["DependsOn"])
+    for component in (Component.API, Component.WORKER, Component.BEAT):
+        (service,) = [row for id, row in services.items() if f"{component.construct_id}Service" in id]
+        assert migration_id in service["DependsOn"], component
+
+
+def test_the_broker_s_url_has_the_newest_password(pair: tuple[Template, Template]) -> None:
+    for template in pair:
+        (url,) = [
+            str(one["SecretString"])
+            for id, one in template.properties("AWS::SecretsManager::Secret").items()
+            if id.startswith("DataCacheBrokerUrl")
+        ]
+        assert "rediss://dify:{{resolve:secretsmanager:" in url
+        assert re.findall(r"DataCache\w*Token\w+", url) == passwords(template)["dify"][:1]
 
 
 def test_the_cache_is_not_touched(pair: tuple[Template, Template]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -15,12 +15,18 @@ from constructs import Construct
 from dify_cdk._arguments import checked
 from dify_cdk._checks import require_literal, require_match, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
-from dify_cdk.data.secrets import define_secret
+from dify_cdk.data.secrets import define_secret, rotated
+from dify_cdk.dify.cache_users import DIFY, NOBODY, PLUGIN_DAEMON, CacheUser
 from dify_cdk.dify.environment import BROKER_DATABASE, CACHE_PORT
 from dify_cdk.options.windows import MaintenanceWindows
 
+_ENGINE = "valkey"
 _ENGINE_VERSION = "8.2"
 _MAX_REPLICAS = 5
+_REASONS = {
+    "AwsSolutions-AEC5": "the standard port is what Dify documents; the security group guards it",
+    "AwsSolutions-AEC6": "its users have passwords: nobody logs in with a token",
+}
 
 
 @checked
@@ -56,16 +62,18 @@ class CacheSize:
 @checked
 @jsii.implements(ec2.IConnectable)
 class Cache(Construct):
-    """A Valkey replication group with TLS, a token, and cluster mode disabled.
+    """A Valkey replication group with TLS, two users, and cluster mode disabled.
 
     Dify keeps its cache in database 0 and its job queue in database 1; ElastiCache Serverless and cluster
-    mode have database 0 only.
+    mode have database 0 only. Dify's own components log in as a user who may do everything, and the plugin
+    daemon as one who may use its own keys and channels only. Nobody logs in without a name.
 
     Args:
         vpc: VPC for the nodes.
         subnets: Subnets for the nodes.
         size: Node type and replicas.
-        removal_policy: What happens to the data and the secrets when the stack is deleted.
+        removal_policy: What happens to the data, the users and the secrets when the stack is deleted.
+        rotation: How often the passwords have been renewed. Each user has the newest one and the one before.
         windows: When AWS may maintain it. Default: when AWS likes.
     """
 
@@ -78,11 +86,18 @@ class Cache(Construct):
         subnets: Sequence[ec2.ISubnet],
         size: CacheSize,
         removal_policy: cdk.RemovalPolicy,
+        rotation: int = 0,
         windows: MaintenanceWindows | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._node_count = 1 + size.replicas
-        self._token = define_secret(self, "Token", "Dify: cache token", removal_policy)
+        self._removal_policy = removal_policy
+        self._rotation = rotation
+        passwords = {
+            DIFY: self._define_passwords("Token", DIFY),  # from when there was one for all: ids stay
+            PLUGIN_DAEMON: self._define_passwords("PluginToken", PLUGIN_DAEMON),
+        }
+        self._password, self._plugin_password = (newest for newest, *_ in passwords.values())
         security_group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=vpc, allow_all_outbound=False, description="Dify cache"
         )
@@ -96,7 +111,7 @@ class Cache(Construct):
             self,
             "Resource",
             replication_group_description="Dify cache and job queue",
-            engine="valkey",
+            engine=_ENGINE,
             engine_version=_ENGINE_VERSION,
             auto_minor_version_upgrade=False,  # as with the database: what runs is what the template says
             preferred_maintenance_window=windows.maintenance if windows else None,
@@ -109,18 +124,15 @@ class Cache(Construct):
             transit_encryption_enabled=True,
             transit_encryption_mode="required",
             at_rest_encryption_enabled=True,
-            auth_token=self._token.secret_value.unsafe_unwrap(),  # a dynamic reference, not the value
+            user_group_ids=[self._define_users(passwords).ref],
             cache_subnet_group_name=subnet_group.ref,
             security_group_ids=[security_group.security_group_id],
         )
         self._resource.apply_removal_policy(removal_policy)
+        acknowledge(self._resource, _REASONS)
         if not size.replicas:
             self._warn_about_single_node()
-        acknowledge(
-            self._resource,
-            {"AwsSolutions-AEC5": "the standard port is what Dify documents; the security group guards it"},
-        )
-        self._broker_url = self._define_broker_url(removal_policy)
+        self._broker_url = self._define_broker_url()
 
     @property
     def connections(self) -> ec2.Connections:
@@ -143,13 +155,18 @@ class Cache(Construct):
         return [f"{self.group_id}-{number:03d}" for number in range(1, self._node_count + 1)]
 
     @property
-    def token(self) -> secretsmanager.ISecret:
-        """Secret with the token as plain text."""
-        return self._token
+    def password(self) -> secretsmanager.ISecret:
+        """Secret with the password of Dify's own components as plain text."""
+        return self._password
+
+    @property
+    def plugin_password(self) -> secretsmanager.ISecret:
+        """Secret with the password of the plugin daemon as plain text."""
+        return self._plugin_password
 
     @property
     def broker_url(self) -> secretsmanager.ISecret:
-        """Secret with Celery's broker URL, which contains the token."""
+        """Secret with Celery's broker URL, which contains the password of Dify's own components."""
         return self._broker_url
 
     def _warn_about_single_node(self) -> None:
@@ -160,16 +177,62 @@ class Cache(Construct):
         )
         acknowledge(self._resource, {"AwsSolutions-AEC4": "one node is the caller's choice, who is warned"})
 
-    def _define_broker_url(self, removal_policy: cdk.RemovalPolicy) -> secretsmanager.Secret:
-        token = self._token.secret_value.unsafe_unwrap()
+    def _define_passwords(self, id: str, user: CacheUser) -> list[secretsmanager.Secret]:
+        """The newest first. Tasks that run while a new one is deployed still have the one before."""
+        return [
+            define_secret(self, rotated(id, number), f"Dify: cache user {user.name}", self._removal_policy)
+            for number in (self._rotation, self._rotation - 1)
+            if number >= 0
+        ]
+
+    def _define_users(
+        self, passwords: Mapping[CacheUser, Sequence[secretsmanager.Secret]]
+    ) -> elasticache.CfnUserGroup:
+        """The users, and the group of them that a cache is given. They stay with a cache that stays."""
+        # A group for Valkey takes nobody without a password, who could not use it: he may not log in.
+        owners = {**passwords, NOBODY: passwords[DIFY][:1]}
+        users = []
+        for user, secrets in owners.items():
+            resource = elasticache.CfnUser(
+                self,
+                f"{_construct_id(user)}User",
+                engine=_ENGINE,
+                user_id=self._name(user.name),
+                user_name=user.name,
+                access_string=user.access,
+                passwords=[one.secret_value.unsafe_unwrap() for one in secrets],  # dynamic references
+            )
+            resource.apply_removal_policy(self._removal_policy)
+            users.append(resource)
+        group = elasticache.CfnUserGroup(
+            self,
+            "Users",
+            engine=_ENGINE,
+            user_group_id=self._name("users"),
+            user_ids=[user.ref for user in users],
+        )
+        group.apply_removal_policy(self._removal_policy)
+        return group
+
+    def _name(self, what: str) -> str:
+        """An id that no other stack has, nor this one once it was deleted and its users stayed behind."""
+        guid = cdk.Fn.select(2, cdk.Fn.split("/", cdk.Stack.of(self).stack_id))
+        return f"dify-{self.node.addr[-8:]}-{cdk.Fn.select(0, cdk.Fn.split('-', guid))}-{what}"
+
+    def _define_broker_url(self) -> secretsmanager.Secret:
+        login = f"{DIFY.name}:{self._password.secret_value.unsafe_unwrap()}"
         # Celery stops without ssl_cert_reqs in the URL; the certificate is signed by a public authority.
-        url = f"rediss://:{token}@{self.endpoint}:{CACHE_PORT}/{BROKER_DATABASE}?ssl_cert_reqs=required"
+        url = f"rediss://{login}@{self.endpoint}:{CACHE_PORT}/{BROKER_DATABASE}?ssl_cert_reqs=required"
         secret = secretsmanager.Secret(
             self,
-            "BrokerUrl",
+            rotated("BrokerUrl", self._rotation),
             description="Dify: Celery broker URL",
-            removal_policy=removal_policy,
+            removal_policy=self._removal_policy,
             secret_string_value=cdk.SecretValue.unsafe_plain_text(url),  # holds a dynamic reference only
         )
-        acknowledge(secret, {"AwsSolutions-SMG4": "follows the cache token"})
+        acknowledge(secret, {"AwsSolutions-SMG4": "follows the password in it"})
         return secret
+
+
+def _construct_id(user: CacheUser) -> str:
+    return "".join(part.capitalize() for part in user.name.split("-"))

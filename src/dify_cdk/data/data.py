@@ -75,12 +75,13 @@ class DifyData(Construct):
             refuses to go back. Default: ``17.9``.
         windows: When AWS may back up and maintain database and cache. Default: when AWS likes.
         rotation: How often passwords and keys have been renewed. Raise it by one and deploy to give new
-            values to the passwords of the database roles and the master user, the keys between components,
-            and the credentials for Amazon SES. Every task and function that reads one is replaced; in the
-            minutes in between, requests and jobs of the old tasks may fail. The old secrets stay, so that a
-            failed deployment can roll back to them: delete them afterwards. ``SECRET_KEY``, ``INIT_PASSWORD``
-            and the cache token keep their values, unless you put new ones into their secrets first: see
-            :data:`dify_cdk.dify.rotation.RENEWALS`.
+            values to the passwords of the database roles, the master user and the users of the cache, the
+            keys between components, and the credentials for Amazon SES. Every task and function that reads
+            one is replaced; in the minutes in between, requests and jobs of the old tasks may fail. The cache
+            takes the newest passwords and those before, until the next time. The old secrets stay, so that a
+            failed deployment can roll back to them: delete those that are no longer in the stack afterwards.
+            ``SECRET_KEY`` and ``INIT_PASSWORD`` keep their values, unless you put new ones into their secrets
+            first: see :data:`dify_cdk.dify.rotation.RENEWALS`.
         removal_policy: What happens to all stateful resources when the stack is deleted: ``RETAIN`` or
             ``DESTROY``, which also turns the cluster's deletion protection off. Default: the cluster leaves a
             snapshot, and everything else is retained.
@@ -152,6 +153,7 @@ class DifyData(Construct):
             subnets=data_subnets,
             size=cache_size,
             removal_policy=kept,
+            rotation=rotation,
             windows=windows,
         )
         self._storage = Storage(self, "Storage", removal_policy=kept)
@@ -258,7 +260,8 @@ class DifyData(Construct):
         self, removal_policy: cdk.RemovalPolicy, secret_key: secretsmanager.ISecret | None
     ) -> dict[Purpose, secretsmanager.ISecret]:
         secrets: dict[Purpose, secretsmanager.ISecret] = {
-            Purpose.CACHE_TOKEN: self._cache.token,
+            Purpose.CACHE: self._cache.password,
+            Purpose.PLUGIN_CACHE: self._cache.plugin_password,
             Purpose.BROKER_URL: self._cache.broker_url,
         }
         for purpose, user in ((Purpose.DATABASE, MAIN_ROLE), (Purpose.PLUGIN_DATABASE, PLUGIN_ROLE)):

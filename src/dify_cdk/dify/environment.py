@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from dify_cdk._arguments import checked
+from dify_cdk.dify import cache_users
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, private_url
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
 from dify_cdk.dify.limits import Limits
@@ -26,7 +27,8 @@ class Purpose(StrEnum):
     INIT_PASSWORD = "InitPassword"
     DATABASE = "DatabaseUser"
     PLUGIN_DATABASE = "PluginDatabaseUser"
-    CACHE_TOKEN = "CacheToken"
+    CACHE = "CacheUser"
+    PLUGIN_CACHE = "PluginCacheUser"
     BROKER_URL = "BrokerUrl"
     SANDBOX_KEY = "SandboxKey"
     PLUGIN_DAEMON_KEY = "PluginDaemonKey"
@@ -411,16 +413,20 @@ _DATABASE = (
 _CACHE = (
     Row("REDIS_HOST", (*_BACKEND, Component.PLUGIN_DAEMON), _cache_host, _DATA_OPTION),
     Row("REDIS_PORT", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_PORT), _DATA_OPTION),
-    Row("REDIS_USERNAME", (*_BACKEND, Component.PLUGIN_DAEMON), "", _DATA_OPTION),
-    Row(
-        "REDIS_PASSWORD", (*_BACKEND, Component.PLUGIN_DAEMON), SecretField(Purpose.CACHE_TOKEN), _DATA_OPTION
-    ),
+    Row("REDIS_USERNAME", _BACKEND, cache_users.DIFY.name, _DATA_OPTION),
+    Row("REDIS_PASSWORD", _BACKEND, SecretField(Purpose.CACHE), _DATA_OPTION),
+    Row("REDIS_USERNAME", _DAEMON, cache_users.PLUGIN_DAEMON.name, _DATA_OPTION),
+    Row("REDIS_PASSWORD", _DAEMON, SecretField(Purpose.PLUGIN_CACHE), _DATA_OPTION),
+    Row("REDIS_KEY_PREFIX", _DAEMON, cache_users.PLUGIN_PREFIX, "nothing: its user may use no other names"),
     Row("REDIS_DB", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_DATABASE), _DATA_OPTION),
     Row("REDIS_USE_SSL", (*_BACKEND, Component.PLUGIN_DAEMON), "true", _DATA_OPTION),
     # The plugin daemon refuses to start with CERT_REQUIRED and no CA file; unset it verifies as well.
     Row("REDIS_SSL_CERT_REQS", _BACKEND, "CERT_REQUIRED", _DATA_OPTION),
     Row("CELERY_BROKER_URL", _BACKEND, SecretField(Purpose.BROKER_URL), _DATA_OPTION),
     Row("CELERY_BACKEND", _BACKEND, "redis", _DATA_OPTION),
+    # It takes the password out of the broker's URL and not the name: nobody may log in without one
+    # (schedule/queue_monitor_task.py of dify 1.14.2, commit ad96501e0).
+    Row("ENABLE_DATASETS_QUEUE_MONITOR", _BACKEND, "false", "DifyMonitoring, which has alarms for the queue"),
 )
 
 _STORAGE = (
@@ -658,6 +664,12 @@ def _require_safe(component: Component, name: str, value: object, context: Conte
         raise ValueError(
             f"environment of {component}: GUNICORN_CMD_ARGS must hold none of {flags}: a client could call "
             f"any path of api by a header, got {value!r}"
+        )
+    prefix = f"{cache_users.PLUGIN_PREFIX}:"
+    if name == "REDIS_KEY_PREFIX" and f"{value.strip()}:".startswith(prefix):
+        raise ValueError(
+            f"environment of {component}: {name} must not begin with {prefix[:-1]}: plugins may read and "
+            f"write all keys that do, got {value!r}"
         )
     timeout = context.options.get("WORKER_TIMEOUT")
     if name == "CODE_EXECUTION_READ_TIMEOUT" and timeout and value.isdecimal() and int(value) <= int(timeout):

@@ -105,27 +105,17 @@ RENEWALS = (
         reason="the old access key is deleted at the end of the deployment",
     ),
     SecretRenewal(
-        secret="cache token and the broker URL made of it",
-        purposes=(Purpose.CACHE_TOKEN, Purpose.BROKER_URL),
-        renewal=Renewal.BY_HAND,
-        reason="CloudFormation may replace the cache, and with it all waiting jobs, when the token's "
-        "property changes; the cache itself accepts two tokens for a while",
-        steps=(
-            "make up a new token of 16 to 128 letters and digits, NEW in these commands",
-            "aws elasticache modify-replication-group --replication-group-id ID --apply-immediately "
-            "--auth-token NEW --auth-token-update-strategy ROTATE",
-            "aws elasticache wait replication-group-available --replication-group-id ID",
-            "put it into the secret of the cache token, and the URL with it into that of the broker URL, "
-            "not before the cache accepts it: tasks that start read both",
-            "raise rotation= of DifyData by one and deploy, which replaces every task that reads them",
-            "aws elasticache modify-replication-group --replication-group-id ID --apply-immediately "
-            "--auth-token NEW --auth-token-update-strategy SET",
-        ),
+        secret="passwords of the cache's users dify and plugin-daemon, and the broker URL",
+        purposes=(Purpose.CACHE, Purpose.PLUGIN_CACHE, Purpose.BROKER_URL),
+        renewal=Renewal.BY_DEPLOYING,
+        reason="a user has two passwords, the newest and the one before, so that old tasks go on until they "
+        "are replaced; one that leaked opens the cache until the next renewal: raise rotation= once more "
+        "when the deployment is done, not by two at once, which would shut old tasks out",
     ),
 )
 """Every secret that the library defines; those that you pass in are read again when tasks are replaced.
 
-See https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/auth.html
+See https://docs.aws.amazon.com/AmazonElastiCache/latest/dg/Clusters.RBAC.html
 """
 
 

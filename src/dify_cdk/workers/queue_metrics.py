@@ -15,6 +15,7 @@ from dify_cdk.cdk_helpers.assets import handler_dir
 from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_vpc_execution
 from dify_cdk.data.data import DifyData
+from dify_cdk.dify.cache_users import DIFY
 from dify_cdk.dify.environment import BROKER_DATABASE, CACHE_PORT, Purpose
 from dify_cdk.network.network import Tiers
 
@@ -24,7 +25,7 @@ WAITING_JOBS = "WaitingJobs"
 CONNECTED_WORKERS = "ConnectedWorkers"
 WAITING_JOBS_PER_WORKER = "WaitingJobsPerWorker"
 
-_TIMEOUT_SECONDS = 25  # two tries to read the token, and the look: before the next one begins
+_TIMEOUT_SECONDS = 25  # two tries to read the password, and the look: before the next one begins
 _HTTPS = 443
 
 
@@ -39,12 +40,12 @@ class QueueMetrics(Construct):
     Of the waiting jobs one may be missing for each worker whose places are all taken, and a job that is put
     off counts as waiting. How long a job has waited cannot be seen.
 
-    It reads the cache's token from Secrets Manager, so that it needs internet egress, or the endpoint that a
-    closed network has. Lambda delivers its log itself. The metrics are paid for as custom
+    It reads the password for the cache from Secrets Manager, so that it needs internet egress, or the
+    endpoint that a closed network has. Lambda delivers its log itself. The metrics are paid for as custom
     metrics, which ``dify-cdk compare`` does not know, and the function costs some cents.
 
     Args:
-        data: The cache, its token and the network.
+        data: The cache, the password and the network.
         tiers: Where the function stands.
 
     See https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Lambda.html
@@ -74,7 +75,7 @@ class QueueMetrics(Construct):
             initial_policy=[
                 iam.PolicyStatement(
                     actions=["secretsmanager:GetSecretValue"],
-                    resources=[data.secret(Purpose.CACHE_TOKEN).secret_arn],
+                    resources=[data.secret(Purpose.CACHE).secret_arn],
                 )
             ],
         )
@@ -82,6 +83,7 @@ class QueueMetrics(Construct):
             self._function, {"AwsSolutions-L1": "the runtime is pinned to what the handler is tested with"}
         )
         acknowledge_vpc_execution(self._function)
+        self._function.node.add_dependency(data.cache)  # which knows a new password before it is read
         events.Rule(
             self,
             "EveryMinute",
@@ -127,7 +129,8 @@ class QueueMetrics(Construct):
             "CACHE_HOST": data.cache.endpoint,
             "CACHE_PORT": str(CACHE_PORT),
             "BROKER_DATABASE": str(BROKER_DATABASE),
-            "CACHE_TOKEN_ARN": data.secret(Purpose.CACHE_TOKEN).secret_arn,
+            "CACHE_USER": DIFY.name,
+            "CACHE_PASSWORD_ARN": data.secret(Purpose.CACHE).secret_arn,
             "NAMESPACE": NAMESPACE,
             "DIMENSION": DIMENSION,
             "DIMENSION_VALUE": self._cache_id,

@@ -226,7 +226,7 @@ class DifyWorkers(Construct):
         First the migration, then what runs on its schema, then the pages that call api. Each service waits
         until CloudFormation says that the one before it is stable; where that one is not among the services,
         such as an api that a function runs, it waits for the migration. The plugin daemon, which the
-        migration calls, waits for its database only, and the proxy for nothing.
+        migration calls, waits for database and cache only, and the proxy for nothing.
 
         Args:
             services: The services of one frontend, by component.
@@ -236,7 +236,8 @@ class DifyWorkers(Construct):
             if before is not None:
                 service.wait_for(services[before].resource if before in services else self.migration)
             elif component.spec.uses_data:
-                service.wait_for(self._platform.data.initialization)
+                data = self._platform.data
+                service.wait_for(data.initialization, data.cache)
 
     def announce(self, endpoint: PublicEndpoint) -> None:
         """Tell the background components the public URL of Dify and what the frontend there supports.

@@ -22,7 +22,8 @@ Environment::
 
     CACHE_HOST, CACHE_PORT      the cache, with TLS
     BROKER_DATABASE             number of the database that holds the queue
-    CACHE_TOKEN_ARN             secret with the cache's token as plain text
+    CACHE_USER                  who logs in
+    CACHE_PASSWORD_ARN          secret with the user's password as plain text
     NAMESPACE                   of the metrics
     DIMENSION, DIMENSION_VALUE  of the metrics: tells installations apart
     WAITING, WORKERS, WAITING_PER_WORKER    names of the metrics
@@ -68,10 +69,10 @@ class Look:
 def on_schedule(event: object, context: object) -> None:
     """Look once."""
     try:
-        token = _token(os.environ["CACHE_TOKEN_ARN"])
-        found = look_at_cache(os.environ, token=token, connect=open_tls)
+        password = _password(os.environ["CACHE_PASSWORD_ARN"])
+        found = look_at_cache(os.environ, password=password, connect=open_tls)
     except Exception:
-        _token.cache_clear()  # it may have been rotated: the next look reads it again
+        _password.cache_clear()  # it may have been rotated: the next look reads it again
         raise
     # Not by a logger: CloudWatch finds metrics only in a line that is JSON as a whole.
     print(json.dumps(document(found, os.environ, millis=int(time.time() * 1000))), flush=True)
@@ -106,12 +107,12 @@ def open_tls(host: str, port: int) -> socket.socket:
     return ssl.create_default_context().wrap_socket(plain, server_hostname=host)
 
 
-def look_at_cache(environment: Mapping[str, str], *, token: str, connect: Connect) -> Look:
+def look_at_cache(environment: Mapping[str, str], *, password: str, connect: Connect) -> Look:
     """Log in and look.
 
     Args:
         environment: Where the cache is.
-        token: The cache's token.
+        password: The password of the user.
         connect: Opens a connection.
 
     Raises:
@@ -124,7 +125,7 @@ def look_at_cache(environment: Mapping[str, str], *, token: str, connect: Connec
     ):
         connection.settimeout(SECONDS)
         broker = Broker(connection.sendall, answers)
-        broker.ask("AUTH", token)
+        broker.ask("AUTH", environment["CACHE_USER"], password)
         broker.ask("SELECT", environment["BROKER_DATABASE"])
         return look(broker, database=environment["BROKER_DATABASE"])
 
@@ -209,7 +210,7 @@ class Broker:
 
 
 @functools.cache
-def _token(arn: str) -> str:
+def _password(arn: str) -> str:
     import boto3
     from botocore.config import Config
 

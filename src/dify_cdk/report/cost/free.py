@@ -72,6 +72,8 @@ _BY_REASON: Mapping[Reason, tuple[str, ...]] = {
         "AWS::ECS::ClusterCapacityProviderAssociations",
         "AWS::ElastiCache::ParameterGroup",
         "AWS::ElastiCache::SubnetGroup",
+        "AWS::ElastiCache::User",
+        "AWS::ElastiCache::UserGroup",
         "AWS::ElasticLoadBalancingV2::Listener",
         "AWS::ElasticLoadBalancingV2::ListenerCertificate",
         "AWS::ElasticLoadBalancingV2::ListenerRule",
