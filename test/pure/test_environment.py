@@ -607,6 +607,21 @@ class TestExtras:
         with pytest.raises(ValueError, match=f"{name} is set by dify_cdk, use {re.escape(option)}$"):
             require_free(Component.API, {name: "x"}, STREAMING)
 
+    @pytest.mark.parametrize("value", ["plugin_daemon", " plugin_daemon ", "plugin_daemon:a"])
+    def test_fails_when_plugins_could_read_all_keys(self, value: str) -> None:
+        with pytest.raises(ValueError, match="REDIS_KEY_PREFIX must not begin with plugin_daemon: plugins"):
+            require_free(Component.WORKER, {"REDIS_KEY_PREFIX": value}, STREAMING)
+
+    @pytest.mark.parametrize("value", ["", "mine", "plugin_daemons", "my:plugin_daemon"])
+    def test_other_prefixes_are_free_but_not_the_daemon_s(self, value: str) -> None:
+        require_free(Component.WORKER, {"REDIS_KEY_PREFIX": value}, STREAMING)
+        with pytest.raises(ValueError, match="REDIS_KEY_PREFIX is set by dify_cdk, use nothing: its user"):
+            require_free(Component.PLUGIN_DAEMON, {"REDIS_KEY_PREFIX": value}, STREAMING)
+
+    def test_fails_when_dify_s_own_look_at_the_queue_is_switched_on(self) -> None:
+        with pytest.raises(ValueError, match=r"ENABLE_DATASETS_QUEUE_MONITOR is set .* use DifyMonitoring"):
+            require_free(Component.BEAT, {"ENABLE_DATASETS_QUEUE_MONITOR": "true"}, STREAMING)
+
     @pytest.mark.parametrize("name", ["", "A=B", "A B", "A\n", " A"])
     def test_fails_when_a_name_is_none(self, name: str) -> None:
         with pytest.raises(ValueError, match=r"environment of worker: .* is not a variable name$"):
