@@ -20,7 +20,12 @@ CONTENT = b"kept"
 _FILE = "upload_files/kept.txt"
 _RETAINING = {"Retain", "RetainExceptOnCreate"}
 _SECRET = "AWS::SecretsManager::Secret"
-_RETAINED = {"AWS::ElastiCache::ReplicationGroup": 1, _SECRET: 10}
+_RETAINED = {
+    "AWS::ElastiCache::ReplicationGroup": 1,
+    "AWS::ElastiCache::User": 3,
+    "AWS::ElastiCache::UserGroup": 1,
+    _SECRET: 11,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
