@@ -15,7 +15,7 @@ from deployed.tools import require_tools
 from deployed.world import World
 from handlers.postgres import start_postgres
 
-pytest.register_assert_rewrite("deployed.stages")
+pytest.register_assert_rewrite("deployed.stages", "deployed.rotating")
 
 
 @pytest.fixture(scope="module")

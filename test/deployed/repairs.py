@@ -103,6 +103,7 @@ def apply(settings: Settings, journal: Journal) -> None:
     run_task_passes_roles()
     data_api_reads_the_secret_as_the_caller()
     clusters_are_served_by_postgres(Postgres(port=settings.postgres_port))
+    users_of_caches_are_recorded(journal)
     protected_clusters_stay()
     container_secrets_are_kept()
     one_off_tasks_end(journal)
@@ -368,13 +369,24 @@ def clusters_are_served_by_postgres(server: Postgres) -> None:
     rds = module("services.rds")
     cluster, instance = handlers_of("AWS::RDS::DBCluster"), handlers_of("AWS::RDS::DBInstance")
     create_cluster, create_instance = cluster["create"], instance["create"]
+    update_cluster = cluster["update"]
 
-    def cluster_with_master(logical_id: str, props: Mapping[str, Any], stack_name: str) -> Any:
+    def login_of(props: Mapping[str, Any]) -> tuple[str, str]:
         user, password = props["MasterUsername"], props["MasterUserPassword"]
         if not (user.isidentifier() and password.isalnum()):
             raise ValueError("the master user's name and password have to be resolved and plain")
+        return user, password
+
+    def cluster_with_master(logical_id: str, props: Mapping[str, Any], stack_name: str) -> Any:
+        user, password = login_of(props)
         server.as_superuser(f"CREATE ROLE {user} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'")
         return create_cluster(logical_id, props, stack_name)
+
+    def cluster_with_new_password(physical_id: str, old: Any, new: Any, *rest: Any) -> Any:
+        user, password = login_of(new)
+        if password != login_of(old)[1]:
+            server.as_superuser(f"ALTER ROLE {user} PASSWORD '{password}'")
+        return update_cluster(physical_id, old, new, *rest)
 
     def instance_with_address(logical_id: str, props: Mapping[str, Any], stack_name: str) -> Any:
         created = create_instance(logical_id, props, stack_name)
@@ -383,7 +395,30 @@ def clusters_are_served_by_postgres(server: Postgres) -> None:
         )
         return created
 
-    cluster["create"], instance["create"] = cluster_with_master, instance_with_address
+    cluster["create"], cluster["update"] = cluster_with_master, cluster_with_new_password
+    instance["create"] = instance_with_address
+
+
+def users_of_caches_are_recorded(journal: Journal) -> None:
+    """Write down who may do what with which passwords: the last line of a user is what holds."""
+    handlers = handlers_of("AWS::ElastiCache::User")
+    create, update = handlers["create"], handlers["update"]
+
+    def record(props: Mapping[str, Any]) -> None:
+        fields = {"name": props["UserName"], "access": props["AccessString"], "passwords": props["Passwords"]}
+        journal.write("cache_user", **fields)
+
+    def created(logical_id: str, props: Mapping[str, Any], stack_name: str) -> Any:
+        made = create(logical_id, props, stack_name)
+        record(props)
+        return made
+
+    def updated(physical_id: str, old: Any, new: Any, *rest: Any) -> Any:
+        made = update(physical_id, old, new, *rest)
+        record(new)
+        return made
+
+    handlers["create"], handlers["update"] = created, updated
 
 
 def protected_clusters_stay() -> None:
