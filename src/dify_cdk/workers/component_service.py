@@ -96,6 +96,7 @@ class Platform:
         exec_components: Components whose containers ECS Exec opens.
         parts: What services and functions made so far take of the database's connections.
         hosted: The components that something runs so far, as a service, a function or a single task.
+        sized: Those of them whose tasks have one of the ``sizes``: not what functions run.
     """
 
     cluster: ecs.ICluster
@@ -115,6 +116,7 @@ class Platform:
     exec_components: Collection[Component] = ()
     parts: list[Part] = field(default_factory=list)
     hosted: set[Component] = field(default_factory=set)
+    sized: set[Component] = field(default_factory=set)
 
     def with_size(self, component: Component, size: ComponentSize) -> Platform:
         """The same platform with another size of one component."""
@@ -197,6 +199,7 @@ class ComponentTask(Construct):
         self._plain = plain_variables(component, platform.context(endpoint), self._extras)
         self._container = self._define_container(start or Start(), endpoint)
         platform.hosted.add(component)
+        platform.sized.add(component)
         platform.data.grant_access(self._definition.task_role, component)
         if component in platform.exec_components:
             grant_exec(self._definition.task_role)

@@ -109,9 +109,9 @@ class DifyWorkers(Construct):
             migration cannot be listed, and Lambda functions have no shell. Default: none.
 
     Raises:
-        ValueError: If a size is not possible for its component, a variable must not be set, the VPC has no
-            private subnets, the namespace is malformed or ends with ``.local``, or ``exec_components`` holds
-            a component that ECS Exec must not open.
+        ValueError: If a size is not possible for its component, a variable must not be set or is read by
+            nobody, the VPC has no private subnets, the namespace is malformed or ends with ``.local``, or
+            ``exec_components`` holds a component that ECS Exec must not open.
 
     Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
@@ -153,7 +153,7 @@ class DifyWorkers(Construct):
             release=release,
             architecture=architecture,
             sizes=all_sizes,
-            extras=environment or {},
+            extras=_extras(environment or {}, scheduler),
             options={
                 **sandbox.environment(),
                 **sandbox.environment_of_callers(),
@@ -184,6 +184,7 @@ class DifyWorkers(Construct):
         self.node.add_validation(_Announcement(self))
         self.node.add_validation(_Hosts(self))
         self.node.add_validation(_Connections(self))
+        self.node.add_validation(_Unread(self, sizes or {}))
 
     @property
     def platform(self) -> Platform:
@@ -557,6 +558,42 @@ class _Connections:
         return []
 
 
+@jsii.implements(IValidation)
+class _Unread:
+    """Warns at synthesis of what is given for components that nothing runs.
+
+    No error: the same workers may stand behind another frontend tomorrow.
+    """
+
+    def __init__(self, workers: DifyWorkers, sizes: Collection[Component]) -> None:
+        self._workers = workers
+        self._sizes = sizes
+
+    def validate(self) -> list[str]:
+        """No errors."""
+        platform = self._workers.platform
+        if not self._workers.is_announced:  # the error about that comes first
+            return []
+        given = {
+            "sizes": set(self._sizes) - platform.sized,
+            "environment": {one for one, own in platform.extras.items() if own} - platform.hosted,
+            "exec_components": set(platform.exec_components) - platform.sized,
+        }
+        found = [
+            f"{name}= holds {', '.join(sorted(ones))}, which {'run' if len(ones) > 1 else 'runs'} in no task"
+            for name, ones in given.items()
+            if ones
+        ]
+        if found:
+            cdk.Validations.of(self._workers).add_warning(
+                "DifyWorkersUnread",
+                f"{'; '.join(found)}: nobody reads that. api_websocket needs collaboration=True of "
+                "the frontend, and functions of DifyCloudFrontLambdaFrontend have sizes of their own, "
+                "api= and web=",
+            )
+        return []
+
+
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
     """What the database leaves for each process, with one api_websocket whether it runs or not."""
     tasks = {
@@ -580,6 +617,14 @@ def _all_sizes(
     if Component.BEAT in own:
         raise ValueError("sizes of beat: use scheduler= of DifyWorkers")
     return sizes_with(own if scheduler is None else {**own, Component.BEAT: scheduler})
+
+
+def _extras(own: Environment, scheduler: ComponentSize | None) -> Environment:
+    if scheduler is None and own.get(Component.BEAT):
+        raise ValueError(
+            "environment of beat: scheduler=None of DifyWorkers runs none, so that nobody reads it"
+        )
+    return own
 
 
 def _define_name(
