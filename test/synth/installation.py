@@ -58,6 +58,11 @@ def synthesized(stack: cdk.Stack) -> Template:
     return Template(Synthesized.from_stack(stack).to_json())
 
 
+def warnings_of(construct: Construct) -> list[str]:
+    """What a construct warns about."""
+    return [str(entry.data) for entry in construct.node.metadata if entry.type == "aws:cdk:warning"]
+
+
 def function_of(template: Template, component: Component) -> tuple[str, dict[str, Any]]:
     """Logical id and properties of the Lambda function that runs a component."""
     functions = template.properties("AWS::Lambda::Function")

@@ -205,6 +205,7 @@ class ComponentTask(Construct):
             grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
         execution_role = self._definition.obtain_execution_role()
+        platform.release.grant_pull(self, component, execution_role)
         acknowledge_wildcards(execution_role, ["*"], "ecr:GetAuthorizationToken takes no resource")
 
     @property

@@ -418,6 +418,20 @@ class DifyWorkers(Construct):
                 "this combination of image tags is not one that this version of dify-cdk knows",
             )
 
+        if release.hides_its_registry:
+            validations.add_warning(
+                "DifyReleaseRegistry",
+                "the registry is known only at deployment, so that no task is allowed to pull from Amazon "
+                "ECR: if it is there, write registry_uri of one of its repositories, or its host",
+            )
+        if release.differing:
+            validations.add_warning(
+                "DifyReleaseImages",
+                f"{', '.join(release.differing)} and api have images of their own, where Dify has one: they "
+                "may run different code, and the migration prepares the database for its own only; "
+                "images={Component.API: ...} stands for all that share it",
+            )
+
     def _let_resolve(self, *hosts: str | None) -> None:
         """Have the network's DNS answer for names that tasks use by what they are told here."""
         network = network_of(self._platform.data.vpc)
@@ -467,7 +481,7 @@ class DifyWorkers(Construct):
 
     def _warn_of_registry(self, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
-        if release.registry is None:
+        if release.registry is None and any(release.own_image(component) is None for component in Component):
             validations.add_warning(
                 "DifyWorkersClosedNetwork",
                 "the subnets of the tasks have no internet egress, but the images come from Docker Hub: "
@@ -475,6 +489,12 @@ class DifyWorkers(Construct):
             )
         place, network = ecr_registry(release.registry), network_of(self._platform.data.vpc)
         stack = cdk.Stack.of(self)
+        if place is not None and not place.plain:
+            validations.add_warning(
+                "DifyWorkersRegistryHost",
+                f"the endpoints of a closed network do not answer for {place.host}: write "
+                f"{place.account}.dkr.ecr.{place.region}.amazonaws.com, with .cn in China",
+            )
         if place is None or network is None or is_token(release.registry):
             return
         if not is_token(stack.region) and place.region != stack.region:
