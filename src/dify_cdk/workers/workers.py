@@ -16,6 +16,7 @@ from constructs import Construct, IDependable, IValidation
 from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_match
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.names import name_of
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
@@ -59,6 +60,7 @@ DEFAULT_SCHEDULER = DEFAULT_SIZES[Component.BEAT]
 
 PLUGIN_DISCOVERY_NAME = "daemon-http"
 _DNS_TTL_SECONDS = 10
+_LONGEST_LABEL = 50
 _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
@@ -341,7 +343,7 @@ class DifyWorkers(Construct):
         self._services[Component.PLUGIN_DAEMON].override("ServiceConnectConfiguration", {"Enabled": False})
 
     def _default_namespace(self) -> str:
-        unique = cdk.Names.unique_resource_name(self, max_length=50, separator="-")
+        unique = name_of(self, longest=_LONGEST_LABEL)
         return f"{unique.lower()}.internal"
 
     def _define_namespace(self, name: str, vpc: ec2.IVpc) -> servicediscovery.PrivateDnsNamespace:

@@ -12,16 +12,19 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.names import has_chosen_name
 from dify_cdk.dify.routes import STATIC_PATTERN
 from dify_cdk.frontends.parts import viewer_function
 from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.clients import Everybody, PublicClients, clients_of
 from dify_cdk.frontends.parts.cloudfront_acl import define_web_acl
+from dify_cdk.frontends.parts.names import global_name
 from dify_cdk.options.access import Access
 from dify_cdk.options.web_acl import WebAcl
 
 _DEFAULT_PATTERN = "*"
+_FUNCTION_NAME_LENGTH = 64
 _MAX_BEHAVIORS = (
     75  # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 )
@@ -118,11 +121,15 @@ class Edge(Construct):
     def _define_viewer_function(self, clients: PublicClients, web_acl: WebAcl | None) -> cloudfront.Function:
         only_headers = web_acl is not None and web_acl.filters_addresses
         code = viewer_function.code(Everybody() if only_headers else clients)
+        # CloudFront updates a function minutes before the distribution. A function that stopped filtering
+        # would let everyone in until the web ACL is attached, so the two variants have different ids.
+        id = "ViewerHeaders" if only_headers else "ViewerRequest"
         return cloudfront.Function(
             self,
-            # CloudFront updates a function minutes before the distribution. A function that stopped filtering
-            # would let everyone in until the web ACL is attached, so the two variants have different ids.
-            "ViewerHeaders" if only_headers else "ViewerRequest",
+            id,
+            function_name=global_name(self, id, longest=_FUNCTION_NAME_LENGTH)
+            if has_chosen_name(self)
+            else None,
             code=cloudfront.FunctionCode.from_inline(code),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             comment="Dify: who may enter, and headers",
