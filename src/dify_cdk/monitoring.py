@@ -101,6 +101,7 @@ class DifyMonitoring(Construct):
 
     Raises:
         ImportError: If the package is missing.
+        ValueError: If ``frontend`` is one of other workers.
 
     Examples:
         >>> monitoring = DifyMonitoring(stack, "Monitoring", workers=workers, frontend=frontend)
@@ -121,6 +122,12 @@ class DifyMonitoring(Construct):
         require_monitoring()
         self._prefix = name_of(self, longest=_LONGEST_NAME)
         self._topic = topic or self._define_topic()
+        for service in frontend.services.values():
+            if service.platform.data is not workers.platform.data:
+                raise ValueError(
+                    f"DifyMonitoring.frontend must be a frontend of {workers.node.path}, got one whose "
+                    f"{service.component} belongs to another installation"
+                )
         services = [*workers.services.values(), *frontend.services.values()]
         facade = self._define_facade()
         stops = self._define_stops(workers, services)

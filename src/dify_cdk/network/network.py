@@ -326,9 +326,11 @@ class DifyNetwork(Construct):
         return endpoints
 
 
-def tiers_of(
-    vpc: ec2.IVpc, *, app: Sequence[ec2.ISubnet] | None = None, data: Sequence[ec2.ISubnet] | None = None
-) -> Tiers:
+Subnets = Sequence[ec2.ISubnet] | ec2.SubnetSelection | ec2.SelectedSubnets
+"""Subnets as the CDK takes them: themselves, what selects them, or what ``vpc.select_subnets`` found."""
+
+
+def tiers_of(vpc: ec2.IVpc, *, app: Subnets | None = None, data: Subnets | None = None) -> Tiers:
     """Where tasks, data and load balancers go in a VPC, ours or imported.
 
     In a :class:`DifyNetwork` by its own groups. In any other VPC tasks take the private subnets with a way
@@ -340,14 +342,16 @@ def tiers_of(
         data: Subnets for database and cache instead. Default: as above.
 
     Raises:
-        ValueError: If the VPC has no private subnets.
+        ValueError: If the VPC has no private subnets, or a subnet given is public or of another VPC.
     """
     isolated, private = list(vpc.isolated_subnets), list(vpc.private_subnets)
+    own_app = None if app is None else _private("DifyWorkers.app_subnets", vpc, app)
+    own_data = None if data is None else _private("DifyData.subnets", vpc, data)
     network = network_of(vpc)
     if network is not None:
-        app = app or vpc.select_subnets(subnet_group_name=APP_GROUP).subnets
-        data = data or vpc.select_subnets(subnet_group_name=DATA_GROUP).subnets
-    app, data = app or private or isolated, data or isolated or private
+        own_app = own_app or vpc.select_subnets(subnet_group_name=APP_GROUP).subnets
+        own_data = own_data or vpc.select_subnets(subnet_group_name=DATA_GROUP).subnets
+    app, data = own_app or private or isolated, own_data or isolated or private
     if not app or not data:
         raise ValueError(
             f"vpc {vpc.node.path} has no private subnets, but tasks and data must not stand in public ones"
@@ -362,6 +366,54 @@ def tiers_of(
         closed=closed,
         way_out=[*routes, *(network.way_out if network else ())],
     )
+
+
+def chosen_subnets(name: str, vpc: ec2.IVpc, given: Subnets) -> list[ec2.ISubnet]:
+    """The subnets that an argument names.
+
+    Raises:
+        ValueError: If there are none, or one is known to be of another VPC.
+    """
+    if isinstance(given, ec2.SubnetSelection):
+        found = vpc.select_subnets(
+            availability_zones=given.availability_zones,
+            one_per_az=given.one_per_az,
+            subnet_filters=given.subnet_filters,
+            subnet_group_name=given.subnet_group_name,
+            subnets=given.subnets,
+            subnet_type=given.subnet_type,
+        )
+        subnets = list(found.subnets)
+    else:
+        subnets = list(given.subnets if isinstance(given, ec2.SelectedSubnets) else given)
+    if not subnets:
+        raise ValueError(
+            f"{name} must hold at least one subnet of {vpc.node.path}: leave it out for the default"
+        )
+    for subnet in subnets:
+        owner = subnet.node.scope
+        if isinstance(owner, ec2.Vpc) and owner is not vpc:
+            raise ValueError(
+                f"{name} must hold subnets of {vpc.node.path}, got {subnet.node.path} of {owner.node.path}"
+            )
+    return subnets
+
+
+def _private(name: str, vpc: ec2.IVpc, given: Subnets) -> list[ec2.ISubnet]:
+    subnets = chosen_subnets(name, vpc, given)
+    public = {subnet.node.path for subnet in vpc.public_subnets}
+    for subnet in subnets:
+        if subnet.node.path in public:
+            raise ValueError(
+                f"{name} must hold private subnets, got {subnet.node.path}, which is public: tasks and data "
+                "get no public addresses, without which nothing in a public subnet has a way out"
+            )
+    return subnets
+
+
+def one_per_zone(subnets: Sequence[ec2.ISubnet]) -> list[ec2.ISubnet]:
+    """The first subnet of each availability zone: a load balancer takes no second."""
+    return list({subnet.availability_zone: subnet for subnet in reversed(subnets)}.values())[::-1]
 
 
 def public_ranges() -> list[str]:

@@ -352,6 +352,11 @@ class ComponentService(Construct):
         return self._component
 
     @property
+    def platform(self) -> Platform:
+        """Where it runs, and from what."""
+        return self._platform
+
+    @property
     def task(self) -> ComponentTask:
         """Task definition and container."""
         return self._task

@@ -30,7 +30,7 @@ from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.release import DifyRelease, ecr_registry
 from dify_cdk.network.endpoints import ENDPOINT_SERVICES
-from dify_cdk.network.network import network_of, tiers_of
+from dify_cdk.network.network import Subnets, network_of, tiers_of
 from dify_cdk.options.bedrock import Bedrock
 from dify_cdk.options.mail import SesMail, SmtpMail
 from dify_cdk.options.plugins import Plugins
@@ -60,6 +60,7 @@ DEFAULT_SCHEDULER = DEFAULT_SIZES[Component.BEAT]
 
 PLUGIN_DISCOVERY_NAME = "daemon-http"
 _DNS_TTL_SECONDS = 10
+_TARGET_GROUPS = 5  # of one ECS service
 _LONGEST_LABEL = 50
 _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
@@ -103,7 +104,9 @@ class DifyWorkers(Construct):
         mail: How Dify sends mail. Default: it sends none, so that nobody can be invited or reset a password.
         namespace: Name of the private DNS namespace, such as ``dify.internal``. Default: derived from the
             construct's path.
-        app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
+        app_subnets: Where the tasks run: private subnets of the data's VPC, as a list, an
+            ``ec2.SubnetSelection`` or the result of ``vpc.select_subnets``. Default: the private subnets,
+            else the isolated ones.
         exec_components: Components whose containers can be entered by ECS Exec. Everybody with
             ``ecs:ExecuteCommand`` can then open a shell and read their secrets, so list them only while you
             need it; ``execute_command`` of the service is the command to run. If your own ``cluster``
@@ -112,8 +115,9 @@ class DifyWorkers(Construct):
 
     Raises:
         ValueError: If a size is not possible for its component, a variable must not be set or is read by
-            nobody, the VPC has no private subnets, the namespace is malformed or ends with ``.local``, or
-            ``exec_components`` holds a component that ECS Exec must not open.
+            nobody, the VPC has no private subnets, one of ``app_subnets`` is public, the namespace is
+            malformed or ends with ``.local``, or ``exec_components`` holds a component that ECS Exec must not
+            open. At synthesis, if ``cluster`` is defined in the app and has not the capacity providers.
 
     Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
@@ -136,7 +140,7 @@ class DifyWorkers(Construct):
         models: Bedrock | None = None,
         mail: SesMail | SmtpMail | None = None,
         namespace: str | None = None,
-        app_subnets: Sequence[ec2.ISubnet] | None = None,
+        app_subnets: Subnets | None = None,
         exec_components: Collection[Component] = (),
     ) -> None:
         super().__init__(scope, id)
@@ -146,7 +150,9 @@ class DifyWorkers(Construct):
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
-        cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
+        if cluster is not None:
+            self.node.add_validation(_CapacityProviders(self))
+        cluster, providers = (cluster, [cluster]) if cluster else self._define_cluster(data.vpc)
         all_sizes = _all_sizes(sizes or {}, scheduler)
         self._platform = Platform(
             cluster=cluster,
@@ -271,7 +277,17 @@ class DifyWorkers(Construct):
 
         Args:
             target_group: Target group that a listener rule forwards to: ECS refuses one without a listener.
+
+        Raises:
+            ValueError: If the daemon has as many as ECS takes.
+
+        See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/register-multiple-targetgroups.html
         """
+        if len(self._plugin_targets) == _TARGET_GROUPS:
+            raise ValueError(
+                f"{self.node.path} stands behind {_TARGET_GROUPS} load balancers already, and an ECS service "
+                "registers with no more: use other workers for another frontend"
+            )
         self._plugin_targets.append(
             {
                 "ContainerName": str(Component.PLUGIN_DAEMON),
@@ -355,7 +371,7 @@ class DifyWorkers(Construct):
             )
         return servicediscovery.PrivateDnsNamespace(self, "Namespace", name=name, vpc=vpc, description="Dify")
 
-    def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.Cluster, list[IDependable]]:
+    def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.ICluster, list[IDependable]]:
         cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.DISABLED)
         cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=ECS).resource)
         # The cluster's own switch defines this in an aspect, too late for services to depend on it: ECS
@@ -614,6 +630,39 @@ class _Unread:
                 "api= and web=",
             )
         return []
+
+
+@jsii.implements(IValidation)
+class _CapacityProviders:
+    """Says at synthesis that a cluster of the app lacks what services ask for: its switch is an aspect."""
+
+    def __init__(self, workers: DifyWorkers) -> None:
+        self._workers = workers
+
+    def validate(self) -> list[str]:
+        """The errors."""
+        platform = self._workers.platform
+        if not isinstance(platform.cluster, ecs.Cluster):  # of an imported one nothing is known
+            return []
+        spot = any(platform.sizes[component].spot is not None for component in platform.sized)
+        wanted = ["FARGATE", *(["FARGATE_SPOT"] if spot else [])]
+        found = _capacity_providers_of(platform.cluster)
+        missing = [name for name in wanted if name not in found]
+        if not missing or is_token(found):
+            return []
+        return [
+            f"{platform.cluster.node.path} has no capacity provider {' and '.join(missing)}, which the "
+            f"services of {self._workers.node.path} ask for: define it with "
+            "enable_fargate_capacity_providers=True"
+        ]
+
+
+def _capacity_providers_of(cluster: ecs.Cluster) -> list[str]:
+    found: list[str] = []
+    for construct in cluster.node.find_all():
+        if isinstance(construct, ecs.CfnClusterCapacityProviderAssociations | ecs.CfnCluster):
+            found += cdk.Stack.of(cluster).resolve(construct.capacity_providers) or []
+    return found
 
 
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:

@@ -24,6 +24,9 @@ from dify_cdk.options.access import Access
 from dify_cdk.options.web_acl import WebAcl
 
 _DEFAULT_PATTERN = "*"
+# A deployment with a bucket there fails, see
+# https://docs.aws.amazon.com/systems-manager-automation-runbooks/latest/userguide/automation-aws-enable-cloudfront-access-logs.html
+_REGIONS_WITHOUT_LOGS = ("af-south-1", "ap-east-1", "eu-south-1", "me-south-1")
 _FUNCTION_NAME_LENGTH = 64
 _MAX_BEHAVIORS = (
     75  # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
@@ -85,6 +88,7 @@ class Edge(Construct):
         static = Behavior(pattern=STATIC_PATTERN, origin=default.origin, keeps_host=default.keeps_host)
         rows = [static, *(behavior for behavior in behaviors if behavior is not default)]
         countries = list(access.countries)
+        logs = cdk.Stack.of(self).region not in _REGIONS_WITHOUT_LOGS
         self._distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -103,15 +107,17 @@ class Edge(Construct):
                 for code in _ERROR_CODES
             ],
             geo_restriction=cloudfront.GeoRestriction.allowlist(*countries) if countries else None,
-            enable_logging=True,
+            enable_logging=logs,
             # CloudFront writes standard logs with ACLs.
-            log_bucket=define_log_bucket(self, s3.ObjectOwnership.OBJECT_WRITER),
+            log_bucket=define_log_bucket(self, s3.ObjectOwnership.OBJECT_WRITER) if logs else None,
             web_acl_id=acl_arn,
             comment=f"Dify {self.node.path}",
         )
         if name is not None:
             name.point_at(targets.CloudFrontTarget(self._distribution))
         self._acknowledge(with_domain=name is not None, with_acl=web_acl is not None)
+        if not logs:
+            self._go_without_logs()
 
     @property
     def distribution(self) -> cloudfront.Distribution:
@@ -134,6 +140,15 @@ class Edge(Construct):
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             comment="Dify: who may enter, and headers",
         )
+
+    def _go_without_logs(self) -> None:
+        region = cdk.Stack.of(self).region
+        cdk.Validations.of(self).add_warning(
+            "DifyEdgeWithoutLogs",
+            f"CloudFront delivers no access logs to buckets in {region}, so that there are none: set up its "
+            "standard logging (v2) for the distribution if you need them",
+        )
+        acknowledge(self._distribution, {"AwsSolutions-CFR3": f"CloudFront delivers no logs to {region}"})
 
     def _acknowledge(self, *, with_domain: bool, with_acl: bool) -> None:
         reasons = {"AwsSolutions-CFR1": "countries are the caller's choice"}
