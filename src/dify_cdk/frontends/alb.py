@@ -24,7 +24,7 @@ from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Lim
 from dify_cdk.dify.routes import require_served
 from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
-from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
+from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of, warn_of_access
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
@@ -144,6 +144,7 @@ class DifyAlbFrontend(Construct):
     ) -> None:
         super().__init__(scope, id)
         require_same_stack(self, workers)
+        warn_of_access(self, access)
         public = _is_public(scheme, edge)
         _check_access(access, edge)
         self._limits = _limits(request_timeout, edge)

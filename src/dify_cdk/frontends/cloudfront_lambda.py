@@ -26,6 +26,7 @@ from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_supp
 from dify_cdk.dify.routes import cloudfront_behaviors, require_served
 from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
+from dify_cdk.frontends.parts.clients import warn_of_access
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.lambda_images import LambdaImages, LocalBuild
@@ -138,6 +139,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
     ) -> None:
         super().__init__(scope, id)
         require_same_stack(self, workers)
+        warn_of_access(self, access)
         _check(self, domain, {Component.API: api, Component.WEB: web})
         _check_collaboration(collaboration, uploads)
         self._limits = Limits(
