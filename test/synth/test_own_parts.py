@@ -10,9 +10,11 @@ import pytest
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_efs as efs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_route53 as route53
 
+import dify_cdk
 from dify_cdk import (
     Access,
     AlbScheme,
@@ -342,3 +344,31 @@ def test_fails_when_a_sixth_load_balancer_leads_to_the_plugin_daemon(
         workers.admit_plugin_targets(group)
     with pytest.raises(ValueError, match=r"^Dify/Workers stands behind 5 load balancers already"):
         workers.admit_plugin_targets(groups[5])
+
+
+def test_what_has_connections_is_an_argument_for_those_of_others(stack: cdk.Stack) -> None:
+    """Of every public class, where the CDK asks for an ``IConnectable``: a file system, an endpoint."""
+    data = data_in(stack)
+    workers = DifyWorkers(stack, "Workers", data=data)
+    frontend = DifyAlbFrontend(stack, "F", workers=workers, access=OFFICE)
+    parts: list[Any] = [
+        *(getattr(data, name) for name in ("database", "cache")),
+        *workers.services.values(),
+        *frontend.services.values(),
+    ]
+    public = {
+        getattr(dify_cdk, name)
+        for name in dify_cdk.__all__
+        if hasattr(getattr(dify_cdk, name), "connections")
+        or hasattr(getattr(dify_cdk, name), "grant_principal")
+    }
+    assert public == {type(part) for part in parts}
+    group = ec2.SecurityGroup(stack, "FileSystem", vpc=data.vpc)
+    files = efs.FileSystem(stack, "Files", vpc=data.vpc, security_group=group)
+    for part in parts:
+        files.connections.allow_default_port_from(part)
+        group.connections.allow_from(part, ec2.Port.tcp(8080))
+    template = synthesized(stack)
+    rules = template.properties("AWS::EC2::SecurityGroupIngress").values()
+    into = [one for one in rules if "FileSystem" in str(one["GroupId"])]
+    assert len({str(one["SourceSecurityGroupId"]) for one in into}) == len(parts)

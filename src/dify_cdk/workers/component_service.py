@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import aws_cdk as cdk
+import jsii
 from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -277,6 +278,7 @@ class ComponentTask(Construct):
 
 
 @checked
+@jsii.implements(ec2.IConnectable)
 class ComponentService(Construct):
     """One component as an ECS service: private subnets, private name, circuit breaker with rollback.
 
