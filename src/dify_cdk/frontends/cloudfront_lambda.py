@@ -16,6 +16,7 @@ from constructs import Construct
 from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.assets import handler_dir
+from dify_cdk.cdk_helpers.companion import companion_stack
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
 from dify_cdk.cdk_helpers.metrics import combined, metric, seconds
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
@@ -30,7 +31,7 @@ from dify_cdk.frontends.parts.clients import warn_of_access
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.lambda_images import LambdaImages, LocalBuild
-from dify_cdk.frontends.parts.names import global_name
+from dify_cdk.frontends.parts.names import CLOUDFRONT_REGION, global_name
 from dify_cdk.frontends.parts.uploads import (
     HttpApiUploads,
     UploadOrigin,
@@ -261,10 +262,15 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     def _define_signer(self, kind: Construct) -> cloudfront.EdgeLambda:
         """The function that hashes bodies, in us-east-1, where all edge functions live."""
+        stack_id = global_name(self, "edge", longest=_STACK_NAME_LENGTH)
+        if (
+            cdk.Stack.of(self).region != CLOUDFRONT_REGION
+        ):  # the L2 takes a stack of that id, or makes a bare one
+            companion_stack(self, stack_id, region=CLOUDFRONT_REGION)
         function = cloudfront.experimental.EdgeFunction(
             kind,
             "BodySigner",
-            stack_id=global_name(self, "edge", longest=_STACK_NAME_LENGTH),
+            stack_id=stack_id,
             runtime=lambda_.Runtime.NODEJS_22_X,
             handler="index.handler",
             code=lambda_.Code.from_asset(str(handler_dir("body_signer"))),
