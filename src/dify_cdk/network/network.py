@@ -17,6 +17,7 @@ from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_literal_list, require_match
 from dify_cdk.cdk_helpers.assets import nat_script
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.references import may_go
 from dify_cdk.network.endpoints import OWN_RANGE_REASON, DnsFirewall, Endpoints, define_endpoints, open_s3
 
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
@@ -176,7 +177,11 @@ class DifyNetwork(Construct):
             self._add_ipv6()
         s3 = self._vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         self._way_out = self._attach_address()
+        for part in (*self._addresses, *self._vpc.public_subnets):
+            may_go(part)
         self._closed = self._close(s3) if egress is Egress.ISOLATED else None
+        if self._closed:
+            may_go(self._closed.models)
         self._dns = None if dns_domains is None else self._filter_dns(dns_domains)
         acknowledge(
             self._vpc,
