@@ -54,6 +54,7 @@ DEFAULT_ZONES = {
     "ca-central-1": ("cac1-az1", "cac1-az2"),
 }
 _DOMAIN = r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_CHINA = "cn-"
 _ZONE_ID = re.compile(r"[a-z]{2,6}\d+-az\d+")
 
 _PATH_HASH = re.compile(r"[0-9A-F]{8}$")  # what the CDK puts behind the construct path
@@ -117,6 +118,9 @@ class DifyNetwork(Construct):
         trusted_accounts: Ids of AWS accounts with which the endpoints of ``Egress.ISOLATED`` deal beside the
             stack's own: that of your registry, or that of roles which plugins assume. Default: none; nobody
             inside can use keys of another account, or reach its buckets, logs, secrets and images.
+        model_endpoints: Whether a network of ``Egress.ISOLATED`` has the three interface endpoints of Amazon
+            Bedrock, each of which is paid by the hour in each zone. Default: yes, but in China, where AWS has
+            no Bedrock.
         dns_domains: With ``Egress.ISOLATED``, domains that are answered beside those of AWS, of the VPC and
             of Dify's own services, such as ``example.internal`` or ``*.example.internal``; every other name
             does not exist for anything in the VPC. Route 53 Resolver DNS Firewall does it, which costs by
@@ -124,9 +128,9 @@ class DifyNetwork(Construct):
 
     Raises:
         ValueError: If ``cidr`` is not a private network of such a size, ``ipv6`` is set with
-            ``Egress.ISOLATED``, ``trusted_accounts`` or ``dns_domains`` are set without it or are malformed,
-            or ``zones`` are fewer than two, more than three, repeated, names and ids mixed, or in another
-            region than the stack.
+            ``Egress.ISOLATED``, ``trusted_accounts``, ``model_endpoints`` or ``dns_domains`` are set without
+            it or are malformed, or ``zones`` are fewer than two, more than three, repeated, names and ids
+            mixed, or in another region than the stack.
 
     Examples:
         >>> network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
@@ -142,11 +146,12 @@ class DifyNetwork(Construct):
         ipv6: bool = False,
         zones: Sequence[str] | None = None,
         trusted_accounts: Sequence[str] = (),
+        model_endpoints: bool | None = None,
         dns_domains: Sequence[str] | None = None,
     ) -> None:
         super().__init__(scope, id)
         prefix_length = _check_cidr(cidr)
-        _check_closed(egress, trusted_accounts, dns_domains)
+        _check_closed(egress, trusted_accounts, model_endpoints, dns_domains)
         self._trusted_accounts = tuple(trusted_accounts)
         region = cdk.Stack.of(self).region
         _check_zones(zones, region)
@@ -179,9 +184,10 @@ class DifyNetwork(Construct):
         self._way_out = self._attach_address()
         for part in (*self._addresses, *self._vpc.public_subnets):
             may_go(part)
-        self._closed = self._close(s3) if egress is Egress.ISOLATED else None
-        if self._closed:
-            may_go(self._closed.models)
+        with_models = not region.startswith(_CHINA) if model_endpoints is None else model_endpoints
+        self._closed = self._close(s3, with_models) if egress is Egress.ISOLATED else None
+        if self.model_endpoints is not None:
+            may_go(self.model_endpoints)
         self._dns = None if dns_domains is None else self._filter_dns(dns_domains)
         acknowledge(
             self._vpc,
@@ -210,7 +216,7 @@ class DifyNetwork(Construct):
 
     @property
     def model_endpoints(self) -> ec2.ISecurityGroup | None:
-        """Security group of the Amazon Bedrock endpoints; None without ``Egress.ISOLATED``."""
+        """Security group of the Amazon Bedrock endpoints; None where there are none."""
         return self._closed.models if self._closed else None
 
     @property
@@ -317,7 +323,7 @@ class DifyNetwork(Construct):
     def _filter_dns(self, domains: Sequence[str]) -> DnsFirewall:
         return DnsFirewall(self, "DnsFirewall", vpc_id=self._vpc.vpc_id, domains=domains)
 
-    def _close(self, s3: ec2.GatewayVpcEndpoint) -> Endpoints:
+    def _close(self, s3: ec2.GatewayVpcEndpoint, with_models: bool) -> Endpoints:
         """Let nothing out but through endpoints, and those only to the stack's and the trusted accounts."""
         allowed = [cdk.Aws.ACCOUNT_ID, *self._trusted_accounts]
         open_s3(s3, allowed)
@@ -326,6 +332,7 @@ class DifyNetwork(Construct):
             vpc=self._vpc,
             subnets=ec2.SubnetSelection(subnet_group_name=APP_GROUP),
             accounts=allowed,
+            with_models=with_models,
         )
         self._way_out += endpoints.all
         return endpoints
@@ -469,8 +476,14 @@ def _subnets(egress: Egress, prefix_length: int) -> list[ec2.SubnetConfiguration
     return configuration
 
 
-def _check_closed(egress: Egress, accounts: Sequence[str], domains: Sequence[str] | None) -> None:
-    for name, given in (("trusted_accounts", bool(accounts)), ("dns_domains", domains is not None)):
+def _check_closed(
+    egress: Egress, accounts: Sequence[str], models: bool | None, domains: Sequence[str] | None
+) -> None:
+    for name, given in (
+        ("trusted_accounts", bool(accounts)),
+        ("model_endpoints", models is not None),
+        ("dns_domains", domains is not None),
+    ):
         if given and egress is not Egress.ISOLATED:
             raise ValueError(f"DifyNetwork.{name} has no effect on a network that has a way to the internet")
     require_literal_list("DifyNetwork.trusted_accounts", accounts)

@@ -30,7 +30,7 @@ from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.release import DifyRelease, ecr_registry
 from dify_cdk.network.endpoints import ENDPOINT_SERVICES
-from dify_cdk.network.network import Subnets, network_of, tiers_of
+from dify_cdk.network.network import Egress, Subnets, network_of, tiers_of
 from dify_cdk.options.bedrock import Bedrock
 from dify_cdk.options.mail import SesMail, SmtpMail
 from dify_cdk.options.plugins import Plugins
@@ -116,7 +116,8 @@ class DifyWorkers(Construct):
     Raises:
         ValueError: If a size is not possible for its component, a variable must not be set or is read by
             nobody, the VPC has no private subnets, one of ``app_subnets`` is public, the namespace is
-            malformed or ends with ``.local``, or ``exec_components`` holds a component that ECS Exec must not
+            malformed or ends with ``.local``, ``models`` is given where no endpoint leads to Amazon Bedrock,
+            or ``exec_components`` holds a component that ECS Exec must not
             open. At synthesis, if ``cluster`` is defined in the app and has not the capacity providers.
 
     Examples:
@@ -180,6 +181,7 @@ class DifyWorkers(Construct):
         self._mirror = sandbox.pip_mirror_host()
         self._services = self._define_services(scheduler is not None, sandbox)
         if models is not None:
+            _require_way_to_models(data.vpc)
             grant_models(self._services[Component.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
         self._set_attachments()
@@ -663,6 +665,15 @@ def _capacity_providers_of(cluster: ecs.Cluster) -> list[str]:
         if isinstance(construct, ecs.CfnClusterCapacityProviderAssociations | ecs.CfnCluster):
             found += cdk.Stack.of(cluster).resolve(construct.capacity_providers) or []
     return found
+
+
+def _require_way_to_models(vpc: ec2.IVpc) -> None:
+    network = network_of(vpc)
+    if network is not None and network.egress is Egress.ISOLATED and network.model_endpoints is None:
+        raise ValueError(
+            f"DifyWorkers.models needs a way to Amazon Bedrock, and {network.node.path} is isolated and has "
+            "no endpoint of it: give it model_endpoints=True, where AWS has Bedrock"
+        )
 
 
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
