@@ -24,11 +24,11 @@ from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, FRONTEND_LIMITS, Lim
 from dify_cdk.dify.routes import require_served
 from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
-from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of, warn_of_access
+from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
-from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.frontends.protocol import check_frontend
 from dify_cdk.network.network import Subnets
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
@@ -143,8 +143,7 @@ class DifyAlbFrontend(Construct):
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
-        require_same_stack(self, workers)
-        warn_of_access(self, access)
+        check_frontend(self, workers, access)
         public = _is_public(scheme, edge)
         _check_access(access, edge)
         self._limits = _limits(request_timeout, edge)

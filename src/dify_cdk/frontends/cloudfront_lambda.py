@@ -27,7 +27,6 @@ from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_supp
 from dify_cdk.dify.routes import cloudfront_behaviors, require_served
 from dify_cdk.frontends.parts.access_logs import limit_log_readers
 from dify_cdk.frontends.parts.certificates import DomainName
-from dify_cdk.frontends.parts.clients import warn_of_access
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.lambda_images import LambdaImages, LocalBuild
@@ -39,7 +38,7 @@ from dify_cdk.frontends.parts.uploads import (
     VpcOriginUploads,
     upload_patterns,
 )
-from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.frontends.protocol import check_frontend
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.function_size import DEFAULT_API, DEFAULT_WEB, FunctionSize
@@ -139,8 +138,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
-        require_same_stack(self, workers)
-        warn_of_access(self, access)
+        check_frontend(self, workers, access)
         _check(self, domain, {Component.API: api, Component.WEB: web})
         _check_collaboration(collaboration, uploads)
         self._limits = Limits(

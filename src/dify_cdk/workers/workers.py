@@ -151,8 +151,6 @@ class DifyWorkers(Construct):
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
-        if cluster is not None:
-            self.node.add_validation(_CapacityProviders(self))
         cluster, providers = (cluster, [cluster]) if cluster else self._define_cluster(data.vpc)
         all_sizes = _all_sizes(sizes or {}, scheduler)
         self._platform = Platform(
@@ -191,9 +189,8 @@ class DifyWorkers(Construct):
         self._let_resolve(
             f"*.{dns.namespace_name}", self._mirror, plugins.pip_mirror_host(), post.plain.get("SMTP_SERVER")
         )
-        self.node.add_validation(_Announcement(self))
-        self.node.add_validation(_Hosts(self))
-        self.node.add_validation(_Connections(self))
+        for look in (_Announcement, _Hosts, _Connections, _CapacityProviders):
+            self.node.add_validation(look(self))
         self.node.add_validation(_Unread(self, sizes or {}))
 
     @property
@@ -644,16 +641,17 @@ class _CapacityProviders:
     def validate(self) -> list[str]:
         """The errors."""
         platform = self._workers.platform
-        if not isinstance(platform.cluster, ecs.Cluster):  # of an imported one nothing is known
+        cluster = platform.cluster  # of an imported one nothing is known, and ours has them
+        if not isinstance(cluster, ecs.Cluster) or cluster.node.scope is self._workers:
             return []
         spot = any(platform.sizes[component].spot is not None for component in platform.sized)
         wanted = ["FARGATE", *(["FARGATE_SPOT"] if spot else [])]
-        found = _capacity_providers_of(platform.cluster)
+        found = _capacity_providers_of(cluster)
         missing = [name for name in wanted if name not in found]
         if not missing or is_token(found):
             return []
         return [
-            f"{platform.cluster.node.path} has no capacity provider {' and '.join(missing)}, which the "
+            f"{cluster.node.path} has no capacity provider {' and '.join(missing)}, which the "
             f"services of {self._workers.node.path} ask for: define it with "
             "enable_fargate_capacity_providers=True"
         ]
