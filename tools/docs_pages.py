@@ -19,7 +19,7 @@ from pathlib import Path
 from dify_cdk.cli.init_app import architectures
 from dify_cdk.cli.synth_example import synthesize
 from dify_cdk.dify.components import BACKEND_COMPONENTS
-from dify_cdk.dify.environment import TABLE, Default
+from dify_cdk.dify.environment import TABLE, Argument, Default
 from dify_cdk.dify.rotation import RENEWALS
 from dify_cdk.report.comparison import compare, inventories
 from dify_cdk.report.cost.prices import Prices, load_prices
@@ -264,7 +264,7 @@ def _change(row: Row) -> str | None:
     (one,) = found
     if isinstance(one.value, Default):
         return "`environment=`"
-    return f"`{one.instead}`" if "=" in one.instead else None
+    return f"`{one.instead}`" if isinstance(one.instead, Argument) else None
 
 
 def _variable(row: Row) -> str:

@@ -278,6 +278,8 @@ def _named(kind: Any) -> str:
         return "None"
     if kind in (int, float):
         return "a number"
+    if get_origin(kind) is not None:
+        return "a mapping" if issubclass(get_origin(kind), Mapping) else "a list"
     words = {str: "text", bool: "True or False"}
     if kind in words:
         return words[kind]

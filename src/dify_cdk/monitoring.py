@@ -19,6 +19,7 @@ from constructs import Construct
 from dify_cdk._arguments import checked
 from dify_cdk.cdk_helpers.custom_resources import log_group
 from dify_cdk.cdk_helpers.metrics import Graph, combined, expression, metric, period
+from dify_cdk.cdk_helpers.names import has_chosen_name, name_of
 from dify_cdk.data.data import DifyData
 from dify_cdk.frontends.protocol import DifyFrontend
 from dify_cdk.options.alarms import PERIOD_MINUTES, AlarmThresholds
@@ -100,6 +101,7 @@ class DifyMonitoring(Construct):
 
     Raises:
         ImportError: If the package is missing.
+        ValueError: If ``frontend`` is one of other workers.
 
     Examples:
         >>> monitoring = DifyMonitoring(stack, "Monitoring", workers=workers, frontend=frontend)
@@ -118,8 +120,14 @@ class DifyMonitoring(Construct):
     ) -> None:
         super().__init__(scope, id)
         require_monitoring()
-        self._prefix = cdk.Names.unique_resource_name(self, max_length=_LONGEST_NAME, separator="-")
+        self._prefix = name_of(self, longest=_LONGEST_NAME)
         self._topic = topic or self._define_topic()
+        for service in frontend.services.values():
+            if service.platform.data is not workers.platform.data:
+                raise ValueError(
+                    f"DifyMonitoring.frontend must be a frontend of {workers.node.path}, got one whose "
+                    f"{service.component} belongs to another installation"
+                )
         services = [*workers.services.values(), *frontend.services.values()]
         facade = self._define_facade()
         stops = self._define_stops(workers, services)
@@ -213,6 +221,10 @@ class DifyMonitoring(Construct):
                 resources=[stopped.log_group_arn],
             )
         )
+        if has_chosen_name(self):
+            policy = stopped.node.find_child("Policy").node.default_child
+            assert isinstance(policy, logs.CfnResourcePolicy)
+            policy.policy_name = f"{self._prefix}-StoppedTasks"
         ours = [f"service:{service.service.service_name}" for service in services]
         family = workers.migration_family
         cluster = workers.cluster.cluster_arn

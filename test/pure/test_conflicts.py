@@ -712,6 +712,33 @@ class TestExports:
         assert "stack Net no longer exports vpc while the deployed stack Main imports it" in found.text
         assert found.remedy == "deploy stack Main first: cdk deploy --exclusively Main"
 
+    @pytest.mark.parametrize(
+        ("reads", "first"),
+        [
+            ({"Fn::ImportValue": "vpc2"}, False),
+            ({"Fn::ImportValue": "other"}, True),
+            ({"Fn::GetStackOutput": {"StackName": "Net", "OutputName": "New"}}, False),
+            ({"Fn::GetStackOutput": {"StackName": "Net", "OutputName": "Other"}}, True),
+        ],
+    )
+    def test_who_imports_goes_first_only_where_what_it_asks_for_is_there(
+        self, reads: Any, first: bool
+    ) -> None:
+        """As with a secret of another name, which the other stack has yet to make."""
+        before, after = self.net("a"), self.net("b", name="vpc2")
+        for side in (before, after):
+            side.template["Outputs"]["Other"] = {"Value": "o", "Export": {"Name": "other"}}
+        after.template["Outputs"]["New"] = {"Value": "n"}
+        user = stack({"G": one("AWS::SQS::Queue", V=reads)})
+        found = the_conflict(between_apps([self.user, before], [user, after]))
+        told = (
+            "deploy stack Main first: cdk deploy --exclusively Main"
+            if first
+            else "keep the export for one deployment, by export_value() of stack Net, "
+            "and drop it with the next"
+        )
+        assert found.remedy == told
+
     def test_fails_when_an_export_changes_that_is_in_use(self) -> None:
         found = the_conflict(between_apps([self.user, self.net("a")], [self.user, self.net("b")]))
         assert "exports another value as vpc" in found.text

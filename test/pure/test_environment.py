@@ -15,6 +15,7 @@ from contexts import BUFFERED, CONTEXTS, NO_FRONTEND, STREAMING, context
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component
 from dify_cdk.dify.environment import (
     TABLE,
+    Argument,
     Context,
     Default,
     Purpose,
@@ -554,13 +555,15 @@ class TestDefaults:
     @pytest.mark.parametrize("component", [Component.API, Component.API_WEBSOCKET])
     def test_nobody_is_believed_about_the_path_of_a_request(self, component: Component) -> None:
         assert plain_variables(component, STREAMING)["FORWARDED_ALLOW_IPS"] == ","
-        with pytest.raises(ValueError, match="FORWARDED_ALLOW_IPS is set by dify_cdk, use nothing: a client"):
+        with pytest.raises(ValueError, match=r"FORWARDED_ALLOW_IPS is .* cannot be changed: a client could"):
             require_free(component, {"FORWARDED_ALLOW_IPS": "*"}, STREAMING)
 
     @pytest.mark.parametrize("component", [Component.API, Component.API_WEBSOCKET])
     def test_fails_when_api_would_start_its_development_server(self, component: Component) -> None:
         assert plain_variables(component, STREAMING)["DEBUG"] == "false"
-        with pytest.raises(ValueError, match="is set by dify_cdk, use LOG_LEVEL: it would replace api"):
+        with pytest.raises(
+            ValueError, match=r"cannot be changed: it would replace api's server .*; LOG_LEVEL is free"
+        ):
             require_free(component, {"debug": "true"}, STREAMING)
         require_free(Component.WORKER, {"DEBUG": "true"}, STREAMING)
 
@@ -580,31 +583,30 @@ class TestExtras:
     )
 
     @every_component
-    def test_fails_when_a_name_is_taken_and_says_which_option_to_use(self, component: Component) -> None:
+    def test_fails_when_a_name_is_taken_and_says_what_changes_it_or_why_nothing_does(
+        self, component: Component
+    ) -> None:
         for row in (row for row in TABLE if component in row.components):
             if isinstance(row.value, Default):
                 continue
             for name in (row.name, row.name.lower()):
-                with pytest.raises(ValueError, match=r"is set by dify_cdk, use ") as caught:
+                with pytest.raises(ValueError, match=" is set by dify_cdk") as caught:
                     require_free(component, {name: "x"}, self.EVERYTHING)
-                assert (
-                    str(caught.value)
-                    == f"environment of {component}: {name} is set by dify_cdk, use {row.instead}"
-                )
+                told = ", use" if isinstance(row.instead, Argument) else " and cannot be changed:"
+                where = f"environment of {component}: {name}"
+                assert str(caught.value) == f"{where} is set by dify_cdk{told} {row.instead}"
 
     @pytest.mark.parametrize(
-        ("name", "option"),
+        ("name", "told"),
         [
-            ("SECRET_KEY", "secret_key= of DifyData"),
-            ("CONSOLE_API_URL", "domain= of the frontend"),
-            ("FILES_URL", "domain= of the frontend"),
-            ("GUNICORN_TIMEOUT", "request_timeout= of the frontend"),
-            ("DB_HOST", "the arguments of DifyData"),
-            ("REDIS_PASSWORD", "the arguments of DifyData"),
+            ("SECRET_KEY", "use secret_key= of DifyData"),
+            ("CONSOLE_API_URL", "use domain= of the frontend"),
+            ("FILES_URL", "use domain= of the frontend"),
+            ("GUNICORN_TIMEOUT", "use request_timeout= of DifyAlbFrontend or DifyHttpApiFrontend"),
         ],
     )
-    def test_the_option_named_is_the_one_that_exists(self, name: str, option: str) -> None:
-        with pytest.raises(ValueError, match=f"{name} is set by dify_cdk, use {re.escape(option)}$"):
+    def test_the_argument_that_changes_it_is_named(self, name: str, told: str) -> None:
+        with pytest.raises(ValueError, match=f"{name} is set by dify_cdk, {re.escape(told)}$"):
             require_free(Component.API, {name: "x"}, STREAMING)
 
     @pytest.mark.parametrize("value", ["plugin_daemon", " plugin_daemon ", "plugin_daemon:a"])
@@ -615,12 +617,35 @@ class TestExtras:
     @pytest.mark.parametrize("value", ["", "mine", "plugin_daemons", "my:plugin_daemon"])
     def test_other_prefixes_are_free_but_not_the_daemon_s(self, value: str) -> None:
         require_free(Component.WORKER, {"REDIS_KEY_PREFIX": value}, STREAMING)
-        with pytest.raises(ValueError, match="REDIS_KEY_PREFIX is set by dify_cdk, use nothing: its user"):
+        with pytest.raises(ValueError, match="REDIS_KEY_PREFIX is set by .* changed: its user"):
             require_free(Component.PLUGIN_DAEMON, {"REDIS_KEY_PREFIX": value}, STREAMING)
 
     def test_fails_when_dify_s_own_look_at_the_queue_is_switched_on(self) -> None:
-        with pytest.raises(ValueError, match=r"ENABLE_DATASETS_QUEUE_MONITOR is set .* use DifyMonitoring"):
+        with pytest.raises(ValueError, match=r"ENABLE_DATASETS_QUEUE_MONITOR is set .* DifyMonitoring has"):
             require_free(Component.BEAT, {"ENABLE_DATASETS_QUEUE_MONITOR": "true"}, STREAMING)
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("DB_HOST", "the database is the cluster of DifyData"),
+            ("VECTOR_STORE", "the database is the cluster of DifyData"),
+            ("REDIS_PASSWORD", "the cache is that of DifyData"),
+        ],
+    )
+    def test_the_reason_is_given_where_no_argument_changes_it(self, name: str, reason: str) -> None:
+        with pytest.raises(ValueError, match=f"{name} is set by dify_cdk and cannot be changed: {reason}$"):
+            require_free(Component.API, {name: "x"}, STREAMING)
+
+    def test_fails_when_a_row_says_neither(self) -> None:
+        with pytest.raises(TypeError, match="row MODE: say which argument changes it, or why none does"):
+            Row("MODE", (Component.API,), "api")
+
+    @pytest.mark.parametrize("name", ["SSRF_PROXY_ALLOW_PRIVATE_IPS", "HTTP_PORT", "VISIBLE_HOSTNAME"])
+    def test_fails_when_squid_is_given_a_variable(self, name: str) -> None:
+        message = f"^environment of ssrf_proxy: nobody reads {name}, since squid has no variables"
+        with pytest.raises(ValueError, match=message):
+            require_free(Component.SSRF_PROXY, {name: "x"}, STREAMING)
+        require_free(Component.SSRF_PROXY, {"TZ": "Asia/Tokyo"}, STREAMING)
 
     @pytest.mark.parametrize("name", ["", "A=B", "A B", "A\n", " A"])
     def test_fails_when_a_name_is_none(self, name: str) -> None:
@@ -637,7 +662,6 @@ class TestExtras:
             (Component.SANDBOX, "MAX_WORKERS"),
             (Component.WEB, "ALLOW_EMBED"),
             (Component.WEB, "API_KEY"),  # taken in the sandbox only
-            (Component.SSRF_PROXY, "TZ"),
         ],
     )
     def test_what_is_free_passes(self, component: Component, name: str) -> None:
@@ -645,7 +669,7 @@ class TestExtras:
 
     @settings(deadline=None)
     @given(
-        component=st.sampled_from(Component),
+        component=st.sampled_from([one for one in Component if one is not Component.SSRF_PROXY]),
         names=st.lists(st.text(string.ascii_letters + string.digits + "_", min_size=1), max_size=4),
     )
     def test_names_outside_the_table_always_pass(self, component: Component, names: list[str]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dify_cdk import cli
 from dify_cdk.cdk_helpers.assets import examples_dir
 from dify_cdk.cli import init_app as _init
 from dify_cdk.cli.init_app import InitError, architectures, variants, write_app
@@ -73,6 +74,19 @@ class TestWithTwoExamples:
         places = [text.index(command) for command in [*commands, "cdk bootstrap", "cdk deploy --all"]]
         assert places == sorted(places)
         assert len(text.splitlines()) == 11
+
+
+@pytest.mark.parametrize("variant", variants())
+def test_who_gets_an_office_of_nobody_s_is_told_to_change_it(
+    variant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "app"
+    assert cli.main(["init", variant, str(folder)]) == 0
+    readme, printed = (folder / "README.md").read_text(), capsys.readouterr().out
+    told = variant != "v4_closed_network"  # a private range, from which somebody may come
+    for text in (readme, printed):
+        assert ("Before the first" in text and "ALLOWED_NETWORKS" in text) is told
+    assert "\n\n\n" not in readme
 
 
 def test_the_requirement_is_this_release_with_the_extra_that_brings_node(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_route53 as route53
 from aws_cdk.assertions import Template as Synthesized
-from constructs import Construct
+from constructs import Construct, IConstruct
 
 from dify_cdk import Access, Component, DifyAlbFrontend, DifyData, DifyNetwork, DifyWorkers, Domain, Login
 from support import Template
@@ -56,6 +56,11 @@ def with_login(stack: cdk.Stack, **options: Any) -> Template:
 def synthesized(stack: cdk.Stack) -> Template:
     """The template of one stack."""
     return Template(Synthesized.from_stack(stack).to_json())
+
+
+def warnings_of(construct: IConstruct) -> list[str]:
+    """What a construct warns about."""
+    return [str(entry.data) for entry in construct.node.metadata if entry.type == "aws:cdk:warning"]
 
 
 def function_of(template: Template, component: Component) -> tuple[str, dict[str, Any]]:

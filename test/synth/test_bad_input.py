@@ -356,11 +356,11 @@ WORKERS: dict[str, tuple[Make, str]] = {
     ),
     "a_variable_is_reserved": (
         lambda site: site.workers_of(environment={Component.WORKER: {"DB_HOST": "db.example.com"}}),
-        r"^environment of worker: DB_HOST is set by dify_cdk, use the arguments of DifyData$",
+        r"^environment of worker: DB_HOST is set by dify_cdk and cannot be changed: the database is the ",
     ),
     "a_variable_is_reserved_in_lower_case": (
         lambda site: site.workers_of(environment={Component.BEAT: {"celery_broker_url": "redis://x"}}),
-        r"^environment of beat: celery_broker_url is set by dify_cdk, use the arguments of DifyData$",
+        r"^environment of beat: celery_broker_url is set by dify_cdk and cannot be changed: the cache is ",
     ),
     "a_secret_variable_is_reserved": (
         lambda site: site.workers_of(environment={Component.MIGRATION: {"SECRET_KEY": "mine"}}),
@@ -368,7 +368,7 @@ WORKERS: dict[str, tuple[Make, str]] = {
     ),
     "a_variable_of_the_daemon_is_reserved": (
         lambda site: site.workers_of(environment={Component.PLUGIN_DAEMON: {"SERVER_KEY": "mine"}}),
-        r"^environment of plugin_daemon: SERVER_KEY is set by dify_cdk, use ",
+        r"^environment of plugin_daemon: SERVER_KEY is set by dify_cdk and cannot be changed: DifyData makes",
     ),
     "a_variable_has_no_name": (
         lambda site: site.workers_of(environment={Component.WORKER: {"A=B": "x"}}),

@@ -412,3 +412,36 @@ def test_fails_when_what_closes_the_network_is_malformed(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         DifyNetwork(stack, "Network", **arguments)
+
+
+@pytest.mark.parametrize(
+    ("region", "asked", "there"),
+    [
+        ("eu-west-1", None, True),
+        ("eu-west-1", False, False),
+        ("cn-north-1", None, False),
+        ("cn-north-1", True, True),
+    ],
+)
+def test_models_have_endpoints_where_they_are_wanted_and_exist(
+    new_stack: Callable[..., cdk.Stack], region: str, asked: bool | None, there: bool
+) -> None:
+    stack = new_stack(region)
+    network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED, model_endpoints=asked)
+    data = DifyData(stack, "Data", vpc=network.vpc)
+    workers = DifyWorkers(stack, "Workers", data=data, release=DifyRelease(registry="registry.example.com"))
+    DifyAlbFrontend(stack, "F", workers=workers, access=Access.anyone(), scheme=AlbScheme.INTERNAL)
+    endpoints = synthesized(stack).properties("AWS::EC2::VPCEndpoint").values()
+    assert sum("bedrock" in str(one["ServiceName"]) for one in endpoints) == (3 if there else 0)
+    if not there:
+        with pytest.raises(
+            ValueError, match=r"^DifyWorkers\.models needs a way to Amazon Bedrock, and Dify/Net"
+        ):
+            DifyWorkers(stack, "Others", data=data, models=Bedrock())
+
+
+def test_fails_when_an_open_network_shall_have_endpoints_of_models(stack: cdk.Stack) -> None:
+    with pytest.raises(
+        ValueError, match=r"^DifyNetwork\.model_endpoints has no effect on a network that has"
+    ):
+        DifyNetwork(stack, "Network", model_endpoints=True)

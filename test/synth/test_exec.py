@@ -39,7 +39,7 @@ ACTIONS = {
     "ssmmessages:OpenControlChannel",
     "ssmmessages:OpenDataChannel",
 }
-OWN_WARNINGS = {"DifyAlbWithoutTls", "DifyCacheSingleNode", "DifyDatabaseAwake"}
+OWN_WARNINGS = {"DifyAccessExample", "DifyAlbWithoutTls", "DifyCacheSingleNode", "DifyDatabaseAwake"}
 
 
 def statements_of(template: Template, component: Component) -> list[dict[str, Any]]:

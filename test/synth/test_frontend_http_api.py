@@ -353,7 +353,8 @@ def test_fails_when_an_own_size_leaves_no_room_for_the_proxy(stack: cdk.Stack) -
 def test_fails_when_a_limit_of_the_frontend_is_set_by_hand(stack: cdk.Stack) -> None:
     workers = workers_in(stack, environment={Component.WORKER: {"UPLOAD_FILE_SIZE_LIMIT": "50"}})
     with pytest.raises(
-        ValueError, match="UPLOAD_FILE_SIZE_LIMIT is set by dify_cdk, use a frontend that takes"
+        ValueError,
+        match=r"UPLOAD_FILE_SIZE_LIMIT is set by .*, or a DifyAlbFrontend, which takes bodies of any size$",
     ):
         DifyHttpApiFrontend(stack, "Frontend", workers=workers, access=OFFICE)
 

@@ -30,16 +30,12 @@ from dify_cdk.workers import component_service
 from dify_cdk.workers.workers import DEFAULT_SCHEDULER
 from iam import text
 from support import REGION, Template, recommended_flags
-from synth.installation import data_in, synthesized
+from synth.installation import data_in, synthesized, warnings_of
 
 
 def _finish(stack: cdk.Stack, workers: DifyWorkers) -> Template:
     DifyAlbFrontend(stack, "Frontend", workers=workers, access=Access.anyone())
     return synthesized(stack)
-
-
-def _warnings(construct: Construct) -> list[str]:
-    return [str(entry.data) for entry in construct.node.metadata if entry.type == "aws:cdk:warning"]
 
 
 def _accept(construct: Construct, id: str) -> None:
@@ -119,14 +115,14 @@ def test_arm_leaves_the_sandbox_on_x86(stack: cdk.Stack, data: DifyData) -> None
 def test_no_scheduler_is_a_choice_with_a_warning(stack: cdk.Stack, data: DifyData) -> None:
     workers = DifyWorkers(stack, "Workers", data=data, scheduler=None)
     assert "beat" not in _finish(stack, workers).services()
-    (warning,) = _warnings(workers)
+    (warning,) = warnings_of(workers)
     assert "scheduler=None" in warning
 
 
 def test_one_cache_node_is_a_choice_with_a_warning(stack: cdk.Stack) -> None:
     vpc = DifyNetwork(stack, "Network").vpc
     data = DifyData(stack, "Data", vpc=vpc, cache_size=CacheSize(replicas=0))
-    (warning,) = _warnings(data.cache)
+    (warning,) = warnings_of(data.cache)
     assert "the only node" in warning
     assert "waiting jobs are lost" in warning
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
@@ -134,11 +130,11 @@ def test_one_cache_node_is_a_choice_with_a_warning(stack: cdk.Stack) -> None:
     assert group["ReplicasPerNodeGroup"] == 0
     assert (group["AutomaticFailoverEnabled"], group["MultiAZEnabled"]) == (False, False)
     _accept(data.cache, "DifyCacheSingleNode")
-    assert _warnings(data.cache) == []
+    assert warnings_of(data.cache) == []
 
 
 def test_two_cache_nodes_fail_over_without_a_warning(stack: cdk.Stack, data: DifyData) -> None:
-    assert _warnings(data.cache) == []
+    assert warnings_of(data.cache) == []
     template = _finish(stack, DifyWorkers(stack, "Workers", data=data))
     (group,) = template.properties("AWS::ElastiCache::ReplicationGroup").values()
     assert (group["AutomaticFailoverEnabled"], group["MultiAZEnabled"]) == (True, True)
@@ -158,21 +154,21 @@ def test_database_that_shall_pause_is_warned_about(
     vpc = DifyNetwork(stack, "Network").vpc
     data = DifyData(stack, "Data", vpc=vpc, capacity=DatabaseCapacity(min_acu=min_acu))
     workers = DifyWorkers(stack, "Workers", data=data, scheduler=scheduler)
-    warnings = _warnings(workers)
+    warnings = warnings_of(workers)
     assert len(warnings) == len(ids)
     for id, warning in zip(ids, warnings, strict=True):
         assert f"::{id}]" in warning
         _accept(workers, id)
-    assert _warnings(workers) == []
+    assert warnings_of(workers) == []
 
 
 def test_plugin_daemon_on_spot_is_warned_about(stack: cdk.Stack, data: DifyData) -> None:
     spare = ComponentSize(cpu_units=512, memory_mib=2048, spot=Spot(on_demand_base=0))
     workers = DifyWorkers(stack, "Workers", data=data, sizes={Component.PLUGIN_DAEMON: spare})
-    (warning,) = _warnings(workers)
+    (warning,) = warnings_of(workers)
     assert "::DifyWorkersSpotPluginDaemon]" in warning
     _accept(workers, "DifyWorkersSpotPluginDaemon")
-    assert _warnings(workers) == []
+    assert warnings_of(workers) == []
 
 
 @pytest.mark.parametrize("registry", [None, "123456789012.dkr.ecr.us-east-1.amazonaws.com/dify"])
@@ -199,7 +195,7 @@ def test_untested_release_is_warned_about_and_used(stack: cdk.Stack, data: DifyD
     template = _finish(stack, workers)
     assert template.containers()["worker"]["Image"] == "langgenius/dify-api:1.18.0"
     assert template.containers()["migration"]["Image"] == "langgenius/dify-api:1.18.0"
-    (warning,) = _warnings(workers)
+    (warning,) = warnings_of(workers)
     assert "combination" in warning
 
 
@@ -262,7 +258,7 @@ def test_closed_network_without_a_registry_is_warned_about(stack: cdk.Stack) -> 
     network = DifyNetwork(stack, "Network", egress=Egress.ISOLATED)
     plugins = Plugins(pip_mirror_url="http://pypi.example.internal/simple")
     workers = DifyWorkers(stack, "Workers", data=DifyData(stack, "Data", vpc=network.vpc), plugins=plugins)
-    (warning,) = _warnings(workers)
+    (warning,) = warnings_of(workers)
     assert "DifyRelease(registry=...)" in warning
 
 

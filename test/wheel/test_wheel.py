@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+import dify_cdk
 from dify_cdk.dify.limits import FRONTEND_LIMITS
 
 pytestmark = pytest.mark.slow
@@ -287,9 +288,30 @@ def build(stack: cdk.Stack, workers: DifyWorkers, certificate: acm.ICertificate)
         OTHERS
     ]
 """
+TYPED_NAMES = """
+from aws_cdk import aws_ecs as ecs
+import dify_cdk
+from dify_cdk import DifyWorker as DifyWorker  # REFUSED
+from dify_cdk import Component, Environment
+
+
+def variables(secret: ecs.Secret) -> Environment:
+    found: Environment = {Component.API: {"LOG_TZ": "UTC", "KEY": secret}}
+    return found
+
+
+VERSION: str = dify_cdk.__version__
+EVERYTHING: list[object] = [
+    NAMES
+]
+"""
 TYPE_CHECKERS = {
-    "mypy": (("--strict", "."), "type: ignore[arg-type]"),
-    "basedpyright": ((), "pyright: ignore[reportArgumentType]"),
+    "mypy": (("--strict", "."), "type: ignore[arg-type]", "type: ignore[attr-defined]"),
+    "basedpyright": (
+        (),
+        "pyright: ignore[reportArgumentType]",
+        "pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]",
+    ),
 }
 
 
@@ -298,7 +320,7 @@ def test_type_checkers_take_a_frontend_of_a_users_own_and_nothing_that_is_none(
     installed: Installed, checker: str
 ) -> None:
     installed.pip_install("--quiet", checker)
-    arguments, ignored = TYPE_CHECKERS[checker]
+    arguments, ignored, unknown = TYPE_CHECKERS[checker]
     folder = installed.folder / f"typed-{checker}"
     folder.mkdir()
     shutil.copy(ROOT / "test" / "synth" / "own_frontend.py", folder)
@@ -307,6 +329,8 @@ def test_type_checkers_take_a_frontend_of_a_users_own_and_nothing_that_is_none(
         f"dify_cdk.{name}(stack, '{name}', workers=workers, access=access)," for name in FRONTEND_LIMITS
     )
     (folder / "app.py").write_text(TYPED_APP.replace("REFUSED", ignored).replace("OTHERS", others))
+    names = "\n".join(f"dify_cdk.{name}," for name in dify_cdk.__all__)
+    (folder / "names.py").write_text(TYPED_NAMES.replace("REFUSED", unknown).replace("NAMES", names))
     settings = {"typeCheckingMode": "strict", "reportUnnecessaryTypeIgnoreComment": "error"}
     (folder / "pyrightconfig.json").write_text(json.dumps(settings))
     installed.run(checker, *arguments, cwd=folder)

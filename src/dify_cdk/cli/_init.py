@@ -36,4 +36,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"wrote {', '.join(path.name for path in files)} to {arguments.folder}\n\nnext:")
     print(f"  cd {shlex.quote(str(arguments.folder))} && pip install -r requirements.txt")
     print("  cdk synth\n\nREADME.md there says how to deploy")
+    before = _init.what_to_change(arguments.variant)
+    if before:
+        print(before.replace("`", ""))
     return shared.FINE

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 from dify_cdk.cdk_helpers.assets import examples_dir
+from dify_cdk.options.access import Access
 
 README = """\
 # Dify on AWS ({variant})
@@ -18,9 +20,12 @@ cdk synth                                      # templates in cdk.out, no AWS ac
 cdk bootstrap                                  # v3 outside us-east-1: there as well
 cdk deploy --all --no-rollback                 # the first time; from then on: cdk deploy --all
 ```
-
+{before}
 Change `app.py`; `cdk diff` shows what a deployment would do. Commit `cdk.context.json` if one appears.
 """
+
+_NETWORKS = re.compile(r"^ALLOWED_NETWORKS = .*$", re.MULTILINE)
+_QUOTED = re.compile(r'"([^"]+)"')
 
 GITIGNORE = """\
 .venv/
@@ -71,11 +76,23 @@ def _copy_example(variant: str, folder: Path) -> list[Path]:
     return [shutil.copyfile(examples_dir() / source, folder / name) for name, source in sources.items()]
 
 
+def what_to_change(variant: str) -> str | None:
+    """What has to be written into an example's app before the first deployment; None if nothing has."""
+    found = _NETWORKS.search((examples_dir() / f"{variant}.py").read_text(encoding="utf-8"))
+    if found is None or not Access(ipv4=_QUOTED.findall(found[0])).nobodys:
+        return None
+    return (
+        "Before the first `cdk deploy` write your own networks into `ALLOWED_NETWORKS` of `app.py`: nobody "
+        "comes from the range that stands there, which is for documentation."
+    )
+
+
 def _write_texts(variant: str, folder: Path) -> list[Path]:
+    before = what_to_change(variant)
     texts = {
         # Compatible releases only: before 1.0 construct ids and defaults may change with a minor version.
         "requirements.txt": f"dify-cdk[cli]~={version('dify-cdk')}\n",
-        "README.md": README.format(variant=variant),
+        "README.md": README.format(variant=variant, before=f"\n{before}\n" if before else ""),
         ".gitignore": GITIGNORE,
     }
     for name, text in texts.items():

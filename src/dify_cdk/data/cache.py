@@ -15,6 +15,7 @@ from constructs import Construct
 from dify_cdk._arguments import checked
 from dify_cdk._checks import require_literal, require_match, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.references import may_go
 from dify_cdk.data.secrets import define_secret, rotated
 from dify_cdk.dify.cache_users import DIFY, NOBODY, PLUGIN_DAEMON, CacheUser
 from dify_cdk.dify.environment import BROKER_DATABASE, CACHE_PORT
@@ -231,6 +232,7 @@ class Cache(Construct):
             secret_string_value=cdk.SecretValue.unsafe_plain_text(url),  # holds a dynamic reference only
         )
         acknowledge(secret, {"AwsSolutions-SMG4": "follows the password in it"})
+        may_go(secret)
         return secret
 
 

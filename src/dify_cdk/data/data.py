@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
@@ -27,7 +25,7 @@ from dify_cdk.data.storage import Storage
 from dify_cdk.dify.components import Component, Objects
 from dify_cdk.dify.environment import STORAGE_PREFIXES, DataEndpoints, Purpose
 from dify_cdk.dify.rotation import Renewal, renewal_of, require_count
-from dify_cdk.network.network import require_two_zones, tiers_of
+from dify_cdk.network.network import Subnets, require_two_zones, tiers_of
 from dify_cdk.options.windows import MaintenanceWindows
 
 DEFAULT_CAPACITY = DatabaseCapacity()
@@ -56,7 +54,8 @@ class DifyData(Construct):
 
     Args:
         vpc: VPC for database and cache: of a ``DifyNetwork``, or any other with private subnets in two zones.
-        subnets: Subnets for database and cache. Default: the isolated subnets, else the private ones.
+        subnets: Subnets for database and cache, none of them public: a list, an ``ec2.SubnetSelection`` or
+            the result of ``vpc.select_subnets``. Default: the isolated subnets, else the private ones.
         capacity: How far the database scales. Default: 0.5 to 4 ACU, one writer.
         cache_size: Node type and replicas of the cache. Default: two small nodes in two zones.
         secret_key: Existing secret with Dify's ``SECRET_KEY`` as plain text, for an installation that is
@@ -87,10 +86,10 @@ class DifyData(Construct):
             snapshot, and everything else is retained.
 
     Raises:
-        ValueError: If the VPC has no private subnets, the subnets are in one zone, ``master_user`` is
-            malformed or the name of one of Dify's own roles, Dify does not run on ``engine_version``,
-            ``rotation`` is not a whole number from 0 on, or
-            ``removal_policy`` is another one than those named.
+        ValueError: If the VPC has no private subnets, the subnets are in one zone or one of them is public,
+            ``master_user`` is malformed or the name of one of Dify's own roles, Dify does not run on
+            ``engine_version``, ``rotation`` is not a whole number from 0 on, or ``removal_policy`` is another
+            one than those named.
 
     Examples:
         >>> data = DifyData(stack, "Data", vpc=network.vpc)
@@ -102,7 +101,7 @@ class DifyData(Construct):
         id: str,
         *,
         vpc: ec2.IVpc,
-        subnets: Sequence[ec2.ISubnet] | None = None,
+        subnets: Subnets | None = None,
         capacity: DatabaseCapacity = DEFAULT_CAPACITY,
         cache_size: CacheSize = DEFAULT_CACHE_SIZE,
         secret_key: secretsmanager.ISecret | None = None,

@@ -9,6 +9,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.references import may_go
 
 SECRET_REASONS = {
     "AwsSolutions-SMG4": "Dify reads it when it starts: rotation= of DifyData renews it with a deployment",
@@ -57,4 +58,5 @@ def define_secret(
         ),
     )
     acknowledge(secret, SECRET_REASONS)
+    may_go(secret)
     return secret

@@ -1,8 +1,8 @@
 """The environment of every component, from one table.
 
 Each row names the variable, the components that read it, its value and, for the error message of a clash,
-what to use instead of setting it by hand. A value is text, a function of the :class:`Context`, or a
-:class:`SecretField` or :class:`SecretOption`, which never appear in a template.
+the argument that changes it or the reason why none does. A value is text, a function of the :class:`Context`,
+or a :class:`SecretField` or :class:`SecretOption`, which never appear in a template.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NoReturn
 
 from dify_cdk._arguments import checked
 from dify_cdk.dify import cache_users
-from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, private_url
+from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Settings, private_url
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
 from dify_cdk.dify.limits import Limits
 
@@ -159,6 +160,31 @@ _KEEP_ALIVE_MARGIN_SECONDS = 5
 _GRACEFUL_SECONDS = 110  # what is left of the two minutes between SIGTERM and SIGKILL goes to the way there
 
 
+FRONTENDS = ("DifyAlbFrontend", "DifyHttpApiFrontend", "DifyCloudFrontLambdaFrontend")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """An argument of public classes that changes what a variable holds.
+
+    Attributes:
+        name: Its name.
+        of: The classes that have it.
+        given: What is written behind the name, such as a value object.
+        otherwise: What does as well, in words.
+    """
+
+    name: str
+    of: tuple[str, ...]
+    given: str = ""
+    otherwise: str = ""
+
+    def __str__(self) -> str:
+        """As it is written, and where."""
+        of = "the frontend" if self.of == FRONTENDS else " or ".join(self.of)
+        return f"{self.name}={self.given} of {of}{self.otherwise and f', or {self.otherwise}'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One variable.
@@ -168,7 +194,7 @@ class Row:
         components: Who reads it.
         value: What it holds; None leaves it to the component's own default. A user may set what a
             :class:`Default` holds.
-        instead: What a user sets instead of it.
+        instead: The argument that changes it, or why nothing does. Only a :class:`Default` needs none.
         free_when_unset: Whether a user may set it where ``value`` gives None, as for limits that the frontend
             does not impose.
     """
@@ -176,8 +202,17 @@ class Row:
     name: str
     components: tuple[Component, ...]
     value: Value
-    instead: str = "the construct that defines it; its value follows from the architecture"
+    instead: Argument | str | None = None
     free_when_unset: bool = False
+
+    def __post_init__(self) -> None:
+        """Nobody may be refused without being told what to do.
+
+        Raises:
+            TypeError: If a row that a user cannot set says neither what changes it nor why nothing does.
+        """
+        if self.instead is None and not isinstance(self.value, Default):
+            raise TypeError(f"row {self.name}: say which argument changes it, or why none does")
 
 
 def _url(context: Context) -> str | None:
@@ -303,20 +338,40 @@ _SANDBOX = (Component.SANDBOX,)
 _CALLS_PLUGINS = tuple(one for one in BACKEND_COMPONENTS if one in Component.PLUGIN_DAEMON.spec.called_by)
 _RUNS_CODE = tuple(one for one in BACKEND_COMPONENTS if one in Component.SANDBOX.spec.called_by)
 _SERVES_PLUGINS = (Component.API,)
-_DOMAIN_OPTION = "domain= of the frontend"
-_TIMEOUT_OPTION = "request_timeout= of the frontend"
-_DATA_OPTION = "the arguments of DifyData"
-_SANDBOX_OPTION = "sandbox=Sandbox(...) of DifyWorkers"
-_PLUGIN_OPTION = "plugins=Plugins(...) of DifyWorkers"
-_MAIL_OPTION = "mail=SesMail(...) or SmtpMail(...) of DifyWorkers"
+_DOMAIN_OPTION = Argument("domain", FRONTENDS)
+_TIMEOUT_OPTION = Argument("request_timeout", ("DifyAlbFrontend", "DifyHttpApiFrontend"))
+_COLLABORATION_OPTION = Argument("collaboration", ("DifyAlbFrontend", "DifyCloudFrontLambdaFrontend"))
+_SANDBOX_OPTION = Argument("sandbox", ("DifyWorkers",), "Sandbox(...)")
+_PLUGIN_OPTION = Argument("plugins", ("DifyWorkers",), "Plugins(...)")
+_MAIL_OPTION = Argument("mail", ("DifyWorkers",), "SesMail(...) or SmtpMail(...)")
 _MAILERS = (Component.API, Component.WORKER)  # beat only queues what the worker sends
-_UPLOAD_OPTION = "a frontend that takes larger bodies"
+_UPLOAD_OPTION = Argument(
+    "uploads",
+    ("DifyCloudFrontLambdaFrontend",),
+    "Uploads.VPC_ORIGIN",
+    otherwise="a DifyAlbFrontend, which takes bodies of any size",
+)
+
+# Why nothing changes them.
+_IS_WHAT_IT_DOES = "it says which part of Dify the container is"
+_DATABASE_IS_OURS = "the database is the cluster of DifyData"
+_USER_IS_OURS = "DifyData makes the users of the database, and rotation= renews their passwords"
+_ONLY_TLS = "the database takes connections by TLS only"
+_CACHE_IS_OURS = "the cache is that of DifyData"
+_CACHE_TLS = "the cache takes connections by TLS only, with a certificate of Amazon's"
+_BUCKET_IS_OURS = "objects are in the bucket of DifyData, which tasks may use by their roles"
+_KEY_IS_OURS = "DifyData makes the key, which both sides have to know, and rotation= renews it"
+_INSIDE = "it leads to the component itself, whose name in the network follows from namespace= of DifyWorkers"
+_PASSES_THE_PROXY = "requests that users ask for pass the SSRF proxy, which knows no private addresses"
+_PREFIX_IS_KEPT = "plugins are kept below this prefix, which the daemon's permissions name"
+_PORT_IS_KNOWN = "health checks, security groups and load balancers know the port"
+_NO_SERVER_TO_DEBUG = "the port for debugging plugins is open inside the container only"
 
 _START = (
-    Row("MODE", (Component.API, Component.API_WEBSOCKET), "api"),
-    Row("MODE", (Component.WORKER,), "worker"),
-    Row("MODE", (Component.BEAT,), "beat"),
-    Row("MODE", (Component.MIGRATION,), "migration"),
+    Row("MODE", (Component.API, Component.API_WEBSOCKET), "api", _IS_WHAT_IT_DOES),
+    Row("MODE", (Component.WORKER,), "worker", _IS_WHAT_IT_DOES),
+    Row("MODE", (Component.BEAT,), "beat", _IS_WHAT_IT_DOES),
+    Row("MODE", (Component.MIGRATION,), "migration", _IS_WHAT_IT_DOES),
     # The image's own class never closes an idle connection: ten of them, without any user, and nothing else
     # is answered any more, /health included.
     Row("SERVER_WORKER_CLASS", (Component.API,), Default("gevent")),
@@ -330,22 +385,47 @@ _START = (
     # gunicorn takes SCRIPT_NAME from a header of whoever is listed, and every sidecar is loopback, its
     # default: the header would move a request to another path, past the routes of the frontend. A comma is
     # gunicorn's empty list; a variable without a value could be lost on its way into the container.
-    Row("FORWARDED_ALLOW_IPS", _API, ",", "nothing: a client could call any path of api with it"),
+    Row("FORWARDED_ALLOW_IPS", _API, ",", "a client could call any path of api with it"),
     # The image would start Flask's development server instead of gunicorn and its limits.
-    Row("DEBUG", _API, "false", "LOG_LEVEL: it would replace api's server by one for development"),
-    Row("SERVER_WORKER_CLASS", _WEBSOCKET, "geventwebsocket.gunicorn.workers.GeventWebSocketWorker"),
-    Row("SERVER_WORKER_AMOUNT", _WEBSOCKET, "1"),  # a session belongs to one process
-    Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, "1000"),
+    Row("DEBUG", _API, "false", "it would replace api's server by one for development; LOG_LEVEL is free"),
+    Row(
+        "SERVER_WORKER_CLASS",
+        _WEBSOCKET,
+        "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
+        "WebSocket connections need it",
+    ),
+    Row(
+        "SERVER_WORKER_AMOUNT", _WEBSOCKET, "1", "a session belongs to one process"
+    ),  # a session belongs to one process
+    Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, Default("1000")),
     Row(
         "MIGRATION_ENABLED",
         (Component.API, Component.API_WEBSOCKET, Component.WORKER, Component.BEAT),
         "false",
+        "the migration runs once, before everything else",
     ),
-    Row("MIGRATION_ENABLED", (Component.MIGRATION,), "true"),
-    Row("DEPLOYMENT_EDITION", (*_BACKEND, Component.WEB), "COMMUNITY"),
-    Row("LOG_OUTPUT_FORMAT", (*_BACKEND, Component.PLUGIN_DAEMON), "json"),
-    Row("LOG_FILE", _BACKEND, ""),
-    Row("CHECK_UPDATE_URL", _BACKEND, ""),
+    Row("MIGRATION_ENABLED", (Component.MIGRATION,), "true", "a migration is what the task is for"),
+    Row(
+        "DEPLOYMENT_EDITION",
+        (*_BACKEND, Component.WEB),
+        "COMMUNITY",
+        "Dify's other editions have services that are not run here",
+    ),
+    Row(
+        "LOG_OUTPUT_FORMAT",
+        (*_BACKEND, Component.PLUGIN_DAEMON),
+        "json",
+        "Amazon CloudWatch would take each line of a traceback for a record of its own",
+    ),
+    Row(
+        "LOG_FILE", _BACKEND, "", "logs go to Amazon CloudWatch, and a file would be lost with its container"
+    ),
+    Row(
+        "CHECK_UPDATE_URL",
+        _BACKEND,
+        "",
+        "the version is that of release= of DifyWorkers, and a deployment changes it",
+    ),
     Row("SCARF_NO_ANALYTICS", _BACKEND, Default("true")),
     Row("SWAGGER_UI_ENABLED", _BACKEND, Default("false")),  # served without a log-in
     Row("ENABLE_OAUTH_BEARER", _BACKEND, Default("false")),
@@ -364,8 +444,8 @@ _PUBLIC = (
     Row("ENDPOINT_URL_TEMPLATE", _BACKEND, _endpoint_template, _DOMAIN_OPTION),
     Row("CONSOLE_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOMAIN_OPTION),
     Row("WEB_API_CORS_ALLOW_ORIGINS", _BACKEND, _url, _DOMAIN_OPTION),
-    Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _DOMAIN_OPTION),
-    Row("ENABLE_COLLABORATION_MODE", _BACKEND, _collaboration, "collaboration= of the frontend"),
+    Row("NEXT_PUBLIC_SOCKET_URL", _WEB, _socket_url, _COLLABORATION_OPTION),
+    Row("ENABLE_COLLABORATION_MODE", _BACKEND, _collaboration, _COLLABORATION_OPTION),
     Row("GUNICORN_TIMEOUT", _API, _gunicorn_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_DAEMON_TIMEOUT", _API, _answer_timeout, _TIMEOUT_OPTION),
     Row("PLUGIN_DAEMON_TIMEOUT", _JOBS, _plugin_timeout, _TIMEOUT_OPTION),
@@ -386,59 +466,66 @@ _PUBLIC = (
 )
 
 _DATABASE = (
-    Row("DB_TYPE", (*_BACKEND, Component.PLUGIN_DAEMON), "postgresql", _DATA_OPTION),
-    Row("DB_HOST", (*_BACKEND, Component.PLUGIN_DAEMON), _database_host, _DATA_OPTION),
-    Row("DB_PORT", (*_BACKEND, Component.PLUGIN_DAEMON), str(DATABASE_PORT), _DATA_OPTION),
-    Row("DB_DATABASE", _BACKEND, MAIN_DATABASE, _DATA_OPTION),
-    Row("DB_DATABASE", _DAEMON, PLUGIN_DATABASE, _DATA_OPTION),
-    Row("DB_USERNAME", _BACKEND, SecretField(Purpose.DATABASE, "username"), _DATA_OPTION),
-    Row("DB_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _DATA_OPTION),
-    Row("DB_USERNAME", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "username"), _DATA_OPTION),
-    Row("DB_PASSWORD", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "password"), _DATA_OPTION),
-    Row("DB_SSL_MODE", _DAEMON, "require", _DATA_OPTION),
-    Row("DB_EXTRAS", _BACKEND, "sslmode=require", _DATA_OPTION),
-    Row("PGSSLMODE", _BACKEND, "require", _DATA_OPTION),  # libpq reads it: covers pgvector's own pool
-    Row("SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true"),  # connections die at failover and with min_acu=0
+    Row("DB_TYPE", (*_BACKEND, Component.PLUGIN_DAEMON), "postgresql", _DATABASE_IS_OURS),
+    Row("DB_HOST", (*_BACKEND, Component.PLUGIN_DAEMON), _database_host, _DATABASE_IS_OURS),
+    Row("DB_PORT", (*_BACKEND, Component.PLUGIN_DAEMON), str(DATABASE_PORT), _DATABASE_IS_OURS),
+    Row("DB_DATABASE", _BACKEND, MAIN_DATABASE, _DATABASE_IS_OURS),
+    Row("DB_DATABASE", _DAEMON, PLUGIN_DATABASE, _DATABASE_IS_OURS),
+    Row("DB_USERNAME", _BACKEND, SecretField(Purpose.DATABASE, "username"), _USER_IS_OURS),
+    Row("DB_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _USER_IS_OURS),
+    Row("DB_USERNAME", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "username"), _USER_IS_OURS),
+    Row("DB_PASSWORD", _DAEMON, SecretField(Purpose.PLUGIN_DATABASE, "password"), _USER_IS_OURS),
+    Row("DB_SSL_MODE", _DAEMON, "require", _ONLY_TLS),
+    Row("DB_EXTRAS", _BACKEND, "sslmode=require", _ONLY_TLS),
+    Row("PGSSLMODE", _BACKEND, "require", _ONLY_TLS),  # libpq reads it: covers pgvector's own pool
+    Row(
+        "SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true", "connections die when the database fails over or pauses"
+    ),  # connections die at failover and with min_acu=0
     Row("SQLALCHEMY_POOL_SIZE", _BACKEND, Default(_pool("size"))),
     Row("SQLALCHEMY_MAX_OVERFLOW", _BACKEND, Default(_pool("overflow"))),
     Row("DB_MAX_OPEN_CONNS", _DAEMON, Default(_pool("plugins"))),
-    Row("VECTOR_STORE", _BACKEND, "pgvector", _DATA_OPTION),
-    Row("PGVECTOR_HOST", _BACKEND, _database_host, _DATA_OPTION),
-    Row("PGVECTOR_PORT", _BACKEND, str(DATABASE_PORT), _DATA_OPTION),
-    Row("PGVECTOR_USER", _BACKEND, SecretField(Purpose.DATABASE, "username"), _DATA_OPTION),
-    Row("PGVECTOR_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _DATA_OPTION),
-    Row("PGVECTOR_DATABASE", _BACKEND, VECTOR_DATABASE, _DATA_OPTION),
+    Row("VECTOR_STORE", _BACKEND, "pgvector", _DATABASE_IS_OURS),
+    Row("PGVECTOR_HOST", _BACKEND, _database_host, _DATABASE_IS_OURS),
+    Row("PGVECTOR_PORT", _BACKEND, str(DATABASE_PORT), _DATABASE_IS_OURS),
+    Row("PGVECTOR_USER", _BACKEND, SecretField(Purpose.DATABASE, "username"), _USER_IS_OURS),
+    Row("PGVECTOR_PASSWORD", _BACKEND, SecretField(Purpose.DATABASE, "password"), _USER_IS_OURS),
+    Row("PGVECTOR_DATABASE", _BACKEND, VECTOR_DATABASE, _DATABASE_IS_OURS),
 )
 
 _CACHE = (
-    Row("REDIS_HOST", (*_BACKEND, Component.PLUGIN_DAEMON), _cache_host, _DATA_OPTION),
-    Row("REDIS_PORT", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_PORT), _DATA_OPTION),
-    Row("REDIS_USERNAME", _BACKEND, cache_users.DIFY.name, _DATA_OPTION),
-    Row("REDIS_PASSWORD", _BACKEND, SecretField(Purpose.CACHE), _DATA_OPTION),
-    Row("REDIS_USERNAME", _DAEMON, cache_users.PLUGIN_DAEMON.name, _DATA_OPTION),
-    Row("REDIS_PASSWORD", _DAEMON, SecretField(Purpose.PLUGIN_CACHE), _DATA_OPTION),
-    Row("REDIS_KEY_PREFIX", _DAEMON, cache_users.PLUGIN_PREFIX, "nothing: its user may use no other names"),
-    Row("REDIS_DB", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_DATABASE), _DATA_OPTION),
-    Row("REDIS_USE_SSL", (*_BACKEND, Component.PLUGIN_DAEMON), "true", _DATA_OPTION),
+    Row("REDIS_HOST", (*_BACKEND, Component.PLUGIN_DAEMON), _cache_host, _CACHE_IS_OURS),
+    Row("REDIS_PORT", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_PORT), _CACHE_IS_OURS),
+    Row("REDIS_USERNAME", _BACKEND, cache_users.DIFY.name, _CACHE_IS_OURS),
+    Row("REDIS_PASSWORD", _BACKEND, SecretField(Purpose.CACHE), _CACHE_IS_OURS),
+    Row("REDIS_USERNAME", _DAEMON, cache_users.PLUGIN_DAEMON.name, _CACHE_IS_OURS),
+    Row("REDIS_PASSWORD", _DAEMON, SecretField(Purpose.PLUGIN_CACHE), _CACHE_IS_OURS),
+    Row("REDIS_KEY_PREFIX", _DAEMON, cache_users.PLUGIN_PREFIX, "its user of the cache has no other names"),
+    Row("REDIS_DB", (*_BACKEND, Component.PLUGIN_DAEMON), str(CACHE_DATABASE), _CACHE_IS_OURS),
+    Row("REDIS_USE_SSL", (*_BACKEND, Component.PLUGIN_DAEMON), "true", _CACHE_TLS),
     # The plugin daemon refuses to start with CERT_REQUIRED and no CA file; unset it verifies as well.
-    Row("REDIS_SSL_CERT_REQS", _BACKEND, "CERT_REQUIRED", _DATA_OPTION),
-    Row("CELERY_BROKER_URL", _BACKEND, SecretField(Purpose.BROKER_URL), _DATA_OPTION),
-    Row("CELERY_BACKEND", _BACKEND, "redis", _DATA_OPTION),
+    Row("REDIS_SSL_CERT_REQS", _BACKEND, "CERT_REQUIRED", _CACHE_TLS),
+    Row("CELERY_BROKER_URL", _BACKEND, SecretField(Purpose.BROKER_URL), _CACHE_IS_OURS),
+    Row("CELERY_BACKEND", _BACKEND, "redis", _CACHE_IS_OURS),
     # It takes the password out of the broker's URL and not the name: nobody may log in without one
     # (schedule/queue_monitor_task.py of dify 1.14.2, commit ad96501e0).
-    Row("ENABLE_DATASETS_QUEUE_MONITOR", _BACKEND, "false", "DifyMonitoring, which has alarms for the queue"),
+    Row(
+        "ENABLE_DATASETS_QUEUE_MONITOR",
+        _BACKEND,
+        "false",
+        "it logs in to the cache without a name, which nobody may; DifyMonitoring has alarms for the queue",
+    ),
 )
 
 _STORAGE = (
-    Row("STORAGE_TYPE", _BACKEND, "s3", _DATA_OPTION),
-    Row("S3_USE_AWS_MANAGED_IAM", (*_BACKEND, Component.PLUGIN_DAEMON), "true", _DATA_OPTION),
-    Row("S3_BUCKET_NAME", _BACKEND, _bucket, _DATA_OPTION),
-    Row("S3_REGION", _BACKEND, _region, _DATA_OPTION),
-    Row("PLUGIN_STORAGE_TYPE", _DAEMON, "aws_s3", _DATA_OPTION),
-    Row("PLUGIN_STORAGE_OSS_BUCKET", _DAEMON, _bucket, _DATA_OPTION),
-    Row("AWS_REGION", _DAEMON, _region, _DATA_OPTION),
-    Row("S3_USE_AWS", _DAEMON, "true", _DATA_OPTION),
-    Row("S3_USE_PATH_STYLE", _DAEMON, "false", _DATA_OPTION),
+    Row("STORAGE_TYPE", _BACKEND, "s3", _BUCKET_IS_OURS),
+    Row("S3_USE_AWS_MANAGED_IAM", (*_BACKEND, Component.PLUGIN_DAEMON), "true", _BUCKET_IS_OURS),
+    Row("S3_BUCKET_NAME", _BACKEND, _bucket, _BUCKET_IS_OURS),
+    Row("S3_REGION", _BACKEND, _region, _BUCKET_IS_OURS),
+    Row("PLUGIN_STORAGE_TYPE", _DAEMON, "aws_s3", _BUCKET_IS_OURS),
+    Row("PLUGIN_STORAGE_OSS_BUCKET", _DAEMON, _bucket, _BUCKET_IS_OURS),
+    Row("AWS_REGION", _DAEMON, _region, _BUCKET_IS_OURS),
+    Row("S3_USE_AWS", _DAEMON, "true", _BUCKET_IS_OURS),
+    Row("S3_USE_PATH_STYLE", _DAEMON, "false", _BUCKET_IS_OURS),
 )
 
 STORAGE_PREFIXES = ("plugin", "plugin_packages", "assets", "persistence")
@@ -450,30 +537,44 @@ def _without(name: str, readers: tuple[Component, ...]) -> Row:
 
     ``/inner/api`` answers 404 where there is no key (``controllers/inner_api/wraps.py`` of dify 1.14.2).
     """
-    return Row(name, tuple(one for one in _BACKEND if one not in readers), "", _DATA_OPTION)
+    return Row(
+        name, tuple(one for one in _BACKEND if one not in readers), "", "the component has no use for the key"
+    )
 
 
 _PLUGINS = (
-    Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Component.PLUGIN_DAEMON)),
-    Row("PLUGIN_DAEMON_KEY", _CALLS_PLUGINS, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
+    Row("PLUGIN_DAEMON_URL", _BACKEND, _inner(Component.PLUGIN_DAEMON), _INSIDE),
+    Row("PLUGIN_DAEMON_KEY", _CALLS_PLUGINS, SecretField(Purpose.PLUGIN_DAEMON_KEY), _KEY_IS_OURS),
     _without("PLUGIN_DAEMON_KEY", _CALLS_PLUGINS),
-    Row("SERVER_KEY", _DAEMON, SecretField(Purpose.PLUGIN_DAEMON_KEY), _DATA_OPTION),
-    Row("INNER_API_KEY_FOR_PLUGIN", _SERVES_PLUGINS, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
+    Row("SERVER_KEY", _DAEMON, SecretField(Purpose.PLUGIN_DAEMON_KEY), _KEY_IS_OURS),
+    Row("INNER_API_KEY_FOR_PLUGIN", _SERVES_PLUGINS, SecretField(Purpose.INNER_API_KEY), _KEY_IS_OURS),
     _without("INNER_API_KEY_FOR_PLUGIN", _SERVES_PLUGINS),
-    Row("DIFY_INNER_API_KEY", _DAEMON, SecretField(Purpose.INNER_API_KEY), _DATA_OPTION),
-    Row("DIFY_INNER_API_URL", _DAEMON, _inner(Component.API)),
-    Row("INTERNAL_FILES_URL", _BACKEND, _inner(Component.API)),
-    Row("PLUGIN_WORKING_PATH", _DAEMON, "/app/storage/cwd"),
-    Row("PLUGIN_INSTALLED_PATH", _DAEMON, STORAGE_PREFIXES[0]),
-    Row("PLUGIN_PACKAGE_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[1]),
-    Row("PLUGIN_MEDIA_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[2]),
-    Row("PERSISTENCE_STORAGE_PATH", _DAEMON, STORAGE_PREFIXES[3]),
-    Row("PLUGIN_REMOTE_INSTALLING_ENABLED", _DAEMON, "true"),  # off, the console's debugging page fails
-    Row("PLUGIN_REMOTE_INSTALLING_HOST", _DAEMON, "127.0.0.1"),
-    Row("PLUGIN_REMOTE_INSTALLING_PORT", _DAEMON, "5003"),
-    Row("FORCE_VERIFYING_SIGNATURE", _DAEMON, "true"),
-    Row("SERVER_PORT", _DAEMON, str(Component.PLUGIN_DAEMON.port)),
-    Row("PLATFORM", _DAEMON, "local"),
+    Row("DIFY_INNER_API_KEY", _DAEMON, SecretField(Purpose.INNER_API_KEY), _KEY_IS_OURS),
+    Row("DIFY_INNER_API_URL", _DAEMON, _inner(Component.API), _INSIDE),
+    Row("INTERNAL_FILES_URL", _BACKEND, _inner(Component.API), _INSIDE),
+    Row(
+        "PLUGIN_WORKING_PATH",
+        _DAEMON,
+        "/app/storage/cwd",
+        "it is the directory of the image that plugins run in",
+    ),
+    Row("PLUGIN_INSTALLED_PATH", _DAEMON, STORAGE_PREFIXES[0], _PREFIX_IS_KEPT),
+    Row("PLUGIN_PACKAGE_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[1], _PREFIX_IS_KEPT),
+    Row("PLUGIN_MEDIA_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[2], _PREFIX_IS_KEPT),
+    Row("PERSISTENCE_STORAGE_PATH", _DAEMON, STORAGE_PREFIXES[3], _PREFIX_IS_KEPT),
+    Row(
+        "PLUGIN_REMOTE_INSTALLING_ENABLED", _DAEMON, "true", _NO_SERVER_TO_DEBUG
+    ),  # off, the console's debugging page fails
+    Row("PLUGIN_REMOTE_INSTALLING_HOST", _DAEMON, "127.0.0.1", _NO_SERVER_TO_DEBUG),
+    Row("PLUGIN_REMOTE_INSTALLING_PORT", _DAEMON, "5003", _NO_SERVER_TO_DEBUG),
+    Row(
+        "FORCE_VERIFYING_SIGNATURE",
+        _DAEMON,
+        "true",
+        "a plugin runs with the permissions of the daemon, so that somebody has to have signed it",
+    ),
+    Row("SERVER_PORT", _DAEMON, str(Component.PLUGIN_DAEMON.port), _PORT_IS_KNOWN),
+    Row("PLATFORM", _DAEMON, "local", "plugins run in the daemon's own container"),
     # Seconds to install the packages of one plugin. A whole installation counts as failed a minute later,
     # however many plugins it brings.
     Row("PYTHON_ENV_INIT_TIMEOUT", _DAEMON, Default("600")),
@@ -481,34 +582,76 @@ _PLUGINS = (
 )
 
 _CODE = (
-    Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Component.SANDBOX)),
-    Row("CODE_EXECUTION_API_KEY", _RUNS_CODE, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
+    Row("CODE_EXECUTION_ENDPOINT", _BACKEND, _inner(Component.SANDBOX), _INSIDE),
+    Row("CODE_EXECUTION_API_KEY", _RUNS_CODE, SecretField(Purpose.SANDBOX_KEY), _KEY_IS_OURS),
     _without("CODE_EXECUTION_API_KEY", _RUNS_CODE),
-    Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _DATA_OPTION),
-    Row("SANDBOX_PORT", _SANDBOX, str(Component.SANDBOX.port)),
+    Row("API_KEY", _SANDBOX, SecretField(Purpose.SANDBOX_KEY), _KEY_IS_OURS),
+    Row("SANDBOX_PORT", _SANDBOX, str(Component.SANDBOX.port), _PORT_IS_KNOWN),
     Row("WORKER_TIMEOUT", _SANDBOX, _option("WORKER_TIMEOUT"), _SANDBOX_OPTION),
     Row("CODE_EXECUTION_READ_TIMEOUT", _BACKEND, Default(_option("CODE_EXECUTION_READ_TIMEOUT"))),
-    Row("ENABLE_NETWORK", _SANDBOX, "true"),
-    Row("HTTP_PROXY", _SANDBOX, _inner(Component.SSRF_PROXY)),
-    Row("HTTPS_PROXY", _SANDBOX, _inner(Component.SSRF_PROXY)),
+    Row(
+        "ENABLE_NETWORK",
+        _SANDBOX,
+        "true",
+        "without it no code runs; sandbox=Sandbox(network=False) of DifyWorkers closes the network to code",
+    ),
+    Row(
+        "HTTP_PROXY",
+        _SANDBOX,
+        _inner(Component.SSRF_PROXY),
+        _PASSES_THE_PROXY,
+    ),
+    Row(
+        "HTTPS_PROXY",
+        _SANDBOX,
+        _inner(Component.SSRF_PROXY),
+        _PASSES_THE_PROXY,
+    ),
     Row("ALLOWED_SYSCALLS", _SANDBOX, _option("ALLOWED_SYSCALLS"), _SANDBOX_OPTION),
     Row("PIP_MIRROR_URL", _SANDBOX, _option("PIP_MIRROR_URL"), _SANDBOX_OPTION),
-    Row("GIN_MODE", (Component.SANDBOX, Component.PLUGIN_DAEMON), "release"),
-    Row("SSRF_PROXY_HTTP_URL", _BACKEND, _inner(Component.SSRF_PROXY)),
-    Row("SSRF_PROXY_HTTPS_URL", _BACKEND, _inner(Component.SSRF_PROXY)),
+    Row(
+        "GIN_MODE",
+        (Component.SANDBOX, Component.PLUGIN_DAEMON),
+        "release",
+        "the other modes are for those who develop it",
+    ),
+    Row(
+        "SSRF_PROXY_HTTP_URL",
+        _BACKEND,
+        _inner(Component.SSRF_PROXY),
+        _PASSES_THE_PROXY,
+    ),
+    Row(
+        "SSRF_PROXY_HTTPS_URL",
+        _BACKEND,
+        _inner(Component.SSRF_PROXY),
+        _PASSES_THE_PROXY,
+    ),
 )
 
 _PAGES = (
-    Row("HOSTNAME", _WEB, "0.0.0.0"),  # Next.js binds to what this names; Fargate sets its own otherwise
-    Row("PORT", _WEB, str(Component.WEB.port)),
-    Row("SERVER_CONSOLE_API_URL", _WEB, _inner(Component.API)),
-    Row("NEXT_PUBLIC_ENABLE_AGENT_V2", _WEB, "false"),  # needs the agent backend, which is not deployed
-    Row("NEXT_TELEMETRY_DISABLED", _WEB, "1"),
+    Row(
+        "HOSTNAME", _WEB, "0.0.0.0", "the server has to listen on all its addresses"
+    ),  # Next.js binds to what this names; Fargate sets its own otherwise
+    Row("PORT", _WEB, str(Component.WEB.port), _PORT_IS_KNOWN),
+    Row("SERVER_CONSOLE_API_URL", _WEB, _inner(Component.API), _INSIDE),
+    Row(
+        "NEXT_PUBLIC_ENABLE_AGENT_V2",
+        _WEB,
+        "false",
+        "its pages need the agent backend, which is not deployed",
+    ),  # needs the agent backend, which is not deployed
+    Row("NEXT_TELEMETRY_DISABLED", _WEB, "1", "Next.js would report to its makers"),
 )
 
 _KEYS = (
-    Row("SECRET_KEY", _BACKEND, SecretField(Purpose.SECRET_KEY), "secret_key= of DifyData"),
-    Row("INIT_PASSWORD", (Component.API,), SecretField(Purpose.INIT_PASSWORD), _DATA_OPTION),
+    Row("SECRET_KEY", _BACKEND, SecretField(Purpose.SECRET_KEY), Argument("secret_key", ("DifyData",))),
+    Row(
+        "INIT_PASSWORD",
+        (Component.API,),
+        SecretField(Purpose.INIT_PASSWORD),
+        "DifyData makes it, and /install asks for it once",
+    ),
 )
 
 _OFFLINE = (
@@ -621,6 +764,19 @@ def _is_free(row: Row, context: Context) -> bool:
     return row.free_when_unset and unset
 
 
+_READ_BY_LIBRARIES = ("TZ",)
+"""What also a program reads whose configuration is the library's own."""
+
+
+def _require_reader(component: Component, name: str) -> None:
+    if component.spec.settings is not Settings.PROXY or name in _READ_BY_LIBRARIES:
+        return
+    raise ValueError(
+        f"environment of {component}: nobody reads {name}, since {component.spec.settings} has no variables "
+        f"and dify_cdk writes its configuration; only {', '.join(_READ_BY_LIBRARIES)} can be set"
+    )
+
+
 _GUNICORN_TRUST = ("--forwarded-allow-ips", "--forwarder-headers")
 _GUNICORN_FILE = "--config"  # may set the same
 
@@ -632,19 +788,29 @@ def require_free(component: Component, extras: Mapping[str, object], context: Co
     Dify's defaults apply otherwise.
 
     Raises:
-        ValueError: If a name is one the library sets, or is not a variable name; the message names the
-            argument to use instead. Or if a value would open what another one closes.
+        ValueError: If a name is one the library sets, is not a variable name, or is read by nobody; the
+            message names the argument to use instead, or says why there is none. Or if a value would open
+            what another one closes.
     """
     reserved = {row.name: row for row in TABLE if component in row.components}
     for name, value in extras.items():
         if not name or "=" in name or any(c.isspace() for c in name):
             raise ValueError(f"environment of {component}: {name!r} is not a variable name")
+        _require_reader(component, name)
         row = reserved.get(name.upper())
         if row is not None and not _is_free(row, context):
-            raise ValueError(f"environment of {component}: {name} is set by dify_cdk, use {row.instead}")
+            _refuse(component, name, row)
         if row is not None and name != row.name:
             raise ValueError(f"environment of {component}: write {row.name}, got {name!r}")
         _require_safe(component, name, value, context)
+
+
+def _refuse(component: Component, name: str, row: Row) -> NoReturn:
+    if isinstance(row.instead, Argument):
+        raise ValueError(f"environment of {component}: {name} is set by dify_cdk, use {row.instead}")
+    raise ValueError(
+        f"environment of {component}: {name} is set by dify_cdk and cannot be changed: {row.instead}"
+    )
 
 
 def _is_trust(argument: str) -> bool:

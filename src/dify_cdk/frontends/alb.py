@@ -28,7 +28,8 @@ from dify_cdk.frontends.parts.clients import FromCloudFront, clients_of
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.load_balancer import LoadBalancer
-from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.frontends.protocol import check_frontend
+from dify_cdk.network.network import Subnets
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.login import Login
@@ -102,6 +103,9 @@ class DifyAlbFrontend(Construct):
             timeouts are set from it, so that no inner hop ends a request earlier. A streamed answer reaches
             it only while it waits for a worker, see :class:`Limits`. Default: ten minutes, with ``edge`` two.
         scheme: Public or internal. Default: public, with ``edge`` internal.
+        subnets: Where the load balancer stands: one subnet in each of two zones or more, as a list, an
+            ``ec2.SubnetSelection`` or the result of ``vpc.select_subnets``. Default: the first public subnet
+            of each zone, or the first of the tasks' if it is internal.
         must_support: What your use of Dify needs; an error if the frontend does not support it. Default:
             nothing is checked.
         announce: Whether links in mails and files point to this frontend's URL. Default: yes; a second
@@ -110,7 +114,8 @@ class DifyAlbFrontend(Construct):
     Raises:
         ValueError: If ``access`` filters by country without ``edge`` or lists more networks than fit, the
             frontend does not support what ``must_support`` asks for, ``request_timeout`` is out of range,
-            ``scheme`` is public with ``edge``, subnets or an internet gateway are missing, ``login`` has no
+            ``scheme`` is public with ``edge``, ``subnets`` has two in one zone or private ones for a public
+            load balancer, subnets or an internet gateway are missing, ``login`` has no
             ``domain`` or no egress to Cognito, the stack has no region, another frontend has announced its
             URL or has the same host name, or the workers are in another stack.
 
@@ -133,11 +138,12 @@ class DifyAlbFrontend(Construct):
         collaboration: bool = False,
         request_timeout: cdk.Duration | None = None,
         scheme: AlbScheme | None = None,
+        subnets: Subnets | None = None,
         must_support: Limits | None = None,
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
-        require_same_stack(self, workers)
+        check_frontend(self, workers, access)
         public = _is_public(scheme, edge)
         _check_access(access, edge)
         self._limits = _limits(request_timeout, edge)
@@ -154,6 +160,7 @@ class DifyAlbFrontend(Construct):
             clients=FromCloudFront() if edge else clients_of(access),
             certificate=_certificate(name, edge, login),
             idle_timeout_seconds=self._limits.request_timeout_seconds,
+            subnets=subnets,
         )
         self._edge = self._define_edge(edge, access, name) if edge else None
         self._endpoint = PublicEndpoint(

@@ -16,9 +16,11 @@ from constructs import Construct
 from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token
 from dify_cdk.cdk_helpers.assets import handler_dir
+from dify_cdk.cdk_helpers.companion import companion_stack
 from dify_cdk.cdk_helpers.custom_resources import LOG_DAYS
 from dify_cdk.cdk_helpers.metrics import combined, metric, seconds
 from dify_cdk.cdk_helpers.nag import acknowledge, acknowledge_basic_execution
+from dify_cdk.cdk_helpers.names import has_chosen_name, name_of
 from dify_cdk.dify.components import Component, Host, hosted_by
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.limits import EDGE_READ_TIMEOUT_SECONDS, Limits, require_support
@@ -28,7 +30,7 @@ from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.component_function import ComponentFunction, PublicName
 from dify_cdk.frontends.parts.distribution import Behavior, Edge
 from dify_cdk.frontends.parts.lambda_images import LambdaImages, LocalBuild
-from dify_cdk.frontends.parts.names import global_name
+from dify_cdk.frontends.parts.names import CLOUDFRONT_REGION, global_name
 from dify_cdk.frontends.parts.uploads import (
     HttpApiUploads,
     UploadOrigin,
@@ -36,7 +38,7 @@ from dify_cdk.frontends.parts.uploads import (
     VpcOriginUploads,
     upload_patterns,
 )
-from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.frontends.protocol import check_frontend
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.function_size import DEFAULT_API, DEFAULT_WEB, FunctionSize
@@ -52,6 +54,7 @@ _NAME = "DifyCloudFrontLambdaFrontend"
 _FUNCTIONS = (Component.API, Component.WEB)
 _STACK_NAME_LENGTH = 100  # 128, and room for the name of a stage
 _CONTROL_NAME_LENGTH = 64
+_PARAMETER_PATH_LENGTH = 100
 
 _LARGEST_BODY_MB = {
     Uploads.EDGE_SIGNED: 1.048576,  # what Lambda@Edge sees of a body: 1 MiB
@@ -135,7 +138,7 @@ class DifyCloudFrontLambdaFrontend(Construct):
         announce: bool = True,
     ) -> None:
         super().__init__(scope, id)
-        require_same_stack(self, workers)
+        check_frontend(self, workers, access)
         _check(self, domain, {Component.API: api, Component.WEB: web})
         _check_collaboration(collaboration, uploads)
         self._limits = Limits(
@@ -257,10 +260,15 @@ class DifyCloudFrontLambdaFrontend(Construct):
 
     def _define_signer(self, kind: Construct) -> cloudfront.EdgeLambda:
         """The function that hashes bodies, in us-east-1, where all edge functions live."""
+        stack_id = global_name(self, "edge", longest=_STACK_NAME_LENGTH)
+        if (
+            cdk.Stack.of(self).region != CLOUDFRONT_REGION
+        ):  # the L2 takes a stack of that id, or makes a bare one
+            companion_stack(self, stack_id, region=CLOUDFRONT_REGION)
         function = cloudfront.experimental.EdgeFunction(
             kind,
             "BodySigner",
-            stack_id=global_name(self, "edge", longest=_STACK_NAME_LENGTH),
+            stack_id=stack_id,
             runtime=lambda_.Runtime.NODEJS_22_X,
             handler="index.handler",
             code=lambda_.Code.from_asset(str(handler_dir("body_signer"))),
@@ -268,6 +276,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
             timeout=cdk.Duration.seconds(10),
             description="Dify: hashes bodies for signed requests",
         )
+        if has_chosen_name(self):
+            _name_parameter(function)
         _limit_logs(function.lambda_)
         acknowledge(
             function.lambda_, {"AwsSolutions-L1": "the newest runtime that runs at the edge everywhere"}
@@ -376,7 +386,7 @@ def _define_upload_origin(
 
 def _parameter_name(frontend: Construct) -> str:
     """A name with the construct's path in it, known before the parameter is defined."""
-    return f"/dify/{cdk.Names.unique_resource_name(frontend, max_length=100, separator='-')}/public-url"
+    return f"/dify/{name_of(frontend, longest=_PARAMETER_PATH_LENGTH)}/public-url"
 
 
 def _check(frontend: Construct, domain: Domain | None, sizes: dict[Component, FunctionSize]) -> None:
@@ -397,6 +407,23 @@ def _check_collaboration(collaboration: bool, uploads: Uploads) -> None:
             "collaboration=True needs uploads=Uploads.VPC_ORIGIN: neither a function URL nor an HTTP API "
             "supports WebSocket connections"
         )
+
+
+def _name_parameter(function: cloudfront.experimental.EdgeFunction) -> None:
+    """Tell the parameter by which the stack learns the version from that of the same app under another name.
+
+    There is none in us-east-1. The L2 has no argument for it, and names it after the path alone.
+    """
+    reader = function.node.try_find_child("ArnReader")
+    if reader is None:
+        return
+    parameter = function.lambda_.node.find_child("Parameter").node.default_child
+    resource = reader.node.default_child
+    assert isinstance(parameter, ssm.CfnParameter)
+    assert isinstance(resource, cdk.CfnResource)
+    region = cdk.Stack.of(function).region
+    parameter.name = f"/cdk/EdgeFunctionArn/{region}/{name_of(function, longest=_PARAMETER_PATH_LENGTH)}"
+    resource.add_property_override("ParameterName", parameter.name)
 
 
 def _limit_logs(function: lambda_.IFunction) -> None:

@@ -23,7 +23,7 @@ from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.clients import Networks, clients_of
 from dify_cdk.frontends.parts.ip_authorizer import IpAuthorizer
 from dify_cdk.frontends.parts.private_http_api import PrivateApi, ip_address_type
-from dify_cdk.frontends.protocol import require_same_stack
+from dify_cdk.frontends.protocol import check_frontend
 from dify_cdk.options.access import Access
 from dify_cdk.options.domain import Domain
 from dify_cdk.options.sizes import with_room_for_proxy
@@ -103,7 +103,7 @@ class DifyHttpApiFrontend(Construct):
             raise ValueError(
                 "Access.countries cannot be enforced by an HTTP API, only by CloudFront: list networks"
             )
-        require_same_stack(self, workers)
+        check_frontend(self, workers, access)
         self._limits = _limits(request_timeout)
         if must_support is not None:
             require_support(_NAME, must_support, supported=self._limits)

@@ -12,6 +12,8 @@ from constructs import Construct
 
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.limits import Limits
+from dify_cdk.frontends.parts.clients import warn_of_access
+from dify_cdk.options.access import Access
 from dify_cdk.workers.component_service import ComponentService
 from dify_cdk.workers.workers import DifyWorkers
 
@@ -61,12 +63,14 @@ class DifyFrontend(Protocol):
         ...
 
 
-def require_same_stack(frontend: Construct, workers: DifyWorkers) -> None:
-    """Check that both are in one stack.
+def check_frontend(frontend: Construct, workers: DifyWorkers, access: Access) -> None:
+    """What each frontend of this package looks at first: where it is, and who may enter.
 
     Raises:
-        ValueError: If they are not: each needs something of the other, neither could be deployed first.
+        ValueError: If it is in another stack than the workers: each needs something of the other, neither
+            could be deployed first.
     """
+    warn_of_access(frontend, access)
     if cdk.Stack.of(frontend) is not cdk.Stack.of(workers):
         raise ValueError(
             f"{frontend.node.path} and its workers must share a stack: workers register with the frontend, "

@@ -60,16 +60,21 @@ class Endpoints:
     """Interface endpoints in two groups, because what reaches a model must not be open to the sandbox.
 
     Attributes:
-        models: Security group of those of Amazon Bedrock, which lets nobody in so far.
+        models: Security group of those of Amazon Bedrock, which lets nobody in so far; None without them.
         all: Those of both groups.
     """
 
-    models: ec2.SecurityGroup
+    models: ec2.SecurityGroup | None
     all: Sequence[ec2.InterfaceVpcEndpoint]
 
 
 def define_endpoints(
-    scope: Construct, *, vpc: ec2.Vpc, subnets: ec2.SubnetSelection, accounts: Sequence[str]
+    scope: Construct,
+    *,
+    vpc: ec2.Vpc,
+    subnets: ec2.SubnetSelection,
+    accounts: Sequence[str],
+    with_models: bool,
 ) -> Endpoints:
     """Endpoints of what tasks and models need.
 
@@ -81,6 +86,7 @@ def define_endpoints(
         vpc: The VPC.
         subnets: Where the endpoints get addresses.
         accounts: Ids of the accounts.
+        with_models: Whether Amazon Bedrock is among them.
     """
     platform = ec2.SecurityGroup(
         scope,
@@ -91,11 +97,15 @@ def define_endpoints(
     )
     platform.add_ingress_rule(ec2.Peer.ipv4(vpc.vpc_cidr_block), ec2.Port.HTTPS, "Every task")
     acknowledge(platform, OWN_RANGE_REASON)
-    models = ec2.SecurityGroup(
-        scope, "ModelEndpoints", vpc=vpc, allow_all_outbound=False, description="Amazon Bedrock"
-    )
+    groups = [(platform, _PLATFORM_ENDPOINTS)]
+    models = None
+    if with_models:
+        models = ec2.SecurityGroup(
+            scope, "ModelEndpoints", vpc=vpc, allow_all_outbound=False, description="Amazon Bedrock"
+        )
+        groups.append((models, _MODEL_ENDPOINTS))
     found = []
-    for group, services in ((platform, _PLATFORM_ENDPOINTS), (models, _MODEL_ENDPOINTS)):
+    for group, services in groups:
         for name, service in services.items():
             endpoint = vpc.add_interface_endpoint(
                 name,

@@ -17,6 +17,7 @@ from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_literal_list, require_match
 from dify_cdk.cdk_helpers.assets import nat_script
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.references import may_go
 from dify_cdk.network.endpoints import OWN_RANGE_REASON, DnsFirewall, Endpoints, define_endpoints, open_s3
 
 _PRIVATE = [ipaddress.IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
@@ -53,6 +54,7 @@ DEFAULT_ZONES = {
     "ca-central-1": ("cac1-az1", "cac1-az2"),
 }
 _DOMAIN = r"(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+_CHINA = "cn-"
 _ZONE_ID = re.compile(r"[a-z]{2,6}\d+-az\d+")
 
 _PATH_HASH = re.compile(r"[0-9A-F]{8}$")  # what the CDK puts behind the construct path
@@ -116,6 +118,9 @@ class DifyNetwork(Construct):
         trusted_accounts: Ids of AWS accounts with which the endpoints of ``Egress.ISOLATED`` deal beside the
             stack's own: that of your registry, or that of roles which plugins assume. Default: none; nobody
             inside can use keys of another account, or reach its buckets, logs, secrets and images.
+        model_endpoints: Whether a network of ``Egress.ISOLATED`` has the three interface endpoints of Amazon
+            Bedrock, each of which is paid by the hour in each zone. Default: yes, but in China, where AWS has
+            no Bedrock.
         dns_domains: With ``Egress.ISOLATED``, domains that are answered beside those of AWS, of the VPC and
             of Dify's own services, such as ``example.internal`` or ``*.example.internal``; every other name
             does not exist for anything in the VPC. Route 53 Resolver DNS Firewall does it, which costs by
@@ -123,9 +128,9 @@ class DifyNetwork(Construct):
 
     Raises:
         ValueError: If ``cidr`` is not a private network of such a size, ``ipv6`` is set with
-            ``Egress.ISOLATED``, ``trusted_accounts`` or ``dns_domains`` are set without it or are malformed,
-            or ``zones`` are fewer than two, more than three, repeated, names and ids mixed, or in another
-            region than the stack.
+            ``Egress.ISOLATED``, ``trusted_accounts``, ``model_endpoints`` or ``dns_domains`` are set without
+            it or are malformed, or ``zones`` are fewer than two, more than three, repeated, names and ids
+            mixed, or in another region than the stack.
 
     Examples:
         >>> network = DifyNetwork(stack, "Network", egress=Egress.NAT_INSTANCE)
@@ -141,11 +146,12 @@ class DifyNetwork(Construct):
         ipv6: bool = False,
         zones: Sequence[str] | None = None,
         trusted_accounts: Sequence[str] = (),
+        model_endpoints: bool | None = None,
         dns_domains: Sequence[str] | None = None,
     ) -> None:
         super().__init__(scope, id)
         prefix_length = _check_cidr(cidr)
-        _check_closed(egress, trusted_accounts, dns_domains)
+        _check_closed(egress, trusted_accounts, model_endpoints, dns_domains)
         self._trusted_accounts = tuple(trusted_accounts)
         region = cdk.Stack.of(self).region
         _check_zones(zones, region)
@@ -176,7 +182,12 @@ class DifyNetwork(Construct):
             self._add_ipv6()
         s3 = self._vpc.add_gateway_endpoint("S3", service=ec2.GatewayVpcEndpointAwsService.S3)
         self._way_out = self._attach_address()
-        self._closed = self._close(s3) if egress is Egress.ISOLATED else None
+        for part in (*self._addresses, *self._vpc.public_subnets):
+            may_go(part)
+        with_models = not region.startswith(_CHINA) if model_endpoints is None else model_endpoints
+        self._closed = self._close(s3, with_models) if egress is Egress.ISOLATED else None
+        if self.model_endpoints is not None:
+            may_go(self.model_endpoints)
         self._dns = None if dns_domains is None else self._filter_dns(dns_domains)
         acknowledge(
             self._vpc,
@@ -205,7 +216,7 @@ class DifyNetwork(Construct):
 
     @property
     def model_endpoints(self) -> ec2.ISecurityGroup | None:
-        """Security group of the Amazon Bedrock endpoints; None without ``Egress.ISOLATED``."""
+        """Security group of the Amazon Bedrock endpoints; None where there are none."""
         return self._closed.models if self._closed else None
 
     @property
@@ -312,7 +323,7 @@ class DifyNetwork(Construct):
     def _filter_dns(self, domains: Sequence[str]) -> DnsFirewall:
         return DnsFirewall(self, "DnsFirewall", vpc_id=self._vpc.vpc_id, domains=domains)
 
-    def _close(self, s3: ec2.GatewayVpcEndpoint) -> Endpoints:
+    def _close(self, s3: ec2.GatewayVpcEndpoint, with_models: bool) -> Endpoints:
         """Let nothing out but through endpoints, and those only to the stack's and the trusted accounts."""
         allowed = [cdk.Aws.ACCOUNT_ID, *self._trusted_accounts]
         open_s3(s3, allowed)
@@ -321,14 +332,17 @@ class DifyNetwork(Construct):
             vpc=self._vpc,
             subnets=ec2.SubnetSelection(subnet_group_name=APP_GROUP),
             accounts=allowed,
+            with_models=with_models,
         )
         self._way_out += endpoints.all
         return endpoints
 
 
-def tiers_of(
-    vpc: ec2.IVpc, *, app: Sequence[ec2.ISubnet] | None = None, data: Sequence[ec2.ISubnet] | None = None
-) -> Tiers:
+Subnets = Sequence[ec2.ISubnet] | ec2.SubnetSelection | ec2.SelectedSubnets
+"""Subnets as the CDK takes them: themselves, what selects them, or what ``vpc.select_subnets`` found."""
+
+
+def tiers_of(vpc: ec2.IVpc, *, app: Subnets | None = None, data: Subnets | None = None) -> Tiers:
     """Where tasks, data and load balancers go in a VPC, ours or imported.
 
     In a :class:`DifyNetwork` by its own groups. In any other VPC tasks take the private subnets with a way
@@ -340,14 +354,16 @@ def tiers_of(
         data: Subnets for database and cache instead. Default: as above.
 
     Raises:
-        ValueError: If the VPC has no private subnets.
+        ValueError: If the VPC has no private subnets, or a subnet given is public or of another VPC.
     """
     isolated, private = list(vpc.isolated_subnets), list(vpc.private_subnets)
+    own_app = None if app is None else _private("DifyWorkers.app_subnets", vpc, app)
+    own_data = None if data is None else _private("DifyData.subnets", vpc, data)
     network = network_of(vpc)
     if network is not None:
-        app = app or vpc.select_subnets(subnet_group_name=APP_GROUP).subnets
-        data = data or vpc.select_subnets(subnet_group_name=DATA_GROUP).subnets
-    app, data = app or private or isolated, data or isolated or private
+        own_app = own_app or vpc.select_subnets(subnet_group_name=APP_GROUP).subnets
+        own_data = own_data or vpc.select_subnets(subnet_group_name=DATA_GROUP).subnets
+    app, data = own_app or private or isolated, own_data or isolated or private
     if not app or not data:
         raise ValueError(
             f"vpc {vpc.node.path} has no private subnets, but tasks and data must not stand in public ones"
@@ -362,6 +378,54 @@ def tiers_of(
         closed=closed,
         way_out=[*routes, *(network.way_out if network else ())],
     )
+
+
+def chosen_subnets(name: str, vpc: ec2.IVpc, given: Subnets) -> list[ec2.ISubnet]:
+    """The subnets that an argument names.
+
+    Raises:
+        ValueError: If there are none, or one is known to be of another VPC.
+    """
+    if isinstance(given, ec2.SubnetSelection):
+        found = vpc.select_subnets(
+            availability_zones=given.availability_zones,
+            one_per_az=given.one_per_az,
+            subnet_filters=given.subnet_filters,
+            subnet_group_name=given.subnet_group_name,
+            subnets=given.subnets,
+            subnet_type=given.subnet_type,
+        )
+        subnets = list(found.subnets)
+    else:
+        subnets = list(given.subnets if isinstance(given, ec2.SelectedSubnets) else given)
+    if not subnets:
+        raise ValueError(
+            f"{name} must hold at least one subnet of {vpc.node.path}: leave it out for the default"
+        )
+    for subnet in subnets:
+        owner = subnet.node.scope
+        if isinstance(owner, ec2.Vpc) and owner is not vpc:
+            raise ValueError(
+                f"{name} must hold subnets of {vpc.node.path}, got {subnet.node.path} of {owner.node.path}"
+            )
+    return subnets
+
+
+def _private(name: str, vpc: ec2.IVpc, given: Subnets) -> list[ec2.ISubnet]:
+    subnets = chosen_subnets(name, vpc, given)
+    public = {subnet.node.path for subnet in vpc.public_subnets}
+    for subnet in subnets:
+        if subnet.node.path in public:
+            raise ValueError(
+                f"{name} must hold private subnets, got {subnet.node.path}, which is public: tasks and data "
+                "get no public addresses, without which nothing in a public subnet has a way out"
+            )
+    return subnets
+
+
+def one_per_zone(subnets: Sequence[ec2.ISubnet]) -> list[ec2.ISubnet]:
+    """The first subnet of each availability zone: a load balancer takes no second."""
+    return list({subnet.availability_zone: subnet for subnet in reversed(subnets)}.values())[::-1]
 
 
 def public_ranges() -> list[str]:
@@ -412,8 +476,14 @@ def _subnets(egress: Egress, prefix_length: int) -> list[ec2.SubnetConfiguration
     return configuration
 
 
-def _check_closed(egress: Egress, accounts: Sequence[str], domains: Sequence[str] | None) -> None:
-    for name, given in (("trusted_accounts", bool(accounts)), ("dns_domains", domains is not None)):
+def _check_closed(
+    egress: Egress, accounts: Sequence[str], models: bool | None, domains: Sequence[str] | None
+) -> None:
+    for name, given in (
+        ("trusted_accounts", bool(accounts)),
+        ("model_endpoints", models is not None),
+        ("dns_domains", domains is not None),
+    ):
         if given and egress is not Egress.ISOLATED:
             raise ValueError(f"DifyNetwork.{name} has no effect on a network that has a way to the internet")
     require_literal_list("DifyNetwork.trusted_accounts", accounts)

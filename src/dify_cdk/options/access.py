@@ -12,6 +12,12 @@ from dify_cdk._checks import is_token, require_cidrs, require_literal_list, requ
 ANYONE_IPV4 = "0.0.0.0/0"
 ANYONE_IPV6 = "::/0"
 
+# Nobody has an address of these, see RFC 5737, RFC 3849 and RFC 9637.
+_FOR_DOCUMENTATION = tuple(
+    ipaddress.ip_network(text)
+    for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32", "3fff::/20")
+)
+
 
 @checked
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +27,9 @@ class Access:
     The frontend decides by what: the load balancer's security group, a Lambda authorizer of the HTTP API, or
     a CloudFront Function or AWS WAF before a distribution.
 
-    ``Access(ipv4=["203.0.113.0/24"])`` lets one office in. :meth:`anyone` opens Dify to the whole world.
+    ``Access(ipv4=["203.0.113.0/24"])`` lets one office in. :meth:`anyone` opens Dify to the whole world. That
+    range, as others of examples, is for documentation: nobody comes from there, and a frontend raises the
+    warning ``DifyAccessExample``.
 
     Attributes:
         ipv4: IPv4 networks with a prefix length, a single address as ``/32``. Default: none.
@@ -82,6 +90,11 @@ class Access:
         return not self._everyone and bool(self.ipv4 or self.ipv6)
 
     @property
+    def nobodys(self) -> tuple[str, ...]:
+        """Those of its networks and addresses that stand in documentation only: nobody comes from there."""
+        return tuple(text for text in (*self.ipv4, *self.ipv6, *self.also) if _is_for_documentation(text))
+
+    @property
     def all_ipv4(self) -> tuple[str, ...]:
         """The IPv4 networks together with the single addresses of ``also`` as ``/32``."""
         return (*self.ipv4, *host_networks(self.also))
@@ -90,6 +103,14 @@ class Access:
 def host_networks(addresses: Sequence[str]) -> tuple[str, ...]:
     """Single IPv4 addresses, or tokens of some, as networks that hold one address each."""
     return tuple(f"{address}/32" for address in addresses)
+
+
+def _is_for_documentation(text: str) -> bool:
+    if is_token(text):
+        return False
+    network = ipaddress.ip_network(text)
+    # Networks of two versions cannot be compared, which is an error and not False.
+    return any(network.version == one.version and network.subnet_of(one) for one in _FOR_DOCUMENTATION)  # type: ignore[arg-type]
 
 
 def _require_address(address: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import aws_cdk as cdk
+import jsii
 from aws_cdk import aws_applicationautoscaling as appscaling
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
@@ -96,6 +97,7 @@ class Platform:
         exec_components: Components whose containers ECS Exec opens.
         parts: What services and functions made so far take of the database's connections.
         hosted: The components that something runs so far, as a service, a function or a single task.
+        sized: Those of them whose tasks have one of the ``sizes``: not what functions run.
     """
 
     cluster: ecs.ICluster
@@ -115,6 +117,7 @@ class Platform:
     exec_components: Collection[Component] = ()
     parts: list[Part] = field(default_factory=list)
     hosted: set[Component] = field(default_factory=set)
+    sized: set[Component] = field(default_factory=set)
 
     def with_size(self, component: Component, size: ComponentSize) -> Platform:
         """The same platform with another size of one component."""
@@ -197,11 +200,13 @@ class ComponentTask(Construct):
         self._plain = plain_variables(component, platform.context(endpoint), self._extras)
         self._container = self._define_container(start or Start(), endpoint)
         platform.hosted.add(component)
+        platform.sized.add(component)
         platform.data.grant_access(self._definition.task_role, component)
         if component in platform.exec_components:
             grant_exec(self._definition.task_role)
         acknowledge(self._definition, _PLAIN_REASON)
         execution_role = self._definition.obtain_execution_role()
+        platform.release.grant_pull(self, component, execution_role)
         acknowledge_wildcards(execution_role, ["*"], "ecr:GetAuthorizationToken takes no resource")
 
     @property
@@ -273,6 +278,7 @@ class ComponentTask(Construct):
 
 
 @checked
+@jsii.implements(ec2.IConnectable)
 class ComponentService(Construct):
     """One component as an ECS service: private subnets, private name, circuit breaker with rollback.
 
@@ -346,6 +352,11 @@ class ComponentService(Construct):
     def component(self) -> Component:
         """The component."""
         return self._component
+
+    @property
+    def platform(self) -> Platform:
+        """Where it runs, and from what."""
+        return self._platform
 
     @property
     def task(self) -> ComponentTask:

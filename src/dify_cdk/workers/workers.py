@@ -16,6 +16,7 @@ from constructs import Construct, IDependable, IValidation
 from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_match
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.names import name_of
 from dify_cdk.cdk_helpers.service_role import ECS, ServiceRole
 from dify_cdk.data.data import DifyData
 from dify_cdk.dify import ssrf_proxy as squid
@@ -29,7 +30,7 @@ from dify_cdk.dify.connections import DEFAULT_POOLS, Pools, pools_for, too_many
 from dify_cdk.dify.environment import PublicEndpoint
 from dify_cdk.dify.release import DifyRelease, ecr_registry
 from dify_cdk.network.endpoints import ENDPOINT_SERVICES
-from dify_cdk.network.network import network_of, tiers_of
+from dify_cdk.network.network import Egress, Subnets, network_of, tiers_of
 from dify_cdk.options.bedrock import Bedrock
 from dify_cdk.options.mail import SesMail, SmtpMail
 from dify_cdk.options.plugins import Plugins
@@ -59,6 +60,8 @@ DEFAULT_SCHEDULER = DEFAULT_SIZES[Component.BEAT]
 
 PLUGIN_DISCOVERY_NAME = "daemon-http"
 _DNS_TTL_SECONDS = 10
+_TARGET_GROUPS = 5  # of one ECS service
+_LONGEST_LABEL = 50
 _NAMESPACE = r"(?=.{1,200}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 
 
@@ -101,7 +104,9 @@ class DifyWorkers(Construct):
         mail: How Dify sends mail. Default: it sends none, so that nobody can be invited or reset a password.
         namespace: Name of the private DNS namespace, such as ``dify.internal``. Default: derived from the
             construct's path.
-        app_subnets: Where the tasks run. Default: the private subnets, else the isolated ones.
+        app_subnets: Where the tasks run: private subnets of the data's VPC, as a list, an
+            ``ec2.SubnetSelection`` or the result of ``vpc.select_subnets``. Default: the private subnets,
+            else the isolated ones.
         exec_components: Components whose containers can be entered by ECS Exec. Everybody with
             ``ecs:ExecuteCommand`` can then open a shell and read their secrets, so list them only while you
             need it; ``execute_command`` of the service is the command to run. If your own ``cluster``
@@ -109,9 +114,11 @@ class DifyWorkers(Construct):
             migration cannot be listed, and Lambda functions have no shell. Default: none.
 
     Raises:
-        ValueError: If a size is not possible for its component, a variable must not be set, the VPC has no
-            private subnets, the namespace is malformed or ends with ``.local``, or ``exec_components`` holds
-            a component that ECS Exec must not open.
+        ValueError: If a size is not possible for its component, a variable must not be set or is read by
+            nobody, the VPC has no private subnets, one of ``app_subnets`` is public, the namespace is
+            malformed or ends with ``.local``, ``models`` is given where no endpoint leads to Amazon Bedrock,
+            or ``exec_components`` holds a component that ECS Exec must not
+            open. At synthesis, if ``cluster`` is defined in the app and has not the capacity providers.
 
     Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data)
@@ -134,7 +141,7 @@ class DifyWorkers(Construct):
         models: Bedrock | None = None,
         mail: SesMail | SmtpMail | None = None,
         namespace: str | None = None,
-        app_subnets: Sequence[ec2.ISubnet] | None = None,
+        app_subnets: Subnets | None = None,
         exec_components: Collection[Component] = (),
     ) -> None:
         super().__init__(scope, id)
@@ -144,7 +151,7 @@ class DifyWorkers(Construct):
         tiers = tiers_of(data.vpc, app=app_subnets)
         dns = self._define_namespace(namespace or self._default_namespace(), data.vpc)
         post = define_mail(self, mail, rotation=data.rotation) if mail else MailVariables()
-        cluster, providers = (cluster, []) if cluster else self._define_cluster(data.vpc)
+        cluster, providers = (cluster, [cluster]) if cluster else self._define_cluster(data.vpc)
         all_sizes = _all_sizes(sizes or {}, scheduler)
         self._platform = Platform(
             cluster=cluster,
@@ -153,7 +160,7 @@ class DifyWorkers(Construct):
             release=release,
             architecture=architecture,
             sizes=all_sizes,
-            extras=environment or {},
+            extras=_extras(environment or {}, scheduler),
             options={
                 **sandbox.environment(),
                 **sandbox.environment_of_callers(),
@@ -172,6 +179,7 @@ class DifyWorkers(Construct):
         self._mirror = sandbox.pip_mirror_host()
         self._services = self._define_services(scheduler is not None, sandbox)
         if models is not None:
+            _require_way_to_models(data.vpc)
             grant_models(self._services[Component.PLUGIN_DAEMON].task.definition.task_role, models)
         self._plugin_targets: list[dict[str, object]] = []
         self._set_attachments()
@@ -181,9 +189,9 @@ class DifyWorkers(Construct):
         self._let_resolve(
             f"*.{dns.namespace_name}", self._mirror, plugins.pip_mirror_host(), post.plain.get("SMTP_SERVER")
         )
-        self.node.add_validation(_Announcement(self))
-        self.node.add_validation(_Hosts(self))
-        self.node.add_validation(_Connections(self))
+        for look in (_Announcement, _Hosts, _Connections, _CapacityProviders):
+            self.node.add_validation(look(self))
+        self.node.add_validation(_Unread(self, sizes or {}))
 
     @property
     def platform(self) -> Platform:
@@ -269,7 +277,17 @@ class DifyWorkers(Construct):
 
         Args:
             target_group: Target group that a listener rule forwards to: ECS refuses one without a listener.
+
+        Raises:
+            ValueError: If the daemon has as many as ECS takes.
+
+        See https://docs.aws.amazon.com/AmazonECS/latest/developerguide/register-multiple-targetgroups.html
         """
+        if len(self._plugin_targets) == _TARGET_GROUPS:
+            raise ValueError(
+                f"{self.node.path} stands behind {_TARGET_GROUPS} load balancers already, and an ECS service "
+                "registers with no more: use other workers for another frontend"
+            )
         self._plugin_targets.append(
             {
                 "ContainerName": str(Component.PLUGIN_DAEMON),
@@ -341,7 +359,7 @@ class DifyWorkers(Construct):
         self._services[Component.PLUGIN_DAEMON].override("ServiceConnectConfiguration", {"Enabled": False})
 
     def _default_namespace(self) -> str:
-        unique = cdk.Names.unique_resource_name(self, max_length=50, separator="-")
+        unique = name_of(self, longest=_LONGEST_LABEL)
         return f"{unique.lower()}.internal"
 
     def _define_namespace(self, name: str, vpc: ec2.IVpc) -> servicediscovery.PrivateDnsNamespace:
@@ -353,7 +371,7 @@ class DifyWorkers(Construct):
             )
         return servicediscovery.PrivateDnsNamespace(self, "Namespace", name=name, vpc=vpc, description="Dify")
 
-    def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.Cluster, list[IDependable]]:
+    def _define_cluster(self, vpc: ec2.IVpc) -> tuple[ecs.ICluster, list[IDependable]]:
         cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.DISABLED)
         cluster.node.add_dependency(ServiceRole(self, "ServiceRole", service=ECS).resource)
         # The cluster's own switch defines this in an aspect, too late for services to depend on it: ECS
@@ -418,6 +436,20 @@ class DifyWorkers(Construct):
                 "this combination of image tags is not one that this version of dify-cdk knows",
             )
 
+        if release.hides_its_registry:
+            validations.add_warning(
+                "DifyReleaseRegistry",
+                "the registry is known only at deployment, so that no task is allowed to pull from Amazon "
+                "ECR: if it is there, write registry_uri of one of its repositories, or its host",
+            )
+        if release.differing:
+            validations.add_warning(
+                "DifyReleaseImages",
+                f"{', '.join(release.differing)} and api have images of their own, where Dify has one: they "
+                "may run different code, and the migration prepares the database for its own only; "
+                "images={Component.API: ...} stands for all that share it",
+            )
+
     def _let_resolve(self, *hosts: str | None) -> None:
         """Have the network's DNS answer for names that tasks use by what they are told here."""
         network = network_of(self._platform.data.vpc)
@@ -467,7 +499,7 @@ class DifyWorkers(Construct):
 
     def _warn_of_registry(self, release: DifyRelease) -> None:
         validations = cdk.Validations.of(self)
-        if release.registry is None:
+        if release.registry is None and any(release.own_image(component) is None for component in Component):
             validations.add_warning(
                 "DifyWorkersClosedNetwork",
                 "the subnets of the tasks have no internet egress, but the images come from Docker Hub: "
@@ -475,6 +507,12 @@ class DifyWorkers(Construct):
             )
         place, network = ecr_registry(release.registry), network_of(self._platform.data.vpc)
         stack = cdk.Stack.of(self)
+        if place is not None and not place.plain:
+            validations.add_warning(
+                "DifyWorkersRegistryHost",
+                f"the endpoints of a closed network do not answer for {place.host}: write "
+                f"{place.account}.dkr.ecr.{place.region}.amazonaws.com, with .cn in China",
+            )
         if place is None or network is None or is_token(release.registry):
             return
         if not is_token(stack.region) and place.region != stack.region:
@@ -558,6 +596,85 @@ class _Connections:
         return []
 
 
+@jsii.implements(IValidation)
+class _Unread:
+    """Warns at synthesis of what is given for components that nothing runs.
+
+    No error: the same workers may stand behind another frontend tomorrow.
+    """
+
+    def __init__(self, workers: DifyWorkers, sizes: Collection[Component]) -> None:
+        self._workers = workers
+        self._sizes = sizes
+
+    def validate(self) -> list[str]:
+        """No errors."""
+        platform = self._workers.platform
+        if not self._workers.is_announced:  # the error about that comes first
+            return []
+        given = {
+            "sizes": set(self._sizes) - platform.sized,
+            "environment": {one for one, own in platform.extras.items() if own} - platform.hosted,
+            "exec_components": set(platform.exec_components) - platform.sized,
+        }
+        found = [
+            f"{name}= holds {', '.join(sorted(ones))}, which {'run' if len(ones) > 1 else 'runs'} in no task"
+            for name, ones in given.items()
+            if ones
+        ]
+        if found:
+            cdk.Validations.of(self._workers).add_warning(
+                "DifyWorkersUnread",
+                f"{'; '.join(found)}: nobody reads that. api_websocket needs collaboration=True of "
+                "the frontend, and functions of DifyCloudFrontLambdaFrontend have sizes of their own, "
+                "api= and web=",
+            )
+        return []
+
+
+@jsii.implements(IValidation)
+class _CapacityProviders:
+    """Says at synthesis that a cluster of the app lacks what services ask for: its switch is an aspect."""
+
+    def __init__(self, workers: DifyWorkers) -> None:
+        self._workers = workers
+
+    def validate(self) -> list[str]:
+        """The errors."""
+        platform = self._workers.platform
+        cluster = platform.cluster  # of an imported one nothing is known, and ours has them
+        if not isinstance(cluster, ecs.Cluster) or cluster.node.scope is self._workers:
+            return []
+        spot = any(platform.sizes[component].spot is not None for component in platform.sized)
+        wanted = ["FARGATE", *(["FARGATE_SPOT"] if spot else [])]
+        found = _capacity_providers_of(cluster)
+        missing = [name for name in wanted if name not in found]
+        if not missing or is_token(found):
+            return []
+        return [
+            f"{cluster.node.path} has no capacity provider {' and '.join(missing)}, which the "
+            f"services of {self._workers.node.path} ask for: define it with "
+            "enable_fargate_capacity_providers=True"
+        ]
+
+
+def _capacity_providers_of(cluster: ecs.Cluster) -> list[str]:
+    found: list[str] = []
+    for construct in cluster.node.find_all():
+        if isinstance(construct, ecs.CfnClusterCapacityProviderAssociations | ecs.CfnCluster):
+            found += cdk.Stack.of(cluster).resolve(construct.capacity_providers) or []
+    return found
+
+
+def _require_way_to_models(vpc: ec2.IVpc) -> None:
+    network = network_of(vpc)
+    if network is not None and network.egress is Egress.ISOLATED and network.model_endpoints is None:
+        raise ValueError(
+            f"DifyWorkers.models needs a way to Amazon Bedrock, and {network.node.path} is isolated and has "
+            "no endpoint of it: give it model_endpoints=True, where AWS has Bedrock"
+        )
+
+
 def _pools(data: DifyData, sizes: Mapping[Component, ComponentSize]) -> Pools:
     """What the database leaves for each process, with one api_websocket whether it runs or not."""
     tasks = {
@@ -581,6 +698,14 @@ def _all_sizes(
     if Component.BEAT in own:
         raise ValueError("sizes of beat: use scheduler= of DifyWorkers")
     return sizes_with(own if scheduler is None else {**own, Component.BEAT: scheduler})
+
+
+def _extras(own: Environment, scheduler: ComponentSize | None) -> Environment:
+    if scheduler is None and own.get(Component.BEAT):
+        raise ValueError(
+            "environment of beat: scheduler=None of DifyWorkers runs none, so that nobody reads it"
+        )
+    return own
 
 
 def _define_name(

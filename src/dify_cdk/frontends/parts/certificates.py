@@ -10,6 +10,7 @@ from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_route53 as route53
 from constructs import Construct
 
+from dify_cdk._checks import is_token
 from dify_cdk.frontends.parts.names import CLOUDFRONT_REGION
 from dify_cdk.options.domain import Domain
 
@@ -40,16 +41,24 @@ class DomainName(Construct):
     @property
     def has_certificate(self) -> bool:
         """Whether there is, or can be, a certificate in the stack's region."""
-        return self._domain.certificate is not None or self._domain.zone is not None
+        return self._domain.certificate is not None or not _cannot_validate(self._domain.zone)
 
     @cached_property
     def certificate(self) -> acm.ICertificate:
         """Certificate in the stack's region; one is defined when first asked for, if none was given.
 
         Raises:
-            ValueError: If none was given and there is no hosted zone to validate one.
+            ValueError: If none was given and there is no hosted zone to validate one, or it is in another
+                region.
         """
-        if not self.has_certificate:
+        if self._domain.certificate is not None:
+            _require_region("Domain.certificate", self._domain.certificate, cdk.Stack.of(self).region)
+        elif self._domain.zone is not None and _cannot_validate(self._domain.zone):
+            raise ValueError(
+                f"Domain {self.host_name} needs certificate=: its zone is private, and AWS issues "
+                "certificates for names that everybody can look up"
+            )
+        elif self._domain.zone is None:
             raise ValueError(
                 f"Domain {self.host_name} needs zone= or certificate= for this frontend's region"
             )
@@ -77,11 +86,7 @@ class DomainName(Construct):
                     f"and the stack is in {region}"
                 )
             return self.certificate
-        region_of_arn = _REGION_OF_ARN.match(given.certificate_arn)
-        if region_of_arn and region_of_arn[1] != CLOUDFRONT_REGION and "Token" not in region_of_arn[1]:
-            raise ValueError(
-                f"Domain.edge_certificate must be in {CLOUDFRONT_REGION}, got one in {region_of_arn[1]}"
-            )
+        _require_region("Domain.edge_certificate", given, CLOUDFRONT_REGION)
         return given
 
     def point_at(self, target: route53.IAliasRecordTarget) -> None:
@@ -100,3 +105,31 @@ class DomainName(Construct):
                     record_name=f"{host_name}.",
                     target=route53.RecordTarget.from_alias(target),
                 )
+
+
+def _require_region(name: str, certificate: acm.ICertificate, region: str) -> None:
+    """Raise ``ValueError`` for a certificate that is known to be in another region."""
+    found = _REGION_OF_ARN.match(certificate.certificate_arn)
+    if found:
+        there = found[1]
+    elif isinstance(certificate, acm.Certificate):
+        there = cdk.Stack.of(certificate).region
+    else:
+        return
+    if there != region and not is_token([there, region]):
+        raise ValueError(f"{name} must be in {region}, got one in {there}")
+
+
+def _cannot_validate(zone: route53.IHostedZone | None) -> bool:
+    """Whether there is no zone, or one that is known to be private: ACM would wait for ever."""
+    if zone is None:
+        return True
+    classes = [type(one) for one in vars(zone).get("_delegates", ())] or [type(zone)]
+    if any(
+        issubclass(one, route53.PrivateHostedZone) or "IPrivateHostedZone" in one.__name__ for one in classes
+    ):
+        return True
+    resource = None if isinstance(zone, route53.PublicHostedZone) else zone.node.default_child
+    if not isinstance(resource, route53.CfnHostedZone):
+        return False
+    return bool(cdk.Stack.of(resource).resolve(resource.vpcs))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import aws_cdk as cdk
+from constructs import Construct
+
 from dify_cdk.options.access import Access, host_networks
 
 
@@ -42,6 +45,16 @@ PublicClients = Networks | Everybody
 """What a caller's ``Access`` says; countries are CloudFront's own filter beside it."""
 
 Clients = PublicClients | FromCloudFront
+
+
+def warn_of_access(frontend: Construct, access: Access) -> None:
+    """Say that an example was not changed: the first deployment would let nobody in."""
+    if access.nobodys:
+        cdk.Validations.of(frontend).add_warning(
+            "DifyAccessExample",
+            f"Access lists {', '.join(access.nobodys)}, which is for documentation: nobody comes from there, "
+            "so write the networks of those who may enter",
+        )
 
 
 def clients_of(access: Access) -> PublicClients:

@@ -8,7 +8,7 @@ import aws_cdk as cdk
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 
-from dify_cdk._checks import is_token
+from dify_cdk.cdk_helpers.companion import companion_stack
 from dify_cdk.frontends.parts.clients import Networks, PublicClients
 from dify_cdk.frontends.parts.names import CLOUDFRONT_REGION, global_name
 from dify_cdk.options.web_acl import BODY_RULES, WebAcl, literal_networks
@@ -55,14 +55,10 @@ def _home(scope: Construct, kind: str) -> Construct:
     stack = cdk.Stack.of(scope)
     if stack.region == CLOUDFRONT_REGION:
         return scope
-    stage = cdk.Stage.of(scope)
-    assert stage is not None
-    return cdk.Stack(
-        stage,
+    return companion_stack(
+        scope,
         global_name(scope, kind, longest=_STACK_NAME_LENGTH),
-        env=cdk.Environment(
-            account=None if is_token(stack.account) else stack.account, region=CLOUDFRONT_REGION
-        ),
+        region=CLOUDFRONT_REGION,
         description="Dify: the web ACL before CloudFront",
     )
 

@@ -12,16 +12,22 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.names import has_chosen_name
 from dify_cdk.dify.routes import STATIC_PATTERN
 from dify_cdk.frontends.parts import viewer_function
 from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.certificates import DomainName
 from dify_cdk.frontends.parts.clients import Everybody, PublicClients, clients_of
 from dify_cdk.frontends.parts.cloudfront_acl import define_web_acl
+from dify_cdk.frontends.parts.names import global_name
 from dify_cdk.options.access import Access
 from dify_cdk.options.web_acl import WebAcl
 
 _DEFAULT_PATTERN = "*"
+# A deployment with a bucket there fails, see
+# https://docs.aws.amazon.com/systems-manager-automation-runbooks/latest/userguide/automation-aws-enable-cloudfront-access-logs.html
+_REGIONS_WITHOUT_LOGS = ("af-south-1", "ap-east-1", "eu-south-1", "me-south-1")
+_FUNCTION_NAME_LENGTH = 64
 _MAX_BEHAVIORS = (
     75  # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html
 )
@@ -82,6 +88,7 @@ class Edge(Construct):
         static = Behavior(pattern=STATIC_PATTERN, origin=default.origin, keeps_host=default.keeps_host)
         rows = [static, *(behavior for behavior in behaviors if behavior is not default)]
         countries = list(access.countries)
+        logs = cdk.Stack.of(self).region not in _REGIONS_WITHOUT_LOGS
         self._distribution = cloudfront.Distribution(
             self,
             "Distribution",
@@ -100,15 +107,17 @@ class Edge(Construct):
                 for code in _ERROR_CODES
             ],
             geo_restriction=cloudfront.GeoRestriction.allowlist(*countries) if countries else None,
-            enable_logging=True,
+            enable_logging=logs,
             # CloudFront writes standard logs with ACLs.
-            log_bucket=define_log_bucket(self, s3.ObjectOwnership.OBJECT_WRITER),
+            log_bucket=define_log_bucket(self, s3.ObjectOwnership.OBJECT_WRITER) if logs else None,
             web_acl_id=acl_arn,
             comment=f"Dify {self.node.path}",
         )
         if name is not None:
             name.point_at(targets.CloudFrontTarget(self._distribution))
         self._acknowledge(with_domain=name is not None, with_acl=web_acl is not None)
+        if not logs:
+            self._go_without_logs()
 
     @property
     def distribution(self) -> cloudfront.Distribution:
@@ -118,15 +127,28 @@ class Edge(Construct):
     def _define_viewer_function(self, clients: PublicClients, web_acl: WebAcl | None) -> cloudfront.Function:
         only_headers = web_acl is not None and web_acl.filters_addresses
         code = viewer_function.code(Everybody() if only_headers else clients)
+        # CloudFront updates a function minutes before the distribution. A function that stopped filtering
+        # would let everyone in until the web ACL is attached, so the two variants have different ids.
+        id = "ViewerHeaders" if only_headers else "ViewerRequest"
         return cloudfront.Function(
             self,
-            # CloudFront updates a function minutes before the distribution. A function that stopped filtering
-            # would let everyone in until the web ACL is attached, so the two variants have different ids.
-            "ViewerHeaders" if only_headers else "ViewerRequest",
+            id,
+            function_name=global_name(self, id, longest=_FUNCTION_NAME_LENGTH)
+            if has_chosen_name(self)
+            else None,
             code=cloudfront.FunctionCode.from_inline(code),
             runtime=cloudfront.FunctionRuntime.JS_2_0,
             comment="Dify: who may enter, and headers",
         )
+
+    def _go_without_logs(self) -> None:
+        region = cdk.Stack.of(self).region
+        cdk.Validations.of(self).add_warning(
+            "DifyEdgeWithoutLogs",
+            f"CloudFront delivers no access logs to buckets in {region}, so that there are none: set up its "
+            "standard logging (v2) for the distribution if you need them",
+        )
+        acknowledge(self._distribution, {"AwsSolutions-CFR3": f"CloudFront delivers no logs to {region}"})
 
     def _acknowledge(self, *, with_domain: bool, with_acl: bool) -> None:
         reasons = {"AwsSolutions-CFR1": "countries are the caller's choice"}

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import aws_cdk as cdk
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from dify_cdk._arguments import checked
-from dify_cdk._checks import require_match
+from dify_cdk._checks import is_token, require_literal, require_match
 from dify_cdk.cdk_helpers.assets import docker_dir
 from dify_cdk.dify.components import Component
 from dify_cdk.dify.digests import DIGEST, KNOWN_DIGESTS, LAMBDA_ADAPTER
-from dify_cdk.dify.release import DifyRelease
+from dify_cdk.dify.release import TAG, DifyRelease, ecr_registry
 from dify_cdk.options.sizes import Architecture
 
 _FOLDERS = {Component.API: "api_lambda", Component.WEB: "web_lambda"}
@@ -43,8 +44,8 @@ class LocalBuild:
             both. Default: the version that the library is tested with, from Amazon ECR Public.
 
     Raises:
-        ValueError: If ``adapter`` names no version, or ``DifyRelease.images`` replaces the image: a
-            Dockerfile needs an image name.
+        ValueError: If ``adapter`` names no version, ``DifyRelease.images`` replaces the image, for a
+            Dockerfile needs its name, or a name is known only at deployment.
     """
 
     adapter: str | None = None
@@ -58,10 +59,15 @@ class LocalBuild:
     ) -> lambda_.DockerImageCode:
         """The image of a component; synthesis only reads the folder."""
         del scope
+        arguments = _arguments(release, component, self.adapter)
+        for name, source in (("IMAGE", "DifyRelease"), ("LWA_IMAGE", "LocalBuild.adapter")):
+            require_literal(
+                f"{source}: the image of {component}",
+                arguments.get(name),
+                "it is built before the deployment",
+            )
         return lambda_.DockerImageCode.from_image_asset(
-            str(docker_dir(_FOLDERS[component])),
-            platform=_platform(architecture),
-            build_args=_arguments(release, component, self.adapter),
+            str(docker_dir(_FOLDERS[component])), platform=_platform(architecture), build_args=arguments
         )
 
 
@@ -100,6 +106,11 @@ class CloudBuild:
                 "CloudBuild pulls without a log-in, which this DifyRelease needs for its registry: use "
                 "LocalBuild or ReadyImages"
             )
+        if ecr_registry(self.adapter):
+            raise ValueError(
+                "CloudBuild pulls without a log-in, which CloudBuild.adapter needs in Amazon ECR: use "
+                f"LocalBuild or ReadyImages, got {self.adapter!r}"
+            )
         build = ContainerImageBuild(
             scope,
             "Image",
@@ -119,18 +130,36 @@ class ReadyImages:
         api: Repository of the api image, in the stack's region.
         web: Repository of the web image, likewise.
         tag_or_digest: Tag, or digest beginning with ``sha256:``, of both images.
+
+    Raises:
+        ValueError: If ``tag_or_digest`` is neither, or a repository is in another region than the stack, from
+            where AWS Lambda takes no image.
+
+    See https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
     """
 
     api: ecr.IRepository
     web: ecr.IRepository
     tag_or_digest: str
 
+    def __post_init__(self) -> None:
+        """Check the tag."""
+        require_match(
+            "ReadyImages.tag_or_digest", self.tag_or_digest, rf"{TAG}|{DIGEST}", "a tag or a digest"
+        )
+
     def code(
         self, scope: Construct, component: Component, *, release: DifyRelease, architecture: Architecture
     ) -> lambda_.DockerImageCode:
         """The image of a component."""
-        del scope, release, architecture
+        del release, architecture
         repository = self.api if component is Component.API else self.web
+        here, there = cdk.Stack.of(scope).region, repository.env.region
+        if here != there and not is_token([here, there]):
+            raise ValueError(
+                f"ReadyImages.{component} must be a repository in the stack's region {here}, got one in "
+                f"{there}: replicate it"
+            )
         return lambda_.DockerImageCode.from_ecr(repository, tag_or_digest=self.tag_or_digest)
 
 
@@ -148,7 +177,7 @@ def _arguments(release: DifyRelease, component: Component, adapter: str | None) 
 
 
 def _base_image(release: DifyRelease, component: Component) -> str:
-    if component in release.images:
+    if release.own_image(component) is not None:
         raise ValueError(
             f"DifyRelease.images replaces the image of {component}, which cannot be built upon for AWS "
             "Lambda: build it from the Dockerfiles of this package and use ReadyImages"

@@ -30,7 +30,14 @@ from dify_cdk.frontends.parts.access_logs import define_log_bucket
 from dify_cdk.frontends.parts.clients import Clients, Everybody, FromCloudFront, Networks
 from dify_cdk.frontends.parts.cognito import CognitoLogin
 from dify_cdk.frontends.parts.names import global_name
-from dify_cdk.network.network import DifyNetwork, network_of, require_two_zones
+from dify_cdk.network.network import (
+    DifyNetwork,
+    Subnets,
+    chosen_subnets,
+    network_of,
+    one_per_zone,
+    require_two_zones,
+)
 from dify_cdk.options.access import ANYONE_IPV4, ANYONE_IPV6
 from dify_cdk.workers.component_service import ComponentService, Platform
 
@@ -54,6 +61,7 @@ class LoadBalancer(Construct):
         certificate: Turns on TLS, and redirects HTTP to it; behind CloudFront there is no HTTP then. Default:
             plain HTTP.
         idle_timeout_seconds: Idle timeout of a connection, 1 to 4000.
+        subnets: Where it stands. Default: the first public, or else app subnet of each zone.
     """
 
     def __init__(
@@ -66,17 +74,19 @@ class LoadBalancer(Construct):
         clients: Clients,
         certificate: acm.ICertificate | None,
         idle_timeout_seconds: int,
+        subnets: Subnets | None = None,
     ) -> None:
         super().__init__(scope, id)
         self._vpc = platform.data.vpc
         dual_stack = _speaks_ipv6(self._vpc, clients, public)
-        subnets = platform.tiers.public if public else platform.tiers.app
-        if not subnets:
+        chosen = _own_subnets(self._vpc, subnets, public) if subnets is not None else []
+        found = chosen or one_per_zone(platform.tiers.public if public else platform.tiers.app)
+        if not found:
             raise ValueError(
                 f"a public load balancer needs public subnets, and vpc {self._vpc.node.path} has none: "
                 "add some, or pass scheme=AlbScheme.INTERNAL"
             )
-        require_two_zones("a load balancer", subnets)
+        require_two_zones("a load balancer", found)
         self._group = ec2.SecurityGroup(
             self, "SecurityGroup", vpc=self._vpc, allow_all_outbound=False, description="Dify load balancer"
         )
@@ -85,12 +95,14 @@ class LoadBalancer(Construct):
             "Alb",
             vpc=self._vpc,
             internet_facing=public,
-            vpc_subnets=ec2.SubnetSelection(subnets=subnets),
+            vpc_subnets=ec2.SubnetSelection(subnets=found),
             security_group=self._group,
             drop_invalid_header_fields=True,
             idle_timeout=cdk.Duration.seconds(idle_timeout_seconds),
             ip_address_type=elbv2.IpAddressType.DUAL_STACK if dual_stack else elbv2.IpAddressType.IPV4,
         )
+        if dual_stack and _is_ipv4_only(found):
+            self._warn_of_ipv4()
         self._alb.log_access_logs(self._define_log_bucket())
         self._ports = _ports(certificate, clients)
         self._admit(clients, dual_stack)
@@ -161,6 +173,13 @@ class LoadBalancer(Construct):
             self._define_vpc_origin(),
             domain_name=self._alb.load_balancer_dns_name,
             read_timeout=cdk.Duration.seconds(read_timeout_seconds),
+        )
+
+    def _warn_of_ipv4(self) -> None:
+        cdk.Validations.of(self).add_warning(
+            "DifyAlbIpv6",
+            f"Access.ipv6 needs subnets with IPv6 addresses, and those of {self._vpc.node.path} are defined "
+            "without: AWS refuses such a load balancer",
         )
 
     def _define_vpc_origin(self) -> cloudfront.VpcOrigin:
@@ -325,6 +344,27 @@ class LoadBalancer(Construct):
         return define_log_bucket(self, s3.ObjectOwnership.BUCKET_OWNER_ENFORCED)
 
 
+def _own_subnets(vpc: ec2.IVpc, given: Subnets, public: bool) -> list[ec2.ISubnet]:
+    name = "DifyAlbFrontend.subnets"
+    found = chosen_subnets(name, vpc, given)
+    by_zone: dict[str, ec2.ISubnet] = {}
+    for subnet in found:
+        other = by_zone.setdefault(subnet.availability_zone, subnet)
+        if other is not subnet:
+            raise ValueError(
+                f"{name} must hold one subnet for each availability zone, since a load balancer takes no "
+                f"second, got {other.node.path} and {subnet.node.path} in {subnet.availability_zone}"
+            )
+    private = {subnet.node.path for subnet in (*vpc.private_subnets, *vpc.isolated_subnets)}
+    for subnet in found:
+        if public and subnet.node.path in private:
+            raise ValueError(
+                f"{name} must hold public subnets, got {subnet.node.path}: choose others, or pass "
+                "scheme=AlbScheme.INTERNAL"
+            )
+    return found
+
+
 def _ports(certificate: acm.ICertificate | None, clients: Clients) -> tuple[int, ...]:
     """The listeners' ports.
 
@@ -360,6 +400,12 @@ def _require_ipv6(network: DifyNetwork | None, public: bool) -> None:
         )
     if network is not None and not network.ipv6:
         raise ValueError(f"Access.ipv6 needs IPv6 addresses, give {network.node.path} ipv6=True")
+
+
+def _is_ipv4_only(subnets: Sequence[ec2.ISubnet]) -> bool:
+    """Whether the subnets are of the app, which gives them no IPv6 range; a range by override is not seen."""
+    resources = [subnet.node.default_child for subnet in subnets]
+    return all(isinstance(one, ec2.CfnSubnet) and one.ipv6_cidr_block is None for one in resources)
 
 
 def _require_internet_gateway(vpc: ec2.IVpc) -> None:

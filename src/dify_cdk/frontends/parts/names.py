@@ -5,6 +5,8 @@ from __future__ import annotations
 import aws_cdk as cdk
 from constructs import Construct
 
+from dify_cdk.cdk_helpers.names import name_of
+
 CLOUDFRONT_REGION = "us-east-1"
 """Where certificates and web ACLs of CloudFront live, whatever the region of the stack."""
 
@@ -12,7 +14,7 @@ CLOUDFRONT_REGION = "us-east-1"
 def global_name(scope: Construct, id: str, *, longest: int) -> str:
     """A name with the region in it, so that the same stack fits into several regions of an account.
 
-    The CDK's own has the path only: https://github.com/aws/aws-cdk/issues/34799
+    The CDK's own has no region.
 
     Args:
         scope: The construct that owns what is named.
@@ -21,5 +23,4 @@ def global_name(scope: Construct, id: str, *, longest: int) -> str:
     """
     region = cdk.Stack.of(scope).region
     room = longest - len(f"{region}--{id}")
-    path = cdk.Names.unique_resource_name(scope, max_length=room, separator="-")
-    return f"{region}-{path}-{id}"
+    return f"{region}-{name_of(scope, longest=room)}-{id}"

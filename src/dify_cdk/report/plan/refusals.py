@@ -198,7 +198,12 @@ def _in_use(changes: Changes, name: Value, export: Party, user: str) -> Conflict
             f"stack {export.stack} no longer exports {shown(name)} while the deployed stack "
             f"{importer.stack} imports it: CloudFormation answers that it cannot be deleted"
         )
-        way_out = f"deploy stack {importer.stack} first: cdk deploy --exclusively {importer.stack}"
+        way_out = (
+            f"deploy stack {importer.stack} first: cdk deploy --exclusively {importer.stack}"
+            if _can_go_first(changes, user)
+            else f"keep the export for one deployment, by export_value() of stack {export.stack}, and drop "
+            "it with the next"
+        )
     return Conflict(
         what="export in use",
         value=shown(name),
@@ -215,16 +220,33 @@ def _output(changes: Changes, stack: str, action: Action) -> Party:
     return Party(stack=side.parts[stack].name, logical_id="", type="Output", action=action)
 
 
+def _can_go_first(changes: Changes, user: str) -> bool:
+    """Whether all that a stack asks of others is there before they are deployed."""
+    if user not in changes.after.parts:
+        return True
+    if not _imports(changes.after, user) <= changes.before.exports.keys():
+        return False
+    read = _calls(changes.after, user, "Fn::GetStackOutput")
+    return all(
+        isinstance(one, Mapping)
+        and changes.before.output(str(one.get("StackName")), str(one.get("OutputName"))) is not None
+        for one in read
+    )
+
+
 def _imports(side: Side, stack: str) -> set[Value]:
     """Names that a stack imports, found wherever they stand in its template."""
-    found: set[Value] = set()
+    return {side.value(stack, one) for one in _calls(side, stack, "Fn::ImportValue")}
+
+
+def _calls(side: Side, stack: str, function: str) -> Iterator[object]:
+    """The arguments of an intrinsic function, wherever it stands in a template."""
     waiting: list[object] = [side.parts[stack].template]
     while waiting:
         item = waiting.pop()
         if isinstance(item, list):
             waiting.extend(item)
         elif isinstance(item, Mapping):
-            if "Fn::ImportValue" in item:
-                found.add(side.value(stack, item["Fn::ImportValue"]))
+            if function in item:
+                yield item[function]
             waiting.extend(item.values())
-    return found
