@@ -617,7 +617,7 @@ class TestExtras:
     @pytest.mark.parametrize("value", ["", "mine", "plugin_daemons", "my:plugin_daemon"])
     def test_other_prefixes_are_free_but_not_the_daemon_s(self, value: str) -> None:
         require_free(Component.WORKER, {"REDIS_KEY_PREFIX": value}, STREAMING)
-        with pytest.raises(ValueError, match="REDIS_KEY_PREFIX is set by .* changed: its user"):
+        with pytest.raises(ValueError, match=r"REDIS_KEY_PREFIX is set by .* changed: its user"):
             require_free(Component.PLUGIN_DAEMON, {"REDIS_KEY_PREFIX": value}, STREAMING)
 
     def test_fails_when_dify_s_own_look_at_the_queue_is_switched_on(self) -> None:

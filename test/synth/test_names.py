@@ -47,6 +47,7 @@ WITHIN: Mapping[str, str] = {
     "AWS::CertificateManager::Certificate": "the caller's domain",
     "AWS::CloudWatch::Alarm": "its metric",
     "AWS::EC2::VPCEndpoint": "an AWS service",
+    "AWS::ElastiCache::User": "its group; its id is what an account has once",
     "AWS::ECS::CapacityProvider": "not a key",
     "AWS::IAM::Policy": "its role",
     "AWS::Lambda::Alias": "its function",
