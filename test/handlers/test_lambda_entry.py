@@ -21,6 +21,7 @@ from botocore.regions import EndpointResolver
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dify_cdk.dify.environment import Purpose
 from handlers.lambda_entry import (
     API,
     KEY,
@@ -279,7 +280,7 @@ class TestTrouble:
 
     def test_a_secret_may_fail_twice_while_others_do_not(self, api: Entry) -> None:
         aws, request = whole_api()
-        aws.failures = {arn("SecretKey"): [THROTTLED, Failure()], arn("CacheToken"): [THROTTLED]}
+        aws.failures = {arn(Purpose.SECRET_KEY): [THROTTLED, Failure()], arn(Purpose.CACHE): [THROTTLED]}
         outcome = run(api, aws, request)
         assert outcome.environment["SECRET_KEY"] == f"{MARK}-{arn('SecretKey')}"
         assert len(aws.received) == 9 + 3
