@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from dify_cdk.cdk_helpers.assets import examples_dir
 from dify_cdk.cli.synth_example import SynthesizedStack
+from dify_cdk.report.templates.template import references
 
 REGION = "us-east-1"
 EXAMPLES = sorted(path.stem for path in examples_dir().glob("v*.py"))
@@ -82,6 +83,22 @@ class Template:
         }
         services = self.properties("AWS::ECS::Service").values()
         return {names[service["TaskDefinition"]["Ref"]]: service for service in services}
+
+    def before(self, id: str) -> set[str]:
+        """Ids of all that CloudFormation has finished when it begins with a resource."""
+        found: set[str] = set()
+        waiting = [id]
+        while waiting:
+            resource = self.resources[waiting.pop()]
+            depends = resource.get("DependsOn", [])
+            named = {
+                *([depends] if isinstance(depends, str) else depends),
+                *references(resource.get("Properties", {})),
+            }
+            new = named & self.resources.keys() - found
+            found |= new
+            waiting += new
+        return found
 
     def environment(self, role: str) -> dict[str, Any]:
         """Plain variables of a role."""

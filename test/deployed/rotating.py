@@ -68,37 +68,44 @@ def rotate(world: World, folder: Path, *, data_apart: bool) -> list[Generation]:
     return found
 
 
-def assert_nobody_is_refused_by_the_cache(generations: Sequence[Generation], folder: Path) -> None:
-    """After each deployment, new tasks log in and those from before it, but not those from before these."""
-    for name in ("redis-server", "openssl"):
-        require_program(name, name)
-    for number, now in enumerate(generations):
-        broker = Broker(port=free_port(), folder=folder / str(number), users=now.users)
-        broker.folder.mkdir()
-        with broker.server():
-            for age, then in enumerate(reversed(generations[: number + 1])):
-                readers = then.readers("REDIS_PASSWORD")
-                assert len(readers) >= 4
-                for variables in readers.values():
-                    assert _logs_in(broker, variables) is (age < 2)
+class RotationTests:
+    """What every rotation promises; a module with a world of its own derives from it.
 
+    It has the fixture ``generations``, which deploys them.
+    """
 
-def assert_the_broker_s_url_is_dify_s(generations: Sequence[Generation]) -> None:
-    """What tasks read as the broker's URL has the password that they read."""
-    for now in generations:
-        for variables in now.readers("CELERY_BROKER_URL").values():
-            login = f"rediss://{variables['REDIS_USERNAME']}:{variables['REDIS_PASSWORD']}@"
-            assert variables["CELERY_BROKER_URL"].startswith(login)
-            assert f":6379/{BROKER_DATABASE}?" in variables["CELERY_BROKER_URL"]
+    def test_nobody_is_refused_by_the_cache(self, generations: list[Generation], tmp_path: Path) -> None:
+        """After each deployment, new tasks log in and those from before it, but not those before these."""
+        for name in ("redis-server", "openssl"):
+            require_program(name, name)
+        for number, now in enumerate(generations):
+            broker = Broker(port=free_port(), folder=tmp_path / str(number), users=now.users)
+            broker.folder.mkdir()
+            with broker.server():
+                for age, then in enumerate(reversed(generations[: number + 1])):
+                    readers = then.readers("REDIS_PASSWORD")
+                    assert len(readers) >= 4
+                    for variables in readers.values():
+                        assert _logs_in(broker, variables) is (age < 2)
 
+    def test_the_broker_s_url_is_dify_s(self, generations: list[Generation]) -> None:
+        """What tasks read as the broker's URL has the password that they read."""
+        for now in generations:
+            for variables in now.readers("CELERY_BROKER_URL").values():
+                login = f"rediss://{variables['REDIS_USERNAME']}:{variables['REDIS_PASSWORD']}@"
+                assert variables["CELERY_BROKER_URL"].startswith(login)
+                assert f":6379/{BROKER_DATABASE}?" in variables["CELERY_BROKER_URL"]
 
-def assert_the_database_has_the_newest_passwords(world: World, generations: Sequence[Generation]) -> None:
-    """The initialisation logged in as the new master user, and gave the roles their passwords."""
-    *_, before, now = generations
-    for component, variables in now.readers("DB_PASSWORD").items():
-        login = (variables["DB_USERNAME"], variables["DB_PASSWORD"], variables["DB_DATABASE"])
-        assert world.postgres.query(*login, "SELECT 1") == [(1,)]
-        assert variables["DB_PASSWORD"] != before.variables[component]["DB_PASSWORD"]
+    def test_the_database_has_the_newest_passwords(self, world: World, generations: list[Generation]) -> None:
+        """The initialisation logged in as the new master user, and gave the roles their passwords."""
+        *_, before, now = generations
+        for component, variables in now.readers("DB_PASSWORD").items():
+            login = (variables["DB_USERNAME"], variables["DB_PASSWORD"], variables["DB_DATABASE"])
+            assert world.postgres.query(*login, "SELECT 1") == [(1,)]
+            assert variables["DB_PASSWORD"] != before.variables[component]["DB_PASSWORD"]
+
+    def test_no_role_ever_lacked_a_permission(self, world: World, generations: list[Generation]) -> None:
+        assert world.emulator.journal("refusal") == []
 
 
 def _installation(rotation: int, data_apart: bool) -> Build:

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from deployed.rotating import (
-    Generation,
-    assert_nobody_is_refused_by_the_cache,
-    assert_the_broker_s_url_is_dify_s,
-    assert_the_database_has_the_newest_passwords,
-    rotate,
-)
+from deployed.rotating import Generation, RotationTests, rotate
 from deployed.world import World
 
 pytestmark = pytest.mark.slow
@@ -25,17 +17,5 @@ def generations(world: World, tmp_path_factory: pytest.TempPathFactory) -> list[
     return rotate(world, tmp_path_factory.mktemp("assemblies"), data_apart=False)
 
 
-def test_nobody_is_refused_by_the_cache(generations: list[Generation], tmp_path: Path) -> None:
-    assert_nobody_is_refused_by_the_cache(generations, tmp_path)
-
-
-def test_the_broker_s_url_is_dify_s(generations: list[Generation]) -> None:
-    assert_the_broker_s_url_is_dify_s(generations)
-
-
-def test_the_database_has_the_newest_passwords(world: World, generations: list[Generation]) -> None:
-    assert_the_database_has_the_newest_passwords(world, generations)
-
-
-def test_no_role_ever_lacked_a_permission(world: World, generations: list[Generation]) -> None:
-    assert world.emulator.journal("refusal") == []
+class TestRotation(RotationTests):
+    """In a world of its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from dify_cdk.dify.components import Component
@@ -14,36 +14,6 @@ BEFORE_THE_MIGRATION = {
     Component.PLUGIN_DAEMON: "the migration's one-off commands ask it for the installed plugins",
 }
 DESCRIPTION = re.compile(r"Dify: (\w+)")
-
-
-def named(value: object) -> Iterator[str]:
-    """Logical ids that a part of a template refers to."""
-    if isinstance(value, dict):
-        if set(value) == {"Ref"}:
-            yield value["Ref"]
-        elif set(value) == {"Fn::GetAtt"}:
-            yield value["Fn::GetAtt"][0]
-        for item in value.values():
-            yield from named(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from named(item)
-
-
-def before(template: Template, id: str) -> set[str]:
-    """What CloudFormation has finished when it begins with a resource."""
-    found: set[str] = set()
-    waiting = [id]
-    while waiting:
-        resource = template.resources.get(waiting.pop(), {})
-        depends = resource.get("DependsOn", [])
-        nexts = {
-            *([depends] if isinstance(depends, str) else depends),
-            *named(resource.get("Properties", {})),
-        }
-        waiting.extend(nexts - found)
-        found |= nexts
-    return found
 
 
 def runs(template: Template) -> dict[str, Component]:
@@ -69,7 +39,7 @@ def early(template: Template) -> set[Component]:
     return {
         component
         for id, component in runs(template).items()
-        if component in OF_DIFY and migration not in before(template, id)
+        if component in OF_DIFY and migration not in template.before(id)
     }
 
 
@@ -86,7 +56,7 @@ def test_what_the_migration_calls_does_not_wait_for_it(template: Template) -> No
 def test_pages_come_after_the_api_that_they_call(template: Template) -> None:
     found = runs(template)
     for id in (id for id, component in found.items() if component is Component.WEB):
-        assert Component.API in {found.get(one) for one in before(template, id)}, id
+        assert Component.API in {found.get(one) for one in template.before(id)}, id
 
 
 def test_one_that_does_not_wait_would_be_found(templates: Callable[[str], Template]) -> None:

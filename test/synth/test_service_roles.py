@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import aws_cdk as cdk
 import pytest
 from aws_cdk import aws_ecs as ecs
 
 from dify_cdk import Component, ComponentSize, DifyAlbFrontend, DifyData, DifyWorkers, Scaling
-from dify_cdk.report.templates.template import references
 from iam import ACCOUNT, allows, statements_of
 from support import Template
 from synth.installation import OFFICE, synthesized
@@ -28,20 +25,6 @@ NEEDS = {
 }
 
 
-def _waits_for(template: Template, id: str) -> set[str]:
-    """Everything that CloudFormation makes before a resource."""
-    found: set[str] = set()
-    todo = [id]
-    while todo:
-        resource = template.resources[todo.pop()]
-        depends: Iterable[str] = resource.get("DependsOn", [])
-        depends = [depends] if isinstance(depends, str) else depends
-        new = {*depends, *references(resource.get("Properties", {}))} & template.resources.keys() - found
-        found |= new
-        todo += new
-    return found
-
-
 def _ensured(template: Template) -> dict[str, str]:
     """Service to the logical id of what makes sure of its role."""
     rows = template.properties("Custom::DifyServiceRole").items()
@@ -53,13 +36,13 @@ def test_a_role_comes_before_everything_that_needs_it(template: Template, servic
     needing = template.of_type(*NEEDS[service])
     assert needing
     for id in needing:
-        assert _ensured(template)[service] in _waits_for(template, id), id
+        assert _ensured(template)[service] in template.before(id), id
 
 
 def test_a_migration_waits_for_the_role_too(template: Template) -> None:
     """It runs a task: RunTask needs the role as well."""
     (migration,) = template.of_type("Custom::DifyMigration")
-    assert _ensured(template)[ECS] in _waits_for(template, migration)
+    assert _ensured(template)[ECS] in template.before(migration)
 
 
 def test_the_names_are_those_that_aws_gives(template: Template) -> None:
