@@ -8,6 +8,7 @@ import aws_cdk as cdk
 from constructs import Construct
 
 from dify_cdk._checks import is_token
+from dify_cdk.cdk_helpers.names import deployed_stack
 
 _BOUNDARY = "@aws-cdk/core:permissionsBoundary"
 
@@ -25,9 +26,7 @@ def companion_stack(scope: Construct, name: str, *, region: str, description: st
         region: Where it goes.
         description: What it says of itself.
     """
-    stack = cdk.Stack.of(scope)
-    while stack.nested_stack_parent is not None:
-        stack = stack.nested_stack_parent
+    stack = deployed_stack(scope)
     stage = cdk.Stage.of(stack)
     assert stage is not None
     options: dict[str, Any] = {

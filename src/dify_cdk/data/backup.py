@@ -13,7 +13,7 @@ from constructs import Construct
 from dify_cdk._arguments import checked
 from dify_cdk._checks import is_token, require_literal, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
-from dify_cdk.cdk_helpers.names import name_of
+from dify_cdk.cdk_helpers.names import guid_part, name_of
 from dify_cdk.data.data import DifyData
 
 _LAST_HOUR = 23
@@ -188,9 +188,7 @@ class DifyBackup(Construct):
 
     def _name(self) -> str:
         """A name that no other stack has, nor this one once it was deleted and the vault stayed behind."""
-        guid = cdk.Fn.select(2, cdk.Fn.split("/", cdk.Stack.of(self).stack_id))
-        path = name_of(self, longest=_LONGEST_PATH)
-        return f"{path}-{cdk.Fn.select(0, cdk.Fn.split('-', guid))}"
+        return f"{name_of(self, longest=_LONGEST_PATH)}-{guid_part(self, 0)}"
 
     def _define_plan(
         self, keep_days: int, hour_utc: int, copy_to: backup.IBackupVault | None

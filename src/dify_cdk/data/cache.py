@@ -15,6 +15,7 @@ from constructs import Construct
 from dify_cdk._arguments import checked
 from dify_cdk._checks import require_literal, require_match, require_whole
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.names import guid_part
 from dify_cdk.cdk_helpers.references import may_go
 from dify_cdk.data.secrets import define_secret, rotated
 from dify_cdk.dify.cache_users import DIFY, NOBODY, PLUGIN_DAEMON, CacheUser
@@ -217,8 +218,7 @@ class Cache(Construct):
 
     def _name(self, what: str) -> str:
         """An id that no other stack has, nor this one once it was deleted and its users stayed behind."""
-        guid = cdk.Fn.select(2, cdk.Fn.split("/", cdk.Stack.of(self).stack_id))
-        return f"dify-{self.node.addr[-8:]}-{cdk.Fn.select(0, cdk.Fn.split('-', guid))}-{what}"
+        return f"dify-{self.node.addr[-8:]}-{guid_part(self, 0)}-{what}"
 
     def _define_broker_url(self) -> secretsmanager.Secret:
         login = f"{DIFY.name}:{self._password.secret_value.unsafe_unwrap()}"

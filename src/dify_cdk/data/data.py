@@ -113,18 +113,7 @@ class DifyData(Construct):
         removal_policy: cdk.RemovalPolicy | None = None,
     ) -> None:
         super().__init__(scope, id)
-        if removal_policy not in (None, cdk.RemovalPolicy.RETAIN, cdk.RemovalPolicy.DESTROY):
-            raise ValueError(
-                f"DifyData.removal_policy must be RETAIN, DESTROY or left out, got {removal_policy}"
-            )
-        if master_user in (MAIN_ROLE, PLUGIN_ROLE):
-            raise ValueError(
-                f"DifyData.master_user must not be {master_user}, which is a role that Dify logs in as"
-            )
-        meaning = "1 to 63 letters, digits and underscores, the first one a letter"
-        require_match("DifyData.master_user", master_user, "[A-Za-z][A-Za-z0-9_]{0,62}", meaning)
-        require_count("DifyData.rotation", rotation)
-        require_engine_version("DifyData.engine_version", engine_version)
+        _check(removal_policy, master_user, rotation, engine_version)
         data_subnets = tiers_of(vpc, data=subnets).data
         require_two_zones("DifyData", data_subnets)
         self._vpc = vpc
@@ -282,3 +271,18 @@ class DifyData(Construct):
 
     def _secret_id(self, purpose: Purpose) -> str:
         return rotated(purpose, self._rotation if renewal_of(purpose) is Renewal.BY_DEPLOYING else 0)
+
+
+def _check(
+    removal_policy: cdk.RemovalPolicy | None, master_user: str, rotation: int, engine_version: str
+) -> None:
+    if removal_policy not in (None, cdk.RemovalPolicy.RETAIN, cdk.RemovalPolicy.DESTROY):
+        raise ValueError(f"DifyData.removal_policy must be RETAIN, DESTROY or left out, got {removal_policy}")
+    if master_user in (MAIN_ROLE, PLUGIN_ROLE):
+        raise ValueError(
+            f"DifyData.master_user must not be {master_user}, which is a role that Dify logs in as"
+        )
+    meaning = "1 to 63 letters, digits and underscores, the first one a letter"
+    require_match("DifyData.master_user", master_user, "[A-Za-z][A-Za-z0-9_]{0,62}", meaning)
+    require_count("DifyData.rotation", rotation)
+    require_engine_version("DifyData.engine_version", engine_version)

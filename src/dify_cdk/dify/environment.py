@@ -18,7 +18,7 @@ from dify_cdk._arguments import checked
 from dify_cdk.dify import cache_users
 from dify_cdk.dify.components import BACKEND_COMPONENTS, Component, Settings, private_url
 from dify_cdk.dify.connections import DEFAULT_POOLS, Pools
-from dify_cdk.dify.limits import Limits
+from dify_cdk.dify.limits import FRONTEND_LIMITS, Limits
 
 
 class Purpose(StrEnum):
@@ -160,7 +160,7 @@ _KEEP_ALIVE_MARGIN_SECONDS = 5
 _GRACEFUL_SECONDS = 110  # what is left of the two minutes between SIGTERM and SIGKILL goes to the way there
 
 
-FRONTENDS = ("DifyAlbFrontend", "DifyHttpApiFrontend", "DifyCloudFrontLambdaFrontend")
+_FRONTENDS = tuple(FRONTEND_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Argument:
 
     def __str__(self) -> str:
         """As it is written, and where."""
-        of = "the frontend" if self.of == FRONTENDS else " or ".join(self.of)
+        of = "the frontend" if self.of == _FRONTENDS else " or ".join(self.of)
         return f"{self.name}={self.given} of {of}{self.otherwise and f', or {self.otherwise}'}"
 
 
@@ -338,7 +338,7 @@ _SANDBOX = (Component.SANDBOX,)
 _CALLS_PLUGINS = tuple(one for one in BACKEND_COMPONENTS if one in Component.PLUGIN_DAEMON.spec.called_by)
 _RUNS_CODE = tuple(one for one in BACKEND_COMPONENTS if one in Component.SANDBOX.spec.called_by)
 _SERVES_PLUGINS = (Component.API,)
-_DOMAIN_OPTION = Argument("domain", FRONTENDS)
+_DOMAIN_OPTION = Argument("domain", _FRONTENDS)
 _TIMEOUT_OPTION = Argument("request_timeout", ("DifyAlbFrontend", "DifyHttpApiFrontend"))
 _COLLABORATION_OPTION = Argument("collaboration", ("DifyAlbFrontend", "DifyCloudFrontLambdaFrontend"))
 _SANDBOX_OPTION = Argument("sandbox", ("DifyWorkers",), "Sandbox(...)")
@@ -394,9 +394,7 @@ _START = (
         "geventwebsocket.gunicorn.workers.GeventWebSocketWorker",
         "WebSocket connections need it",
     ),
-    Row(
-        "SERVER_WORKER_AMOUNT", _WEBSOCKET, "1", "a session belongs to one process"
-    ),  # a session belongs to one process
+    Row("SERVER_WORKER_AMOUNT", _WEBSOCKET, "1", "a session belongs to one process"),
     Row("SERVER_WORKER_CONNECTIONS", _WEBSOCKET, Default("1000")),
     Row(
         "MIGRATION_ENABLED",
@@ -480,7 +478,7 @@ _DATABASE = (
     Row("PGSSLMODE", _BACKEND, "require", _ONLY_TLS),  # libpq reads it: covers pgvector's own pool
     Row(
         "SQLALCHEMY_POOL_PRE_PING", _BACKEND, "true", "connections die when the database fails over or pauses"
-    ),  # connections die at failover and with min_acu=0
+    ),
     Row("SQLALCHEMY_POOL_SIZE", _BACKEND, Default(_pool("size"))),
     Row("SQLALCHEMY_MAX_OVERFLOW", _BACKEND, Default(_pool("overflow"))),
     Row("DB_MAX_OPEN_CONNS", _DAEMON, Default(_pool("plugins"))),
@@ -562,9 +560,8 @@ _PLUGINS = (
     Row("PLUGIN_PACKAGE_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[1], _PREFIX_IS_KEPT),
     Row("PLUGIN_MEDIA_CACHE_PATH", _DAEMON, STORAGE_PREFIXES[2], _PREFIX_IS_KEPT),
     Row("PERSISTENCE_STORAGE_PATH", _DAEMON, STORAGE_PREFIXES[3], _PREFIX_IS_KEPT),
-    Row(
-        "PLUGIN_REMOTE_INSTALLING_ENABLED", _DAEMON, "true", _NO_SERVER_TO_DEBUG
-    ),  # off, the console's debugging page fails
+    # Off, the console's debugging page fails.
+    Row("PLUGIN_REMOTE_INSTALLING_ENABLED", _DAEMON, "true", _NO_SERVER_TO_DEBUG),
     Row("PLUGIN_REMOTE_INSTALLING_HOST", _DAEMON, "127.0.0.1", _NO_SERVER_TO_DEBUG),
     Row("PLUGIN_REMOTE_INSTALLING_PORT", _DAEMON, "5003", _NO_SERVER_TO_DEBUG),
     Row(

@@ -26,7 +26,7 @@ _ECR = re.compile(
 )
 _MEANT_FOR_ECR = re.compile(r"\bdkr[.-]ecr\b")
 _PARTITIONS = {"amazonaws.com": "aws", "amazonaws.com.cn": "aws-cn"}
-_IN_THE_FIRST = re.compile(r"(?!us-gov-)")  # GovCloud has the suffix of the other regions
+_GOVCLOUD = "us-gov-"  # whose hosts have the suffix of the regions of partition aws
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +60,10 @@ def ecr_registry(registry: str | None) -> EcrRegistry | None:
     match = _ECR.fullmatch(registry or "")
     if match is None:
         return None
-    first = _IN_THE_FIRST.match(match["region"])
     return EcrRegistry(
         host=match["host"],
         plain=".dkr.ecr." in match["host"],
-        partition=_PARTITIONS.get(match["suffix"]) if first else None,
+        partition=None if match["region"].startswith(_GOVCLOUD) else _PARTITIONS.get(match["suffix"]),
         account=match["account"],
         region=match["region"],
         prefix=match["prefix"] or "",

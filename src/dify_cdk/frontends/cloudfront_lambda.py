@@ -261,9 +261,8 @@ class DifyCloudFrontLambdaFrontend(Construct):
     def _define_signer(self, kind: Construct) -> cloudfront.EdgeLambda:
         """The function that hashes bodies, in us-east-1, where all edge functions live."""
         stack_id = global_name(self, "edge", longest=_STACK_NAME_LENGTH)
-        if (
-            cdk.Stack.of(self).region != CLOUDFRONT_REGION
-        ):  # the L2 takes a stack of that id, or makes a bare one
+        # The L2 takes a stack of that id, or makes a bare one.
+        if cdk.Stack.of(self).region != CLOUDFRONT_REGION:
             companion_stack(self, stack_id, region=CLOUDFRONT_REGION)
         function = cloudfront.experimental.EdgeFunction(
             kind,

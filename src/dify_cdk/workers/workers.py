@@ -117,8 +117,8 @@ class DifyWorkers(Construct):
         ValueError: If a size is not possible for its component, a variable must not be set or is read by
             nobody, the VPC has no private subnets, one of ``app_subnets`` is public, the namespace is
             malformed or ends with ``.local``, ``models`` is given where no endpoint leads to Amazon Bedrock,
-            or ``exec_components`` holds a component that ECS Exec must not
-            open. At synthesis, if ``cluster`` is defined in the app and has not the capacity providers.
+            or ``exec_components`` holds a component that ECS Exec must not open. At synthesis, if ``cluster``
+            is defined in the app and has not the capacity providers.
 
     Examples:
         >>> workers = DifyWorkers(stack, "Workers", data=data)

@@ -9,6 +9,7 @@ from aws_cdk import aws_elasticloadbalancingv2_actions as actions
 from constructs import Construct
 
 from dify_cdk.cdk_helpers.nag import acknowledge
+from dify_cdk.cdk_helpers.names import guid_part
 from dify_cdk.dify.routes import RouteClass
 from dify_cdk.options.login import Login
 
@@ -105,5 +106,4 @@ class CognitoLogin(Construct):
 
     def _prefix(self) -> str:
         """A prefix that nobody in the region has: the stack's unique id, and this construct's place in it."""
-        guid = cdk.Fn.select(2, cdk.Fn.split("/", cdk.Stack.of(self).stack_id))
-        return f"dify-{self.node.addr[:8]}-{cdk.Fn.select(4, cdk.Fn.split('-', guid))}"
+        return f"dify-{self.node.addr[:8]}-{guid_part(self, 4)}"
